@@ -1,0 +1,9 @@
+//! packnback's pure core: identifiers, limits, cryptography, format 1, signed records, wire messages and decisions.
+//!
+//! No clock, random generator, disk, socket or thread in here: time and randomness are arguments.
+#![deny(missing_docs)]
+
+pub mod format;
+pub mod ids;
+pub mod limits;
+pub mod record;

@@ -1,0 +1,97 @@
+//! Every bound of the format and the protocols, in one place, with their relations checked at compile time.
+
+/// One kibibyte.
+pub const KIB: usize = 1024;
+/// One mebibyte.
+pub const MIB: usize = 1024 * KIB;
+
+// ---- objects (format 1) ----
+
+/// Largest stored object, header and tag included.
+pub const OBJECT_MAX: usize = 5 * MIB;
+/// Largest plain payload of an object before compression.
+pub const RAW_MAX: usize = 4 * MIB;
+/// Most references one object may name.
+pub const REFS_MAX: usize = 8192;
+/// Largest zstd window a reader accepts.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+// ---- packs and segments ----
+
+/// Files up to this size go into packs.
+pub const SMALL_MAX: usize = 64 * KIB;
+/// A pack is closed once it holds this much.
+pub const PACK_TARGET: usize = 2 * MIB;
+/// Largest raw payload of a pack.
+pub const PACK_MAX: usize = 4 * MIB;
+/// Most entries in one segment.
+pub const SEGMENT_ENTRIES_MAX: usize = 4096;
+/// Expected entries per segment: a cut at every path whose keyed hash is zero modulo this.
+pub const SEGMENT_ENTRIES_AVG: u32 = 1024;
+/// A segment is closed before its raw payload exceeds this.
+pub const SEGMENT_RAW_MAX: usize = 3 * MIB;
+/// Files of more chunks than this use map objects.
+pub const INLINE_CHUNKS_MAX: usize = 1024;
+/// Chunks described by one map object.
+pub const MAP_CHUNKS_MAX: usize = 4096;
+/// Most segments or indexes named by one root or index.
+pub const INDEX_ENTRIES_MAX: usize = REFS_MAX;
+
+// ---- chunker 1 ----
+
+/// Smallest chunk (but for the last of a file).
+pub const CHUNK_MIN: usize = 256 * KIB;
+/// Size after which the cut condition is relaxed.
+pub const CHUNK_AVG: usize = MIB;
+/// Largest chunk.
+pub const CHUNK_MAX: usize = 4 * MIB;
+
+// ---- records ----
+
+/// Largest record envelope.
+pub const RECORD_MAX: usize = 64 * KIB;
+/// Deepest nesting of CBOR in a record.
+pub const CBOR_DEPTH_MAX: usize = 6;
+/// Longest lifetime of a grant, in seconds.
+pub const GRANT_LIFETIME_MAX_S: u64 = 30 * 86_400;
+/// Tolerance for a certificate's validity window, in seconds.
+pub const CERT_CLOCK_SKEW_S: u64 = 86_400;
+
+// ---- wire ----
+
+/// Largest frame header (CBOR).
+pub const FRAME_HEADER_MAX: usize = 128 * KIB;
+/// Largest frame body (raw bytes).
+pub const FRAME_BODY_MAX: usize = OBJECT_MAX;
+/// Most ids in one `have` question.
+pub const HAVE_IDS_MAX: usize = 4096;
+/// Most ids in one `get` request.
+pub const GET_IDS_MAX: usize = 256;
+
+// ---- key file ----
+
+/// Argon2id memory of a new key file, KiB.
+pub const KEYFILE_M_KIB: u32 = 256 * 1024;
+/// Argon2id passes of a new key file.
+pub const KEYFILE_T: u32 = 4;
+/// Argon2id lanes of a new key file.
+pub const KEYFILE_P: u32 = 4;
+/// Most memory a reader spends on a key file, KiB.
+pub const KEYFILE_M_KIB_MAX: u32 = 4 * 1024 * 1024;
+/// Most passes a reader spends on a key file.
+pub const KEYFILE_T_MAX: u32 = 16;
+/// Most lanes a reader accepts.
+pub const KEYFILE_P_MAX: u32 = 64;
+
+const _: () = {
+    assert!(RAW_MAX < OBJECT_MAX);
+    assert!(PACK_TARGET <= PACK_MAX && PACK_MAX <= RAW_MAX);
+    assert!(SMALL_MAX <= PACK_TARGET);
+    assert!(SEGMENT_RAW_MAX <= RAW_MAX);
+    assert!(CHUNK_MIN < CHUNK_AVG && CHUNK_AVG < CHUNK_MAX && CHUNK_MAX <= RAW_MAX);
+    assert!(INLINE_CHUNKS_MAX <= MAP_CHUNKS_MAX && MAP_CHUNKS_MAX <= REFS_MAX);
+    assert!(HAVE_IDS_MAX * 32 <= FRAME_BODY_MAX && GET_IDS_MAX <= HAVE_IDS_MAX);
+    // Padmé adds at most 6.1 %, and a header with all references must still fit.
+    assert!(RAW_MAX + RAW_MAX / 16 + REFS_MAX * 32 + 128 < OBJECT_MAX + REFS_MAX * 32);
+    assert!(RECORD_MAX < FRAME_HEADER_MAX);
+};

@@ -1,0 +1,4 @@
+//! Signed records (docs/format.md, "Records").
+
+mod types;
+pub use types::*;

@@ -7,3 +7,4 @@ pub mod format;
 pub mod ids;
 pub mod limits;
 pub mod record;
+pub mod wire;

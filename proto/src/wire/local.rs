@@ -1,0 +1,351 @@
+//! The local API: a program asks its node over a Unix socket (mode 0600, same user or root only).
+//!
+//! One request, one reply, in order, but for `Put` (no reply unless refused, which ends the
+//! connection; `Sync` answers for all before it) and `Get` (one `Object` per id).
+//! A backup is `Hello, Open, (Have | Put)*, Sync, Commit, Copies*`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+
+/// Version of these messages. A node refuses any other.
+pub const API_VERSION: u32 = 1;
+
+/// Asked by the program.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum LocalRequest {
+    /// First message. Reply: `Hello`.
+    Hello {
+        /// [`API_VERSION`] of the program.
+        api: u32,
+    },
+    /// Makes this node a device of the owner. Reply: `Ok`.
+    Adopt {
+        /// Certificate envelope; its device must be this node.
+        cert: Bytes,
+    },
+    /// Starts a backup session. Reply: `Opened`.
+    Open,
+    /// Body: ids, at most [`crate::limits::HAVE_IDS_MAX`]. Reply: `Bitmap`.
+    Have,
+    /// Body: the object. No reply unless refused.
+    Put {
+        /// Its address.
+        id: ObjectId,
+    },
+    /// Reply `Synced` once everything put before on this connection is durable.
+    Sync,
+    /// Commits a snapshot with this root. The node fills in owner, device, sequence, predecessor
+    /// and certificate from its own state, and signs. Reply: `Missing` or `Committed`.
+    Commit {
+        /// The root object.
+        root: ObjectId,
+        /// When the backup started, unix seconds.
+        time: u64,
+    },
+    /// Records of an owner, in order of their ids. Reply: `Records`.
+    Records {
+        /// Whose; `None` = of this node's owner. Ignored if `remote`: the grant says whose.
+        owner: Option<OwnerId>,
+        /// Start behind this one.
+        after: Option<RecordId>,
+        /// From the host of the last `RemoteOpen` on this connection.
+        remote: bool,
+    },
+    /// Body: ids, at most [`crate::limits::GET_IDS_MAX`]. Reply: one `Object` per id, in order.
+    Get {
+        /// From the host of the last `RemoteOpen` on this connection; else from this node, which
+        /// asks nobody.
+        remote: bool,
+    },
+    /// Waits until a snapshot is on `wait_hosts` hosts or the time is up. Reply: `Copies`.
+    Copies {
+        /// Which snapshot.
+        snap: SnapshotId,
+        /// Enough hosts. Zero: answer at once.
+        wait_hosts: u32,
+        /// Longest wait. The node answers earlier when something changed, so that progress can be shown.
+        timeout_ms: u64,
+    },
+    /// Connects to a host to read from it. Reply: `RemoteOpened`.
+    RemoteOpen {
+        /// Multiaddress with `/p2p/`, or the id of a known peer.
+        addr: String,
+        /// Connect as the owner's recovery peer, not as this node.
+        recovery_seed: Option<SecretBytes>,
+    },
+    /// Presents a grant to that host. Reply: `Ok`.
+    RemoteGrant {
+        /// Grant envelope.
+        grant: Bytes,
+    },
+    /// Makes an invite. Reply: `Invited`.
+    Invite {
+        /// Bytes offered to the friend.
+        quota: u64,
+        /// Lifetime in seconds.
+        expires_s: u64,
+        /// Name to show for the friend.
+        name: String,
+    },
+    /// Accepts an invite. Reply: `Peer`.
+    Accept {
+        /// The token as text.
+        token: String,
+        /// Bytes offered in return.
+        quota: u64,
+        /// Name to show for the friend.
+        name: String,
+    },
+    /// Reply: `Peers`.
+    Peers,
+    /// Ends a friendship. Its stored data stays until an order says otherwise. Reply: `Ok`.
+    RemovePeer {
+        /// Which one.
+        node: NodeId,
+    },
+    /// Stores an owner-signed order here and carries it to the hosts. Reply: `Ok`.
+    Order {
+        /// Order envelope.
+        envelope: Bytes,
+    },
+    /// Reply: `Status`, body: [`StatusInfo`].
+    Status,
+    /// Ends the node. Reply: `Ok`, then the connection closes.
+    Shutdown,
+}
+
+/// Answers of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalReply {
+    /// To `Hello`.
+    Hello {
+        /// Version of the node program.
+        version: String,
+        /// [`API_VERSION`] of the node.
+        api: u32,
+        /// Its identity.
+        node: NodeId,
+        /// Its owner, once adopted.
+        owner: Option<OwnerId>,
+        /// Addresses it listens on, with `/p2p/`.
+        listen: Vec<String>,
+    },
+    /// To `Open`.
+    Opened {
+        /// Newest snapshot of this device that is complete here.
+        base: Option<SnapshotId>,
+        /// Its sequence number, 0 if none.
+        last_seq: u64,
+        /// Its root object.
+        last_root: Option<ObjectId>,
+        /// Orders not carried out yet.
+        pending_orders: u32,
+        /// The certificate in use (envelope).
+        cert: Bytes,
+    },
+    /// To `Have`. Body: [`super::ids::encode_bitmap`].
+    Bitmap,
+    /// To `Sync`.
+    Synced {
+        /// Objects put on this connection so far, all durable now.
+        objects: u64,
+    },
+    /// To `Commit`: these are not here. Body: ids.
+    Missing {
+        /// How many are listed.
+        count: u32,
+    },
+    /// To `Commit`: complete and durable here.
+    Committed {
+        /// Id of the snapshot.
+        snap: SnapshotId,
+        /// Snapshot envelope.
+        envelope: Bytes,
+        /// This node's own receipt.
+        receipt: Bytes,
+    },
+    /// To `Records`. Body: [`super::ids::push_record`] list.
+    Records {
+        /// Ask again, starting behind `last`.
+        more: bool,
+        /// Last record in the body.
+        last: Option<RecordId>,
+    },
+    /// To `Get`, one per id. Body: the object if found.
+    Object {
+        /// Which one.
+        id: ObjectId,
+        /// Whether it is there and intact.
+        found: bool,
+    },
+    /// To `Copies`.
+    Copies {
+        /// Whether `wait_hosts` hosts have it.
+        done: bool,
+        /// Every host of the owner.
+        hosts: Vec<HostCopy>,
+    },
+    /// To `RemoteOpen`.
+    RemoteOpened {
+        /// The host.
+        host: NodeId,
+        /// Its clock, unix seconds.
+        time: u64,
+        /// Its nonce, for the grant.
+        nonce: Nonce16,
+        /// Who this side is there: the reader a grant must name.
+        reader: NodeId,
+    },
+    /// To `Invite`.
+    Invited {
+        /// The token, to be given to the friend.
+        token: String,
+    },
+    /// To `Accept`.
+    Peer {
+        /// The new friend.
+        peer: PeerInfo,
+    },
+    /// To `Peers`.
+    Peers {
+        /// All of them.
+        peers: Vec<PeerInfo>,
+    },
+    /// To `Status`. Body: [`StatusInfo`] by [`super::frame::encode_body`].
+    Status,
+    /// Done.
+    Ok,
+    /// It did not work: what happened, what is safe, what to do next.
+    Error {
+        /// Kind.
+        code: ErrorCode,
+        /// What happened.
+        message: String,
+        /// What is safe in spite of it.
+        safe: String,
+        /// What to do next.
+        next: String,
+    },
+}
+
+/// How far a snapshot is on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCopy {
+    /// The host.
+    pub host: NodeId,
+    /// Name to show.
+    pub name: String,
+    /// Where it stands.
+    pub state: CopyState,
+    /// Whether its receipt is here.
+    pub receipt: bool,
+    /// Objects still to be sent, as far as known.
+    pub objects_left: u64,
+    /// Their bytes.
+    pub bytes_left: u64,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+}
+
+/// State of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopyState {
+    /// Not started.
+    Waiting,
+    /// Under way.
+    Sending,
+    /// Receipted.
+    Done,
+    /// The last try failed; it will be repeated.
+    Failing,
+}
+
+/// Another node, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// Its identity.
+    pub node: NodeId,
+    /// Name to show.
+    pub name: String,
+    /// What it may do here.
+    pub role: Role,
+    /// Known addresses.
+    pub addrs: Vec<String>,
+    /// Whether a connection is up.
+    pub connected: bool,
+    /// Bytes we store for it at most.
+    pub quota_given: u64,
+    /// Bytes we store for it now.
+    pub used_given: u64,
+    /// Bytes it offers us.
+    pub quota_taken: u64,
+    /// Its owner, if known.
+    pub owner: Option<OwnerId>,
+    /// Unix seconds of the last contact.
+    pub last_seen: Option<u64>,
+    /// Why the last contact failed.
+    pub last_error: Option<String>,
+}
+
+/// The node at a glance: body of `Status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusInfo {
+    /// Version of the node program.
+    pub version: String,
+    /// Its identity.
+    pub node: NodeId,
+    /// Its owner, once adopted.
+    pub owner: Option<OwnerId>,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// Addresses it listens on.
+    pub listen: Vec<String>,
+    /// Objects stored, all owners.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Free bytes of the disk.
+    pub disk_free: u64,
+    /// Below this the node refuses to store.
+    pub disk_reserve: u64,
+    /// Snapshots of this device, newest first.
+    pub snaps: Vec<SnapInfo>,
+    /// Owners stored for, this node's own included.
+    pub owners: Vec<OwnerInfo>,
+    /// Other nodes.
+    pub peers: Vec<PeerInfo>,
+}
+
+/// One snapshot of this device and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapInfo {
+    /// Its id.
+    pub snap: SnapshotId,
+    /// Its sequence number.
+    pub seq: u64,
+    /// When the backup started.
+    pub time: u64,
+    /// Objects reachable from it.
+    pub objects: u64,
+    /// Their stored bytes.
+    pub bytes: u64,
+    /// Its copies on hosts.
+    pub copies: Vec<HostCopy>,
+}
+
+/// What is stored for one owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerInfo {
+    /// Whose.
+    pub owner: OwnerId,
+    /// Objects.
+    pub objects: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Snapshots.
+    pub snaps: u64,
+}

@@ -1,1 +1,12 @@
-//! placeholder
+//! packnback's node: the store, the service to friends, the local API and the network.
+//!
+//! | Module | Does |
+//! |---|---|
+//! | [`store`] | keeps objects, records and state; durable before anything is acknowledged |
+//! | [`service`] | answers storage sessions of other nodes |
+//! | [`local`] | answers programs of this machine over a Unix socket |
+//! | [`ports`] | what these need from each other |
+//!
+//! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
+
+pub mod ports;

@@ -1,0 +1,178 @@
+//! What the service, the local API and the network need from each other.
+//!
+//! Each side is written against these traits, so that it can be tested (and later simulated)
+//! without the other: the network never sees RocksDB, the store never sees libp2p.
+
+use futures::future::BoxFuture;
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::wire::local::{HostCopy, PeerInfo};
+use packnback_proto::wire::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
+use tokio::sync::{mpsc, watch};
+
+/// Something did not work, said so that a person can act on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Kind.
+    pub code: ErrorCode,
+    /// What happened.
+    pub message: String,
+    /// What is safe in spite of it.
+    pub safe: String,
+    /// What to do next.
+    pub next: String,
+}
+
+impl Failure {
+    /// A failure of this kind; [`Failure::safe`] and [`Failure::next`] add the rest.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            safe: String::new(),
+            next: String::new(),
+        }
+    }
+
+    /// Says what is safe in spite of it.
+    #[must_use]
+    pub fn safe(self, safe: impl Into<String>) -> Self {
+        Self {
+            safe: safe.into(),
+            ..self
+        }
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn next(self, next: impl Into<String>) -> Self {
+        Self {
+            next: next.into(),
+            ..self
+        }
+    }
+}
+
+/// Unix time in seconds. The only clock of the service, passed in so that a simulation can turn it.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> u64;
+}
+
+/// What another node may do here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its role.
+    pub role: Role,
+    /// Bytes we store for it at most (friends).
+    pub quota: u64,
+    /// The owner it is bound to: set by the first valid certificate of a friend, or by the
+    /// certificate that named this recovery key.
+    pub owner: Option<OwnerId>,
+}
+
+/// The list of known peers, as the storage service needs it. Implementations are durable: after
+/// [`PeerBook::bind`] returned, a crash does not undo it.
+pub trait PeerBook: Send + Sync + 'static {
+    /// What this peer may do now; `None` = unknown here.
+    fn standing(&self, peer: &NodeId) -> Option<Standing>;
+
+    /// A friend presented a valid certificate: bind it to that owner (no effect if bound already)
+    /// and admit the owner's recovery key to the network.
+    ///
+    /// # Errors
+    /// If the change could not be made durable.
+    fn bind(&self, peer: &NodeId, owner: &OwnerId, recovery: &NodeId) -> Result<(), Failure>;
+}
+
+/// What a host said at `RemoteOpen`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteInfo {
+    /// The host.
+    pub host: NodeId,
+    /// Its clock, unix seconds.
+    pub time: u64,
+    /// Its nonce, for the grant.
+    pub nonce: Nonce16,
+    /// Who this side is there: the reader a grant must name.
+    pub reader: NodeId,
+}
+
+/// One page of records.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordPage {
+    /// Whether there are more behind [`RecordPage::last`].
+    pub more: bool,
+    /// The last record in the body.
+    pub last: Option<RecordId>,
+    /// Envelopes in the form of `wire::ids::push_record`.
+    pub body: Vec<u8>,
+}
+
+/// A conversation with a host, to read from it. Dropping it closes the stream.
+pub trait Remote: Send {
+    /// What the host said.
+    fn info(&self) -> RemoteInfo;
+
+    /// Presents a grant.
+    fn grant(&mut self, envelope: Bytes) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Fetches records, starting behind `after`.
+    fn records(&mut self, after: Option<RecordId>) -> BoxFuture<'_, Result<RecordPage, Failure>>;
+
+    /// Fetches objects in the order of `ids` and sends each to `out` as it arrives, `None` = not
+    /// there. The address of every object has been verified. Ends early if `out` is closed.
+    fn get(
+        &mut self,
+        ids: Vec<ObjectId>,
+        out: mpsc::Sender<(ObjectId, Option<Vec<u8>>)>,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// The network as the local API needs it.
+pub trait Network: Send + Sync + 'static {
+    /// Addresses this node listens on, with `/p2p/`.
+    fn listen_addrs(&self) -> Vec<String>;
+
+    /// Makes an invite; returns its text.
+    fn invite(
+        &self,
+        quota: u64,
+        expires_s: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<String, Failure>>;
+
+    /// Accepts an invite.
+    fn accept(
+        &self,
+        token: String,
+        quota: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<PeerInfo, Failure>>;
+
+    /// All known peers. [`PeerInfo::used_given`] is filled in by the caller.
+    fn peers(&self) -> Vec<PeerInfo>;
+
+    /// Ends a friendship.
+    fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Connects to a host to read from it: by multiaddress or by the id of a known peer. With a
+    /// recovery seed a connection of its own is made under that key.
+    fn remote_open(
+        &self,
+        addr: String,
+        recovery_seed: Option<SecretBytes>,
+    ) -> BoxFuture<'_, Result<Box<dyn Remote>, Failure>>;
+
+    /// A snapshot or order was added: carry it to the hosts. Returns at once.
+    fn wake_replication(&self);
+
+    /// Where this snapshot of our own is, host by host.
+    fn copies(&self, snap: &SnapshotId) -> Vec<HostCopy>;
+
+    /// Changes whenever an answer of [`Network::copies`] may have changed.
+    fn copies_changed(&self) -> watch::Receiver<u64>;
+
+    /// Closes all connections; returns when that is done.
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}

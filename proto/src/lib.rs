@@ -3,6 +3,8 @@
 //! No clock, random generator, disk, socket or thread in here: time and randomness are arguments.
 #![deny(missing_docs)]
 
+pub mod chunk;
+pub mod crypto;
 pub mod format;
 pub mod ids;
 pub mod limits;

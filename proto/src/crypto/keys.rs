@@ -1,0 +1,283 @@
+//! The key tree (docs/format.md, "Keys"). `DK(ctx, ikm)` and `KH(k, m)` as in [`super::primitives`].
+//!
+//! ```text
+//! S ─┬─ owner sign                      signs certificates, orders, grants
+//!    ├─ owner decrypt[e] ── s_d ──┐     reads contents          SK_d ─ map, pack, key blob, private chunks
+//!    ├─ owner list[e] ───── s_m ──┤     reads names             SK_m ─ node
+//!    ├─ session psk[e] ───────────┘     mixed into SK_d and SK_m
+//!    ├─ dedup group[g] ─ chunk key, gear table, cut prf
+//!    └─ recovery peer
+//! ```
+
+use zeroize::{Zeroize, Zeroizing};
+
+use super::CryptoError;
+use super::labels;
+use super::primitives::{derive_bytes, derive_key, keyed_hash, x25519, x25519_public};
+use super::secret::Secret32;
+use super::sign::SigningKey;
+use crate::ids::{NodeId, OwnerId};
+
+/// The owner seed `S`: everything of an owner follows from these 32 random bytes.
+pub struct OwnerSeed(Secret32);
+
+impl OwnerSeed {
+    /// Takes over 32 random bytes.
+    #[must_use]
+    pub fn new(seed: Secret32) -> Self {
+        Self(seed)
+    }
+
+    /// From bytes, for instance of a random generator.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret32::new(bytes))
+    }
+
+    /// The bytes, for key file, words and QR code.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        self.0.expose()
+    }
+
+    fn derive(&self, ctx: &str, number: &[u8]) -> Secret32 {
+        derive_key(ctx, &[self.0.expose(), number])
+    }
+
+    /// The owner's signing key.
+    #[must_use]
+    pub fn sign_key(&self) -> SigningKey {
+        SigningKey::from_seed(&self.derive(labels::OWNER_SIGN, &[]))
+    }
+
+    /// The owner id: public half of [`OwnerSeed::sign_key`].
+    #[must_use]
+    pub fn owner_id(&self) -> OwnerId {
+        self.sign_key().owner_id()
+    }
+
+    /// Ed25519 seed of the recovery peer: the network identity of a blank machine that holds `S`.
+    #[must_use]
+    pub fn recovery_seed(&self) -> Secret32 {
+        self.derive(labels::RECOVERY_PEER, &[])
+    }
+
+    /// The recovery peer's id.
+    #[must_use]
+    pub fn recovery_id(&self) -> NodeId {
+        SigningKey::from_seed(&self.recovery_seed()).node_id()
+    }
+
+    /// `owner_meta[e]`: the X25519 secret that reads names and metadata.
+    #[must_use]
+    pub fn list_secret(&self, epoch: u32) -> Secret32 {
+        self.derive(labels::OWNER_LIST, &epoch.to_le_bytes())
+    }
+
+    /// `owner_dec[e]`: the X25519 secret that reads contents.
+    #[must_use]
+    pub fn decrypt_secret(&self, epoch: u32) -> Secret32 {
+        self.derive(labels::OWNER_DECRYPT, &epoch.to_le_bytes())
+    }
+
+    /// `PSK[e]`.
+    #[must_use]
+    pub fn session_psk(&self, epoch: u32) -> Secret32 {
+        self.derive(labels::OWNER_SESSION_PSK, &epoch.to_le_bytes())
+    }
+
+    /// `C[g]`: the secret of a dedup group.
+    #[must_use]
+    pub fn dedup_group(&self, group: u32) -> Secret32 {
+        self.derive(labels::DEDUP_GROUP, &group.to_le_bytes())
+    }
+
+    /// The key that seals device labels in certificates: `DK("device label", owner_meta[e])`.
+    #[must_use]
+    pub fn label_key(&self, epoch: u32) -> Secret32 {
+        derive_key(labels::DEVICE_LABEL, &[self.list_secret(epoch).expose()])
+    }
+
+    /// What a device needs to write backups that it cannot read.
+    #[must_use]
+    pub fn device_keys(&self, epoch: u32, group: u32) -> DeviceKeys {
+        DeviceKeys {
+            meta_pub: x25519_public(&self.list_secret(epoch)),
+            dec_pub: x25519_public(&self.decrypt_secret(epoch)),
+            psk: self.session_psk(epoch),
+            group_key: self.dedup_group(group),
+            epoch,
+            group,
+        }
+    }
+
+    /// The keys of a past session, from its public key `epk`.
+    ///
+    /// # Errors
+    /// [`CryptoError::NonContributory`] if `epk` is of low order.
+    pub fn open_session(&self, epk: &[u8; 32], epoch: u32) -> Result<SessionKeys, CryptoError> {
+        let list = self.list_secret(epoch);
+        let decrypt = self.decrypt_secret(epoch);
+        let recipient = Recipient {
+            epk,
+            meta_pub: &x25519_public(&list),
+            dec_pub: &x25519_public(&decrypt),
+            epoch,
+            psk: &self.session_psk(epoch),
+        };
+        Ok(SessionKeys::derive(
+            &recipient,
+            &x25519(&list, epk)?,
+            &x25519(&decrypt, epk)?,
+        ))
+    }
+}
+
+/// What the owner gives to a device: it can write and deduplicate with this, not read.
+pub struct DeviceKeys {
+    /// Public half of `owner_meta[e]`.
+    pub meta_pub: [u8; 32],
+    /// Public half of `owner_dec[e]`.
+    pub dec_pub: [u8; 32],
+    /// `PSK[e]`.
+    pub psk: Secret32,
+    /// `C[g]`.
+    pub group_key: Secret32,
+    /// Key epoch `e`.
+    pub epoch: u32,
+    /// Dedup group `g`.
+    pub group: u32,
+}
+
+impl DeviceKeys {
+    /// The keys for cutting and addressing chunks.
+    #[must_use]
+    pub fn chunk_keys(&self) -> ChunkKeys {
+        ChunkKeys::new(&self.group_key)
+    }
+}
+
+/// Everything derived from a dedup group secret `C[g]`.
+pub struct ChunkKeys {
+    chunk: Secret32,
+    cut: Secret32,
+    gear: Box<[u64; 256]>,
+}
+
+impl ChunkKeys {
+    /// `CK[g] = DK("chunk key", C[g])`, `CP[g] = DK("cut prf", C[g])`, and
+    /// `GT[g] = DK-XOF("gear table", C[g])`: 2048 bytes read as 256 little-endian 64-bit numbers.
+    #[must_use]
+    pub fn new(group_key: &Secret32) -> Self {
+        let mut bytes = Zeroizing::new([0; 256 * 8]);
+        derive_bytes(labels::GEAR_TABLE, &[group_key.expose()], &mut *bytes);
+        let mut gear = Box::new([0; 256]);
+        let (words, _) = bytes.as_chunks::<8>();
+        gear.iter_mut()
+            .zip(words)
+            .for_each(|(g, w)| *g = u64::from_le_bytes(*w));
+        Self {
+            chunk: derive_key(labels::CHUNK_KEY, &[group_key.expose()]),
+            cut: derive_key(labels::CUT_PRF, &[group_key.expose()]),
+            gear,
+        }
+    }
+
+    /// `CK[g]`: key of chunk keys.
+    #[must_use]
+    pub fn chunk(&self) -> &Secret32 {
+        &self.chunk
+    }
+
+    /// `CP[g]`: key that confirms cuts.
+    #[must_use]
+    pub fn cut(&self) -> &Secret32 {
+        &self.cut
+    }
+
+    /// `GT[g]`: the gear table.
+    #[must_use]
+    pub fn gear(&self) -> &[u64; 256] {
+        &self.gear
+    }
+}
+
+impl Drop for ChunkKeys {
+    fn drop(&mut self) {
+        self.gear.zeroize();
+    }
+}
+
+/// `k = KH(CK, p)`: the key of a chunk with content `p`. `ck` is [`ChunkKeys::chunk`], or
+/// [`SessionKeys::chunk_priv`] for chunks that are not to be shared with other sessions.
+#[must_use]
+pub fn chunk_key(ck: &Secret32, p: &[u8]) -> Secret32 {
+    Secret32::new(keyed_hash(ck.expose(), p))
+}
+
+/// The keys of one upload session.
+pub struct SessionKeys {
+    /// The session's X25519 public key, in the header of every object sealed in it.
+    pub epk: [u8; 32],
+    /// Key epoch `e`.
+    pub epoch: u32,
+    /// `K_node`: segments, indexes, roots.
+    pub node: Secret32,
+    /// `K_map`: maps.
+    pub map: Secret32,
+    /// `K_pack`: packs.
+    pub pack: Secret32,
+    /// `K_blob`: blobs of chunk keys in entries.
+    pub blob: Secret32,
+    /// `CK_priv`: replaces `CK[g]` for chunks private to the session.
+    pub chunk_priv: Secret32,
+}
+
+/// The public inputs of a session and its pre-shared key.
+struct Recipient<'a> {
+    epk: &'a [u8; 32],
+    meta_pub: &'a [u8; 32],
+    dec_pub: &'a [u8; 32],
+    epoch: u32,
+    psk: &'a Secret32,
+}
+
+impl SessionKeys {
+    /// Starts a session on a device; `esk` is 32 fresh random bytes and is wiped on return.
+    ///
+    /// # Errors
+    /// [`CryptoError::NonContributory`] if a public key in the device keys is of low order.
+    pub fn start(device: &DeviceKeys, esk: Secret32) -> Result<Self, CryptoError> {
+        let recipient = Recipient {
+            epk: &x25519_public(&esk),
+            meta_pub: &device.meta_pub,
+            dec_pub: &device.dec_pub,
+            epoch: device.epoch,
+            psk: &device.psk,
+        };
+        let s_m = x25519(&esk, &device.meta_pub)?;
+        let s_d = x25519(&esk, &device.dec_pub)?;
+        Ok(Self::derive(&recipient, &s_m, &s_d))
+    }
+
+    fn derive(r: &Recipient<'_>, s_m: &Secret32, s_d: &Secret32) -> Self {
+        let session = |ctx, shared: &Secret32, public: &[u8; 32]| {
+            let epoch = r.epoch.to_le_bytes();
+            derive_key(
+                ctx,
+                &[shared.expose(), r.epk, public, &epoch, r.psk.expose()],
+            )
+        };
+        let sk_m = session(labels::SESSION_META, s_m, r.meta_pub);
+        let sk_d = session(labels::SESSION_DATA, s_d, r.dec_pub);
+        Self {
+            epk: *r.epk,
+            epoch: r.epoch,
+            node: derive_key(labels::NODE, &[sk_m.expose()]),
+            map: derive_key(labels::MAP, &[sk_d.expose()]),
+            pack: derive_key(labels::PACK, &[sk_d.expose()]),
+            blob: derive_key(labels::KEY_BLOB, &[sk_d.expose()]),
+            chunk_priv: derive_key(labels::PRIVATE_CHUNK_KEY, &[sk_d.expose()]),
+        }
+    }
+}

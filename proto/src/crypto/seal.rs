@@ -104,7 +104,10 @@ pub fn open_into(
     open_parts(key, ad, nonce, out, tag).inspect_err(|_| out.clear())
 }
 
-fn split(x: &[u8]) -> Result<(&[u8; NONCE_LEN], &[u8], &[u8; TAG_LEN]), CryptoError> {
+/// Nonce, ciphertext, tag.
+type Parts<'a> = (&'a [u8; NONCE_LEN], &'a [u8], &'a [u8; TAG_LEN]);
+
+fn split(x: &[u8]) -> Result<Parts<'_>, CryptoError> {
     let (nonce, rest) = x.split_first_chunk().ok_or(CryptoError::TooShort)?;
     let (ct, tag) = rest.split_last_chunk().ok_or(CryptoError::TooShort)?;
     Ok((nonce, ct, tag))

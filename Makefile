@@ -1,0 +1,82 @@
+# packnback: everything a person or a build machine runs. `make help` lists it.
+#
+# One target directory and one profile (release) for build, tests, lints and demo, so that RocksDB is compiled once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/packnback-target
+BIN := $(CARGO_TARGET_DIR)/release
+CARGO := cd $(ROOT) && cargo
+PROGRAMS := --release --locked -p packnback-node -p packnback-cli --bins
+
+.PHONY: help
+help: ## list what there is
+	@grep -hE '^[a-z-]+:.*## ' $(ROOT)/Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+.PHONY: setup
+setup: ## install the system packages a build needs (names them if it may not)
+	@$(ROOT)/scripts/setup build test
+
+.PHONY: build
+build: setup ## build packnback and packnback-node
+	@$(CARGO) build $(PROGRAMS)
+
+.PHONY: test
+test: build ## build, then run every test
+	@$(ROOT)/scripts/run-tests
+
+.PHONY: demo
+demo: build ## three nodes, one lost machine, everything back (DIR=folder to use your own)
+	@PATH="$(BIN):$$PATH" $(BIN)/packnback demo $(DIR)
+
+.PHONY: clean-demo
+clean-demo: ## remove what an interrupted demo left behind
+	@$(ROOT)/scripts/clean-demo
+
+.PHONY: lint
+lint: setup ## formatting, clippy, docs, dependency rules
+	@$(CARGO) fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
+	$(ROOT)/scripts/check-deps
+
+.PHONY: bench
+bench: build ## measure against restic and borg (slow; see bench/README.md)
+	@$(ROOT)/scripts/setup bench
+	$(ROOT)/bench/run.sh
+
+.PHONY: kill-test
+kill-test: build ## kill -9 the cli or a node at N random moments (N=100, SEED=1)
+	@$(ROOT)/scripts/kill-test "$(or $(N),100)" "$(or $(SEED),1)"
+
+.PHONY: fuzz-short
+fuzz-short: setup ## more cases for every decoder property (CASES=20000)
+	@$(CARGO) build --release --locked -p packnback-proto
+	PROPTEST_CASES="$(or $(CASES),20000)" cargo test --release --locked -p packnback-proto
+
+.PHONY: vectors
+vectors: setup ## check the golden vectors in testdata/vectors against the code
+	@$(CARGO) test --release --locked -p packnback-proto vector
+
+.PHONY: reader-check
+reader-check: build ## an independent reader in Python: golden vectors, and a real backup
+	@$(ROOT)/scripts/setup reader
+	PATH="$(BIN):$$PATH" $(ROOT)/testdata/reader/check.sh
+
+.PHONY: sim
+sim: setup ## run the simulation (SEED=number to replay one)
+	@$(CARGO) run --release --locked -p packnback-simulations -- smoke $(if $(SEED),--seed $(SEED))
+
+.PHONY: docker-sim
+docker-sim: build ## three nodes in containers, a backup between them
+	@$(ROOT)/scripts/setup docker
+	$(ROOT)/docker/sim.sh
+
+.PHONY: ci
+ci: ## what the build machine runs
+	@$(ROOT)/.ci/run

@@ -5,16 +5,16 @@ use crate::rules::{Finding, finding};
 use crate::source::{Source, paths};
 
 /// Files below `under` (and not below any of `but`) must not name anything below `never`.
-pub struct Wall {
-    pub under: &'static str,
-    pub but: &'static [&'static str],
-    pub never: &'static [&'static str],
-    pub why: &'static str,
+pub(crate) struct Wall {
+    pub(crate) under: &'static str,
+    pub(crate) but: &'static [&'static str],
+    pub(crate) never: &'static [&'static str],
+    pub(crate) why: &'static str,
 }
 
 const NO_EXCEPTION: &[&str] = &[];
 
-pub const WALLS: &[Wall] = &[
+pub(crate) const WALLS: &[Wall] = &[
     Wall {
         under: "proto/src/",
         but: NO_EXCEPTION,
@@ -39,8 +39,8 @@ pub const WALLS: &[Wall] = &[
             "rocksdb",
             "rustix",
             "nix",
-            "println",
-            "eprintln",
+            "println!",
+            "eprintln!",
         ],
         why: "proto is pure: time, randomness and bytes are arguments",
     },
@@ -206,7 +206,7 @@ fn inside(path: &str, module: &str) -> bool {
 }
 
 /// All walls that `source` breaks.
-pub fn check(source: &Source) -> Vec<Finding> {
+pub(crate) fn check(source: &Source) -> Vec<Finding> {
     let walls: Vec<&Wall> = WALLS
         .iter()
         .filter(|w| {

@@ -4,26 +4,26 @@ use crate::source::{Source, closing_brace, words};
 
 /// One breach of a rule.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Short name of the rule.
-    pub rule: &'static str,
+    pub(crate) rule: &'static str,
     /// File and line, counted from 1.
-    pub place: String,
+    pub(crate) place: String,
     /// What is wrong.
-    pub what: String,
+    pub(crate) what: String,
 }
 
 /// Most lines of a file.
-pub const FILE_LINES: usize = 500;
+pub(crate) const FILE_LINES: usize = 500;
 /// Most lines of a function.
-pub const FN_LINES: usize = 70;
+pub(crate) const FN_LINES: usize = 70;
 /// Most lines of a `main.rs`.
-pub const MAIN_LINES: usize = 60;
+pub(crate) const MAIN_LINES: usize = 60;
 
 /// The only files with `unsafe` code.
-pub const UNSAFE_FILES: &[&str] = &[];
+pub(crate) const UNSAFE_FILES: &[&str] = &[];
 
-pub fn finding(
+pub(crate) fn finding(
     rule: &'static str,
     source: &Source,
     line: usize,
@@ -37,7 +37,7 @@ pub fn finding(
 }
 
 /// All rules of this module.
-pub fn check(source: &Source) -> Vec<Finding> {
+pub(crate) fn check(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(file_length(source));
     found.extend(function_length(source));

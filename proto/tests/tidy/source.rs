@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// One Rust file.
-pub struct Source {
+pub(crate) struct Source {
     /// Path from the root of the repository, with `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// The text as it is.
-    pub text: String,
+    pub(crate) text: String,
     /// The text with comments, strings and characters blanked; line breaks and length are kept.
-    pub code: String,
+    pub(crate) code: String,
     /// Per line: whether it is test code.
-    pub test_lines: Vec<bool>,
+    pub(crate) test_lines: Vec<bool>,
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code = blank(text);
         let test_lines = test_lines(path, &code);
         Self {
@@ -28,7 +28,7 @@ impl Source {
     }
 
     /// Line number, counted from 0, of a byte offset.
-    pub fn line_of(&self, offset: usize) -> usize {
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
         self.code.as_bytes()[..offset]
             .iter()
             .filter(|b| **b == b'\n')
@@ -36,12 +36,12 @@ impl Source {
     }
 
     /// Whether this line, counted from 0, is test code.
-    pub fn is_test(&self, line: usize) -> bool {
+    pub(crate) fn is_test(&self, line: usize) -> bool {
         self.test_lines.get(line).copied().unwrap_or(false)
     }
 
     /// Lines of code that are no test code, with their number counted from 0.
-    pub fn product_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn product_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code
             .lines()
             .enumerate()
@@ -50,7 +50,7 @@ impl Source {
 }
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the crate is in a workspace")
@@ -58,7 +58,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Files of the repository whose name ends in `suffix`: what git knows, else what is on disk.
-pub fn files(suffix: &str) -> Vec<String> {
+pub(crate) fn files(suffix: &str) -> Vec<String> {
     let listed = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
@@ -96,7 +96,7 @@ fn walk() -> Vec<String> {
 }
 
 /// Replaces comments, string and character literals by spaces.
-pub fn blank(text: &str) -> String {
+pub(crate) fn blank(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out: Vec<u8> = bytes.to_vec();
     let mut at = 0;
@@ -204,7 +204,7 @@ fn char_length(rest: &[u8]) -> Option<usize> {
 }
 
 /// Offset behind the brace that closes the one at `open`.
-pub fn closing_brace(code: &str, open: usize) -> usize {
+pub(crate) fn closing_brace(code: &str, open: usize) -> usize {
     let mut depth = 0usize;
     for (at, byte) in code.bytes().enumerate().skip(open) {
         match byte {
@@ -256,13 +256,13 @@ fn test_lines(path: &str, code: &str) -> Vec<bool> {
 }
 
 /// Identifiers and keywords, in order.
-pub fn words(code: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|w| !w.is_empty())
 }
 
 /// Every path a file names, with `use` groups spread out and `crate`, `self`, `super` resolved, and its line.
-pub fn paths(source: &Source) -> Vec<(usize, String)> {
+pub(crate) fn paths(source: &Source) -> Vec<(usize, String)> {
     let module = module_of(&source.path);
     let mut found = Vec::new();
     for (at, text) in statements(&source.code) {
@@ -278,7 +278,7 @@ pub fn paths(source: &Source) -> Vec<(usize, String)> {
     found
 }
 
-/// `use` statements (without their semicolon) and paths in other code.
+/// `use` statements (without their semicolon), and paths, types and macros in other code.
 fn statements(code: &str) -> Vec<(usize, String)> {
     let bytes = code.as_bytes();
     let mut found = Vec::new();
@@ -300,7 +300,13 @@ fn statements(code: &str) -> Vec<(usize, String)> {
             continue;
         }
         let end = path_end(rest);
-        found.push((at, rest[..end].to_owned()));
+        let name = &rest[..end];
+        let macro_call = rest[end..].starts_with('!') && !rest[end..].starts_with("!=");
+        if macro_call {
+            found.push((at, format!("{name}!")));
+        } else if name.contains("::") || name.starts_with(char::is_uppercase) {
+            found.push((at, name.to_owned())); // a plain word is a variable
+        }
         at += end;
     }
     found
@@ -351,7 +357,7 @@ fn spread_use(tree: &str, prefix: &str, out: &mut Vec<String>) {
 }
 
 /// The module a file is, as `crate_name::module`.
-pub fn module_of(path: &str) -> Vec<String> {
+pub(crate) fn module_of(path: &str) -> Vec<String> {
     let Some((folder, inside)) = path.split_once("/src/") else {
         return vec![path.to_owned()];
     };

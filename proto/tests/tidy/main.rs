@@ -108,3 +108,37 @@ fn every_link_between_documents_leads_to_a_file() {
     }
     assert!(broken.is_empty(), "links that lead nowhere: {broken:#?}");
 }
+
+/// The threat model names a test for each number that is built; those tests exist.
+#[test]
+fn every_test_named_in_the_threat_model_exists() {
+    let sources: Vec<(String, String)> = files(".rs")
+        .into_iter()
+        .map(|p| (p.clone(), read(&p)))
+        .collect();
+    let mut missing = Vec::new();
+    for name in tests_named(&read("docs/threat-model.md")) {
+        let Some((file, function)) = name.split_once("::") else {
+            missing.push(name);
+            continue;
+        };
+        let wanted = format!("fn {function}(");
+        if !sources
+            .iter()
+            .any(|(path, text)| path == file && text.contains(&wanted))
+        {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "tests that do not exist: {missing:#?}");
+}
+
+/// Names like `path/file.rs::function` between backquotes.
+fn tests_named(text: &str) -> Vec<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|t| t.contains(".rs::"))
+        .map(str::to_owned)
+        .collect()
+}

@@ -125,11 +125,7 @@ pub(crate) const WALLS: &[Wall] = &[
     Wall {
         under: "proto/src/record/",
         but: NO_EXCEPTION,
-        never: &[
-            "packnback_proto::wire",
-            "packnback_proto::machine",
-            "packnback_proto::format",
-        ],
+        never: &["packnback_proto::wire", "packnback_proto::machine"],
         why: "records stand alone",
     },
     Wall {

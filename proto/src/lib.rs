@@ -3,10 +3,14 @@
 //! No clock, random generator, disk, socket or thread in here: time and randomness are arguments.
 #![deny(missing_docs)]
 
+pub mod cbor;
 pub mod chunk;
 pub mod crypto;
 pub mod format;
 pub mod ids;
+pub mod keyfile;
 pub mod limits;
+pub mod qr;
 pub mod record;
 pub mod wire;
+pub mod words;

@@ -36,6 +36,37 @@ pub const INLINE_CHUNKS_MAX: usize = 1024;
 pub const MAP_CHUNKS_MAX: usize = 4096;
 /// Most segments or indexes named by one root or index.
 pub const INDEX_ENTRIES_MAX: usize = REFS_MAX;
+/// Most upload sessions named by one segment.
+pub const SEGMENT_SESSIONS_MAX: usize = 4096;
+/// Most chunks and holes of one file listed in a segment: a hole before, between and behind chunks.
+pub const INLINE_PARTS_MAX: usize = 2 * INLINE_CHUNKS_MAX + 1;
+/// Longest path or link target, in bytes. Linux stops at 4096 per system call, trees go deeper.
+pub const PATH_LEN_MAX: usize = 64 * KIB;
+/// Most extended attributes of one entry.
+pub const XATTRS_MAX: usize = 1024;
+/// Longest name of an extended attribute (`XATTR_NAME_MAX` of Linux).
+pub const XATTR_NAME_MAX: usize = 255;
+/// Largest value of an extended attribute (`XATTR_SIZE_MAX` of Linux).
+pub const XATTR_VALUE_MAX: usize = 64 * KIB;
+/// Longest user or group name.
+pub const USER_NAME_MAX: usize = 256;
+
+// ---- roots ----
+
+/// Most paths named by one backup.
+pub const ROOT_PATHS_MAX: usize = 1024;
+/// Most exclude patterns recorded.
+pub const ROOT_EXCLUDES_MAX: usize = 1024;
+/// Longest exclude pattern recorded, in bytes.
+pub const EXCLUDE_LEN_MAX: usize = 4096;
+/// Most problems listed; their number is always recorded.
+pub const ROOT_PROBLEMS_MAX: usize = 1024;
+/// Longest text of a problem, in bytes.
+pub const PROBLEM_TEXT_MAX: usize = 256;
+/// Longest label of a snapshot, in bytes.
+pub const ROOT_LABEL_MAX: usize = 256;
+/// Longest name of the program that wrote a snapshot, in bytes.
+pub const ROOT_TOOL_MAX: usize = 128;
 
 // ---- chunker 1 ----
 
@@ -56,6 +87,20 @@ pub const CBOR_DEPTH_MAX: usize = 6;
 pub const GRANT_LIFETIME_MAX_S: u64 = 30 * 86_400;
 /// Tolerance for a certificate's validity window, in seconds.
 pub const CERT_CLOCK_SKEW_S: u64 = 86_400;
+/// Most hosts in an audience, or in an owner's list of hosts.
+pub const AUDIENCE_MAX: usize = 256;
+/// Most ids in one order or one scope: with an audience they still fit [`RECORD_MAX`].
+pub const RECORD_IDS_MAX: usize = 1024;
+/// Longest reason of a revocation, in bytes.
+pub const REASON_MAX: usize = 256;
+/// Longest device label, in bytes.
+pub const LABEL_MAX: usize = 64;
+/// Longest sealed label a reader accepts.
+pub const SEALED_LABEL_MAX: usize = 256;
+/// Longest time in a policy, in days: a hundred years.
+pub const POLICY_DAYS_MAX: u64 = 36_500;
+/// Most snapshots one rule of a policy keeps.
+pub const POLICY_KEEP_MAX: u64 = 1_000_000;
 
 // ---- wire ----
 
@@ -70,6 +115,8 @@ pub const GET_IDS_MAX: usize = 256;
 
 // ---- key file ----
 
+/// Largest key file.
+pub const KEYFILE_LEN_MAX: usize = KIB;
 /// Argon2id memory of a new key file, KiB.
 pub const KEYFILE_M_KIB: u32 = 256 * 1024;
 /// Argon2id passes of a new key file.
@@ -94,4 +141,9 @@ const _: () = {
     // Padmé adds at most 6.1 %, and a header with all references must still fit.
     assert!(RAW_MAX + RAW_MAX / 16 + REFS_MAX * 32 + 128 < OBJECT_MAX + REFS_MAX * 32);
     assert!(RECORD_MAX < FRAME_HEADER_MAX);
+    // 34 bytes for an id in CBOR, and 1 KiB for everything else in a record.
+    assert!((AUDIENCE_MAX + RECORD_IDS_MAX) * 34 + KIB < RECORD_MAX);
+    assert!(INLINE_PARTS_MAX <= MAP_CHUNKS_MAX);
+    // The largest file description and path must fit a segment of their own.
+    assert!(INLINE_PARTS_MAX * 56 + 3 * PATH_LEN_MAX < SEGMENT_RAW_MAX);
 };

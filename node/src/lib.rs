@@ -5,8 +5,10 @@
 //! | [`store`] | keeps objects, records and state; durable before anything is acknowledged |
 //! | [`service`] | answers storage sessions of other nodes |
 //! | [`local`] | answers programs of this machine over a Unix socket |
+//! | [`net`] | libp2p: who may connect, streams between nodes |
 //! | [`ports`] | what these need from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
+pub mod net;
 pub mod ports;

@@ -1,0 +1,100 @@
+//! The allow-list: who may connect, and which protocols a peer may open.
+//!
+//! One table answers both questions, so that the gate and the role check cannot disagree.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use libp2p::PeerId;
+use parking_lot::RwLock;
+
+use super::types::{Protocol, Role};
+
+/// One admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Admission {
+    role: Role,
+    /// Unix seconds after which the peer is a stranger again.
+    until: Option<u64>,
+}
+
+/// Shared by the gate, the stream handlers and the handle.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Roles(Arc<RwLock<HashMap<PeerId, Admission>>>);
+
+impl Roles {
+    /// Admits a peer, or changes its role. Returns whether anything changed.
+    pub(crate) fn set(&self, peer: PeerId, role: Role, until: Option<u64>) -> bool {
+        let new = Admission { role, until };
+        self.0.write().insert(peer, new) != Some(new)
+    }
+
+    /// Makes a peer a stranger. Returns whether it was known.
+    pub(crate) fn remove(&self, peer: &PeerId) -> bool {
+        self.0.write().remove(peer).is_some()
+    }
+
+    /// The role of a peer at a time; `None` for strangers.
+    pub(crate) fn get(&self, peer: &PeerId, now_s: u64) -> Option<Role> {
+        let admission = *self.0.read().get(peer)?;
+        match admission.until {
+            Some(until) if now_s >= until => None,
+            _ => Some(admission.role),
+        }
+    }
+
+    /// Whether the peer may open this protocol here now.
+    pub(crate) fn permits(&self, peer: &PeerId, protocol: Protocol, now_s: u64) -> bool {
+        self.get(peer, now_s)
+            .is_some_and(|role| role.may_open(protocol))
+    }
+
+    /// Drops expired admissions; returns the peers dropped.
+    pub(crate) fn expire(&self, now_s: u64) -> Vec<PeerId> {
+        let mut gone = Vec::new();
+        self.0.write().retain(|peer, admission| {
+            let stays = admission.until.is_none_or(|until| now_s < until);
+            if !stays {
+                gone.push(*peer);
+            }
+            stays
+        });
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admission_ends_at_its_expiry() {
+        let (roles, peer) = (Roles::default(), PeerId::random());
+        assert_eq!(roles.get(&peer, 0), None);
+        roles.set(peer, Role::Guest, Some(100));
+        assert_eq!(roles.get(&peer, 99), Some(Role::Guest));
+        assert_eq!(roles.get(&peer, 100), None);
+        assert!(roles.expire(99).is_empty());
+        assert_eq!(roles.expire(100), vec![peer]);
+        assert!(!roles.remove(&peer));
+    }
+
+    #[test]
+    fn roles_open_only_their_protocols() {
+        let (roles, peer) = (Roles::default(), PeerId::random());
+        assert!(!roles.permits(&peer, Protocol::Store, 0));
+        for (role, store, invite) in [
+            (Role::Friend, true, true),
+            (Role::Recovery, true, false),
+            (Role::Guest, false, true),
+        ] {
+            roles.set(peer, role, None);
+            assert_eq!(roles.permits(&peer, Protocol::Store, 0), store, "{role:?}");
+            assert_eq!(
+                roles.permits(&peer, Protocol::Invite, 0),
+                invite,
+                "{role:?}"
+            );
+        }
+    }
+}

@@ -168,7 +168,7 @@ mod tests {
             gate.handle_pending_outbound_connection(id, None, &[], Endpoint::Dialer)
                 .is_err()
         );
-        roles.set(peer, super::super::types::Role::Friend, None);
+        roles.set(peer, packnback_proto::wire::Role::Friend, None);
         assert!(
             gate.handle_established_inbound_connection(id, peer, &addr, &addr)
                 .is_ok()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 use packnback_proto::ids::NodeId;
+use packnback_proto::wire::Role;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -14,7 +15,7 @@ use super::error::NetError;
 use super::peer_id::{node_id_of, peer_id};
 use super::shared::{NetEvent, Shared};
 use super::task::{Command, NetTask};
-use super::types::{ConnInfo, InboundStream, NetConfig, NetStats, OutboundStream, Protocol, Role};
+use super::types::{ConnInfo, InboundStream, NetConfig, NetStats, OutboundStream, Protocol};
 
 /// Commands waiting for the network task.
 const COMMAND_BACKLOG: usize = 256;

@@ -37,6 +37,6 @@ pub use peer_id::{keypair_from_seed, node_id, node_id_of, peer_id};
 pub use progress::{Counted, Progress};
 pub use shared::NetEvent;
 pub use types::{
-    ConnInfo, InboundStream, NetConfig, NetStats, OutboundStream, PeerStream, Protocol, Role,
-    Transport,
+    ConnInfo, InboundStream, NetConfig, NetStats, OutboundStream, PeerStream, Protocol, Transport,
+    may_open,
 };

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use libp2p::PeerId;
+use packnback_proto::wire::Role;
 use parking_lot::RwLock;
 
-use super::types::{Protocol, Role};
+use super::types::{Protocol, may_open};
 
 /// One admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Roles {
     /// Whether the peer may open this protocol here now.
     pub(crate) fn permits(&self, peer: &PeerId, protocol: Protocol, now_s: u64) -> bool {
         self.get(peer, now_s)
-            .is_some_and(|role| role.may_open(protocol))
+            .is_some_and(|role| may_open(role, protocol))
     }
 
     /// Drops expired admissions; returns the peers dropped.
@@ -87,6 +88,8 @@ mod tests {
             (Role::Friend, true, true),
             (Role::Recovery, true, false),
             (Role::Guest, false, true),
+            (Role::Infra, false, false),
+            (Role::Unknown, false, false),
         ] {
             roles.set(peer, role, None);
             assert_eq!(roles.permits(&peer, Protocol::Store, 0), store, "{role:?}");

@@ -6,34 +6,22 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{ConnectionId, StreamProtocol};
 use libp2p::{Multiaddr, Stream};
 use packnback_proto::ids::NodeId;
+use packnback_proto::wire::{INVITE_PROTOCOL, Role, STORE_PROTOCOL};
 use tokio_util::compat::Compat;
 
 /// A stream to a peer, for tokio.
 pub type PeerStream = Compat<Stream>;
 
-/// What a peer may do here. A connection alone implies no right: every stream checks the role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Stores for us or with us.
-    Friend,
-    /// Holds an invite: may only take it up.
-    Guest,
-    /// The recovery peer of an owner served here: grants, records and reads only.
-    Recovery,
-}
-
-impl Role {
-    /// Whether a peer of this role may open a stream of this protocol.
-    ///
-    /// A friend may open the invite protocol too: an invitee whose answer got lost comes back
-    /// under its real key, and gets the same answer again.
-    #[must_use]
-    pub const fn may_open(self, protocol: Protocol) -> bool {
-        match protocol {
-            Protocol::Store => matches!(self, Self::Friend | Self::Recovery),
-            Protocol::Invite => matches!(self, Self::Friend | Self::Guest),
-        }
+/// Whether a peer of this role may open a stream of this protocol. A connection alone implies no
+/// right: every stream checks.
+///
+/// A friend may open the invite protocol too: an invitee whose answer got lost comes back under its
+/// real key, and gets the same answer again.
+#[must_use]
+pub const fn may_open(role: Role, protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Store => matches!(role, Role::Friend | Role::Recovery),
+        Protocol::Invite => matches!(role, Role::Friend | Role::Guest),
     }
 }
 
@@ -54,8 +42,8 @@ impl Protocol {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Store => "/packnback/store/1",
-            Self::Invite => "/packnback/invite/1",
+            Self::Store => STORE_PROTOCOL,
+            Self::Invite => INVITE_PROTOCOL,
         }
     }
 

@@ -16,11 +16,12 @@ use libp2p::swarm::{
     ConnectionHandler, ConnectionHandlerEvent, Stream, StreamProtocol, StreamUpgradeError,
     SubstreamProtocol,
 };
+use packnback_proto::wire::Role;
 
 use super::RequestId;
 use crate::net::clock::now_s;
 use crate::net::roles::Roles;
-use crate::net::types::{Protocol, Role};
+use crate::net::types::Protocol;
 
 /// Longest negotiation of one stream on a live connection: a few round trips.
 const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);

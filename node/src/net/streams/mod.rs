@@ -35,7 +35,7 @@ use super::error::NetError;
 use super::peer_id::node_id;
 use super::roles::Roles;
 use super::shared::{NetEvent, Shared};
-use super::types::{ConnInfo, InboundStream, OutboundStream, Protocol, Transport};
+use super::types::{ConnInfo, InboundStream, OutboundStream, Protocol, Transport, may_open};
 
 /// Most streams to one peer that may be waiting to be opened.
 const PENDING_PER_PEER_MAX: usize = 64;
@@ -306,7 +306,7 @@ impl Streams {
         let role = self
             .roles()
             .get(&peer, now_s())
-            .filter(|role| role.may_open(protocol));
+            .filter(|role| may_open(*role, protocol));
         let (Some(role), Some(conn)) = (role, self.conns.get(&peer, id)) else {
             self.shared.counters.refused_stream();
             return;

@@ -1,1 +1,35 @@
-//! Files and their attributes.
+//! The file system: walking and reading what is saved, writing what is restored.
+//!
+//! - [`Walk`] lists trees in the order of the format and never stops at an error.
+//! - [`Excludes`] decides what is left out.
+//! - [`OpenFile`] reads content and notices change; [`read_attributes`] reads what `stat` does not say.
+//! - [`Target`] writes below one directory and nowhere else, however hostile the snapshot is.
+//!
+//! Paths are raw bytes relative to `/`, without leading slash ("stored paths"). Linux only.
+
+mod dir;
+mod error;
+mod exclude;
+mod meta;
+mod path;
+mod read;
+mod stat;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod write;
+
+pub use dir::{Dir, FdCache};
+pub use error::{Action, Problem, WriteError, show};
+pub use exclude::{Excludes, PatternError};
+pub use meta::{Attributes, IdNames, read_attributes};
+pub use path::{
+    BadPath, NAME_MAX, check_path, is_at_or_below, join, path_cmp, split_parent, stored_path,
+};
+pub use read::{Extent, OpenFile, ReadOutcome};
+pub use stat::{Kind, Stat};
+pub use walk::{Item, SkipReason, Walk, WalkItem, WalkOptions};
+pub use write::{
+    Created, Done, FileSink, Note, NoteKind, Overwrite, Pruner, Report, RestoreOptions, Target,
+    TargetDir,
+};

@@ -1,0 +1,1 @@
+//! Matching one name against one pattern.

@@ -20,13 +20,55 @@ struct Way {
 }
 
 const WAYS: [Way; 7] = [
-    Way { name: "sst-flush", blob: false, wal: false, buffer_mib: 32, direct: false },
-    Way { name: "sst-wal", blob: false, wal: true, buffer_mib: 32, direct: false },
-    Way { name: "blob-wal", blob: true, wal: true, buffer_mib: 32, direct: false },
-    Way { name: "blob-flush-16", blob: true, wal: false, buffer_mib: 16, direct: false },
-    Way { name: "blob-flush-32", blob: true, wal: false, buffer_mib: 32, direct: false },
-    Way { name: "blob-flush-64", blob: true, wal: false, buffer_mib: 64, direct: false },
-    Way { name: "blob-flush-32-direct", blob: true, wal: false, buffer_mib: 32, direct: true },
+    Way {
+        name: "sst-flush",
+        blob: false,
+        wal: false,
+        buffer_mib: 32,
+        direct: false,
+    },
+    Way {
+        name: "sst-wal",
+        blob: false,
+        wal: true,
+        buffer_mib: 32,
+        direct: false,
+    },
+    Way {
+        name: "blob-wal",
+        blob: true,
+        wal: true,
+        buffer_mib: 32,
+        direct: false,
+    },
+    Way {
+        name: "blob-flush-16",
+        blob: true,
+        wal: false,
+        buffer_mib: 16,
+        direct: false,
+    },
+    Way {
+        name: "blob-flush-32",
+        blob: true,
+        wal: false,
+        buffer_mib: 32,
+        direct: false,
+    },
+    Way {
+        name: "blob-flush-64",
+        blob: true,
+        wal: false,
+        buffer_mib: 64,
+        direct: false,
+    },
+    Way {
+        name: "blob-flush-32-direct",
+        blob: true,
+        wal: false,
+        buffer_mib: 32,
+        direct: true,
+    },
 ];
 
 fn options(way: Way) -> Options {
@@ -52,11 +94,18 @@ fn cpu_s() -> f64 {
 
 fn status(field: &str) -> String {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    text.lines().find(|l| l.starts_with(field)).unwrap_or_default().to_owned()
+    text.lines()
+        .find(|l| l.starts_with(field))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn disk(dir: &Path) -> u64 {
-    std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum::<u64>() >> 20
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(|f| f.unwrap().metadata().unwrap().len())
+        .sum::<u64>()
+        >> 20
 }
 
 fn run(way: Way, total: usize, size: usize, dir: &Path) {
@@ -78,10 +127,18 @@ fn run(way: Way, total: usize, size: usize, dir: &Path) {
         unsynced += size;
         if unsynced >= 64 << 20 {
             unsynced = 0;
-            if way.wal { db.flush_wal(true).unwrap() } else { db.flush_opt(&flush).unwrap() }
+            if way.wal {
+                db.flush_wal(true).unwrap()
+            } else {
+                db.flush_opt(&flush).unwrap()
+            }
         }
     }
-    if way.wal { db.flush_wal(true).unwrap() } else { db.flush_opt(&flush).unwrap() }
+    if way.wal {
+        db.flush_wal(true).unwrap()
+    } else {
+        db.flush_opt(&flush).unwrap()
+    }
     let (wrote, wrote_cpu) = (start.elapsed().as_secs_f64(), cpu_s() - cpu);
     drop(db);
     let start = Instant::now();
@@ -94,23 +151,50 @@ fn run(way: Way, total: usize, size: usize, dir: &Path) {
     let mib = total as f64 / 1048576.0;
     println!(
         "{:22} write {:6.0} MiB/s cpu {:.2} s  read {:6.0} MiB/s cpu {:.2} s  reopen {:.0} ms  disk {} MiB  {}",
-        way.name, mib / wrote, wrote_cpu, mib / start.elapsed().as_secs_f64(), cpu_s() - cpu,
-        reopen * 1e3, disk(dir), status("VmHWM"),
+        way.name,
+        mib / wrote,
+        wrote_cpu,
+        mib / start.elapsed().as_secs_f64(),
+        cpu_s() - cpu,
+        reopen * 1e3,
+        disk(dir),
+        status("VmHWM"),
     );
 }
 
 fn main() {
-    let arg = |n: usize, default: usize| std::env::args().nth(n).map_or(default, |a| a.parse().unwrap());
+    let arg = |n: usize, default: usize| {
+        std::env::args()
+            .nth(n)
+            .map_or(default, |a| a.parse().unwrap())
+    };
     let (total, size) = (arg(1, 350) << 20, arg(2, 2048) << 10);
-    let dir = tempfile::tempdir_in(std::env::var("BENCH_DIR").unwrap_or_else(|_| "/var/tmp".into())).unwrap();
+    let dir =
+        tempfile::tempdir_in(std::env::var("BENCH_DIR").unwrap_or_else(|_| "/var/tmp".into()))
+            .unwrap();
     match std::env::args().nth(3) {
-        Some(name) => run(*WAYS.iter().find(|w| w.name == name).unwrap(), total, size, dir.path()),
+        Some(name) => run(
+            *WAYS.iter().find(|w| w.name == name).unwrap(),
+            total,
+            size,
+            dir.path(),
+        ),
         // One process per way, so that peak memory is its own.
         None => {
             for way in WAYS {
                 let me = std::env::current_exe().unwrap();
-                let args = [(total >> 20).to_string(), (size >> 10).to_string(), way.name.into()];
-                assert!(std::process::Command::new(me).args(args).status().unwrap().success());
+                let args = [
+                    (total >> 20).to_string(),
+                    (size >> 10).to_string(),
+                    way.name.into(),
+                ];
+                assert!(
+                    std::process::Command::new(me)
+                        .args(args)
+                        .status()
+                        .unwrap()
+                        .success()
+                );
             }
         }
     }

@@ -12,3 +12,4 @@
 
 pub mod net;
 pub mod ports;
+pub mod store;

@@ -10,6 +10,7 @@ pub mod format;
 pub mod ids;
 pub mod keyfile;
 pub mod limits;
+pub mod machine;
 pub mod qr;
 pub mod record;
 pub mod wire;

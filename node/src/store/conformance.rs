@@ -41,7 +41,10 @@ fn reading_and_scanning<E: Engine>(engine: E) -> E {
 fn batches_are_durable<E: Engine>(engine: E) -> E {
     assert_eq!(engine.get(Table::State, b"a1"), Ok(Some(b"new".to_vec())));
     assert_eq!(engine.get(Table::State, b"a2"), Ok(None));
-    assert_eq!(engine.get(Table::Meta, b"a9"), Ok(Some(b"other table".to_vec())));
+    assert_eq!(
+        engine.get(Table::Meta, b"a9"),
+        Ok(Some(b"other table".to_vec()))
+    );
     assert!(engine.free_space().unwrap() > 0);
     engine
 }

@@ -51,12 +51,20 @@ pub(super) struct Change {
 impl Batch {
     /// Sets a value.
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.changes.push(Change { table, key: key.into(), value: Some(value.into()) });
+        self.changes.push(Change {
+            table,
+            key: key.into(),
+            value: Some(value.into()),
+        });
     }
 
     /// Removes a value.
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.changes.push(Change { table, key: key.into(), value: None });
+        self.changes.push(Change {
+            table,
+            key: key.into(),
+            value: None,
+        });
     }
 
     /// Whether there is nothing to do.

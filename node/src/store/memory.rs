@@ -39,7 +39,10 @@ pub struct MemoryEngine(Mutex<Inner>);
 
 impl Default for MemoryEngine {
     fn default() -> Self {
-        Self(Mutex::new(Inner { free: u64::MAX, ..Inner::default() }))
+        Self(Mutex::new(Inner {
+            free: u64::MAX,
+            ..Inner::default()
+        }))
     }
 }
 
@@ -69,7 +72,10 @@ impl MemoryEngine {
     /// Flips one bit of a stored object; whether it was there.
     pub fn flip_bit(&self, key: &[u8], bit: usize) -> bool {
         let mut inner = self.0.lock();
-        let byte = inner.durable.get_mut(key).and_then(|value| value.get_mut(bit / 8));
+        let byte = inner
+            .durable
+            .get_mut(key)
+            .and_then(|value| value.get_mut(bit / 8));
         byte.map(|byte| *byte ^= 1 << (bit % 8)).is_some()
     }
 
@@ -81,11 +87,19 @@ impl MemoryEngine {
             let key = [table.name().as_bytes(), b"/", key].concat();
             (key, value.clone())
         });
-        let volatile = inner
-            .volatile
+        let volatile = inner.volatile.iter().map(|(key, value)| {
+            (
+                [b"volatile/", key.as_slice()].concat(),
+                value.clone().unwrap_or_default(),
+            )
+        });
+        inner
+            .durable
             .iter()
-            .map(|(key, value)| ([b"volatile/", key.as_slice()].concat(), value.clone().unwrap_or_default()));
-        inner.durable.iter().map(|(k, v)| (k.clone(), v.clone())).chain(volatile).chain(tables).collect()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .chain(volatile)
+            .chain(tables)
+            .collect()
     }
 }
 

@@ -48,7 +48,9 @@ impl From<rocksdb::Error> for EngineError {
         let text = error.into_string();
         match kind {
             _ if text.contains("No space left") || text.contains("NoSpace") => Self::Full,
-            ErrorKind::IOError if text.contains("While lock file") || text.contains("lock hold by") => {
+            ErrorKind::IOError
+                if text.contains("While lock file") || text.contains("lock hold by") =>
+            {
                 Self::InUse(text)
             }
             ErrorKind::Corruption => Self::Corrupt(text),
@@ -80,7 +82,11 @@ impl RocksEngine {
         let families = Table::ALL
             .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(&cache)));
         let tables = DB::open_cf_descriptors(&options, dir.join("tables"), families)?;
-        Ok(Self { objects, tables, dir: dir.to_owned() })
+        Ok(Self {
+            objects,
+            tables,
+            dir: dir.to_owned(),
+        })
     }
 
     fn family(&self, table: Table) -> Result<&ColumnFamily, EngineError> {

@@ -44,7 +44,11 @@ impl Limits {
     }
 
     /// No limits: a node's own device on its own disk.
-    pub const NONE: Self = Self { bytes: u64::MAX, day_bytes: u64::MAX, day_snaps: u64::MAX };
+    pub const NONE: Self = Self {
+        bytes: u64::MAX,
+        day_bytes: u64::MAX,
+        day_snaps: u64::MAX,
+    };
 }
 
 /// Why something does not fit.
@@ -88,7 +92,16 @@ impl Usage {
     #[must_use]
     pub fn on_day_of(self, now: u64) -> Self {
         let today = now / DAY_S;
-        if today > self.day { Self { day: today, day_bytes: 0, day_snaps: 0, ..self } } else { self }
+        if today > self.day {
+            Self {
+                day: today,
+                day_bytes: 0,
+                day_snaps: 0,
+                ..self
+            }
+        } else {
+            self
+        }
     }
 
     /// Bytes that still fit.
@@ -107,12 +120,21 @@ impl Usage {
         let bytes = usage.bytes.saturating_add(new);
         let day_bytes = usage.day_bytes.saturating_add(new);
         if bytes > limits.bytes {
-            return Err(BudgetRefusal::Quota { used: usage.bytes, limit: limits.bytes });
+            return Err(BudgetRefusal::Quota {
+                used: usage.bytes,
+                limit: limits.bytes,
+            });
         }
         if day_bytes > limits.day_bytes {
-            return Err(BudgetRefusal::DayBytes { limit: limits.day_bytes });
+            return Err(BudgetRefusal::DayBytes {
+                limit: limits.day_bytes,
+            });
         }
-        Ok(Self { bytes, day_bytes, ..usage })
+        Ok(Self {
+            bytes,
+            day_bytes,
+            ..usage
+        })
     }
 
     /// Adds one snapshot.
@@ -122,8 +144,13 @@ impl Usage {
     pub fn add_snap(self, limits: &Limits, now: u64) -> Result<Self, BudgetRefusal> {
         let usage = self.on_day_of(now);
         if usage.day_snaps >= limits.day_snaps {
-            return Err(BudgetRefusal::DaySnaps { limit: limits.day_snaps });
+            return Err(BudgetRefusal::DaySnaps {
+                limit: limits.day_snaps,
+            });
         }
-        Ok(Self { day_snaps: usage.day_snaps.saturating_add(1), ..usage })
+        Ok(Self {
+            day_snaps: usage.day_snaps.saturating_add(1),
+            ..usage
+        })
     }
 }

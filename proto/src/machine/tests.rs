@@ -50,18 +50,83 @@ fn open_is_refused_for_each_reason_and_only_then() {
         serial_seen: 5,
     };
     assert_eq!(may_open(facts, NOW), Ok(()));
-    assert_eq!(may_open(Presented { bound: Some(OWNER), ..facts }, NOW), Ok(()));
+    assert_eq!(
+        may_open(
+            Presented {
+                bound: Some(OWNER),
+                ..facts
+            },
+            NOW
+        ),
+        Ok(())
+    );
     let refused = |facts, now| may_open(facts, now).unwrap_err();
-    for role in [None, Some(Role::Guest), Some(Role::Infra), Some(Role::Recovery)] {
-        assert_eq!(refused(Presented { role, ..facts }, NOW), OpenRefusal::NotFriend);
+    for role in [
+        None,
+        Some(Role::Guest),
+        Some(Role::Infra),
+        Some(Role::Recovery),
+    ] {
+        assert_eq!(
+            refused(Presented { role, ..facts }, NOW),
+            OpenRefusal::NotFriend
+        );
     }
-    assert_eq!(refused(Presented { peer: HOST, ..facts }, NOW), OpenRefusal::WrongDevice);
+    assert_eq!(
+        refused(
+            Presented {
+                peer: HOST,
+                ..facts
+            },
+            NOW
+        ),
+        OpenRefusal::WrongDevice
+    );
     let other = Some(OwnerId([8; 32]));
-    assert_eq!(refused(Presented { bound: other, ..facts }, NOW), OpenRefusal::OtherOwner);
-    assert_eq!(refused(Presented { revoked: true, ..facts }, NOW), OpenRefusal::Revoked);
-    assert_eq!(refused(Presented { serial_seen: 6, ..facts }, NOW), OpenRefusal::Superseded(6));
-    let no_put = Cert { perms: perms::ALL & !perms::PUT, ..cert() };
-    assert_eq!(refused(Presented { cert: &no_put, ..facts }, NOW), OpenRefusal::NoPut);
+    assert_eq!(
+        refused(
+            Presented {
+                bound: other,
+                ..facts
+            },
+            NOW
+        ),
+        OpenRefusal::OtherOwner
+    );
+    assert_eq!(
+        refused(
+            Presented {
+                revoked: true,
+                ..facts
+            },
+            NOW
+        ),
+        OpenRefusal::Revoked
+    );
+    assert_eq!(
+        refused(
+            Presented {
+                serial_seen: 6,
+                ..facts
+            },
+            NOW
+        ),
+        OpenRefusal::Superseded(6)
+    );
+    let no_put = Cert {
+        perms: perms::ALL & !perms::PUT,
+        ..cert()
+    };
+    assert_eq!(
+        refused(
+            Presented {
+                cert: &no_put,
+                ..facts
+            },
+            NOW
+        ),
+        OpenRefusal::NoPut
+    );
 }
 
 #[test]
@@ -71,9 +136,19 @@ fn certificate_window_is_exact_at_both_ends() {
     let last = cert.expires + CERT_CLOCK_SKEW_S;
     assert_eq!(still_valid(&cert, false, first), Ok(()));
     assert_eq!(still_valid(&cert, false, last), Ok(()));
-    assert!(matches!(still_valid(&cert, false, first - 1), Err(OpenRefusal::NotYet(_))));
-    assert!(matches!(still_valid(&cert, false, last + 1), Err(OpenRefusal::Expired(_))));
-    let eternal = Cert { expires: u64::MAX, not_before: 0, ..cert };
+    assert!(matches!(
+        still_valid(&cert, false, first - 1),
+        Err(OpenRefusal::NotYet(_))
+    ));
+    assert!(matches!(
+        still_valid(&cert, false, last + 1),
+        Err(OpenRefusal::Expired(_))
+    ));
+    let eternal = Cert {
+        expires: u64::MAX,
+        not_before: 0,
+        ..cert
+    };
     assert_eq!(still_valid(&eternal, false, u64::MAX), Ok(()));
 }
 
@@ -83,23 +158,47 @@ fn budget_is_exact_and_a_new_day_resets_the_day_only() {
     assert_eq!((limits.bytes, limits.day_bytes), (900, 600));
     let usage = Usage::default().add_bytes(600, &limits, NOW).unwrap();
     assert_eq!(usage.left(&limits), 0);
-    assert_eq!(usage.add_bytes(1, &limits, NOW), Err(BudgetRefusal::DayBytes { limit: 600 }));
+    assert_eq!(
+        usage.add_bytes(1, &limits, NOW),
+        Err(BudgetRefusal::DayBytes { limit: 600 })
+    );
     let tomorrow = NOW + DAY_S;
     let usage = usage.add_bytes(300, &limits, tomorrow).unwrap();
     assert_eq!(
         usage.add_bytes(1, &limits, tomorrow),
-        Err(BudgetRefusal::Quota { used: 900, limit: 900 })
+        Err(BudgetRefusal::Quota {
+            used: 900,
+            limit: 900
+        })
     );
-    assert_eq!(usage.on_day_of(NOW), usage, "a clock that runs back opens no new day");
-    let usage = usage.add_snap(&limits, tomorrow).unwrap().add_snap(&limits, tomorrow).unwrap();
-    assert_eq!(usage.add_snap(&limits, tomorrow), Err(BudgetRefusal::DaySnaps { limit: 2 }));
+    assert_eq!(
+        usage.on_day_of(NOW),
+        usage,
+        "a clock that runs back opens no new day"
+    );
+    let usage = usage
+        .add_snap(&limits, tomorrow)
+        .unwrap()
+        .add_snap(&limits, tomorrow)
+        .unwrap();
+    assert_eq!(
+        usage.add_snap(&limits, tomorrow),
+        Err(BudgetRefusal::DaySnaps { limit: 2 })
+    );
     assert!(usage.add_snap(&limits, tomorrow + DAY_S).is_ok());
-    assert!(Usage::default().add_bytes(u64::MAX, &Limits::NONE, NOW).is_ok());
+    assert!(
+        Usage::default()
+            .add_bytes(u64::MAX, &Limits::NONE, NOW)
+            .is_ok()
+    );
 }
 
 #[test]
 fn snapshot_must_belong_to_the_session() {
-    let session = SessionOf { owner: OWNER, device: PEER };
+    let session = SessionOf {
+        owner: OWNER,
+        device: PEER,
+    };
     let snap = Snap {
         owner: OWNER,
         device: PEER,
@@ -110,11 +209,26 @@ fn snapshot_must_belong_to_the_session() {
         cert_serial: 1,
     };
     assert_eq!(belongs(&snap, PEER.as_bytes(), session), Ok(()));
-    assert_eq!(belongs(&snap, HOST.as_bytes(), session), Err(CommitRefusal::OtherDevice));
-    let other = Snap { device: HOST, ..snap.clone() };
-    assert_eq!(belongs(&other, HOST.as_bytes(), session), Err(CommitRefusal::OtherDevice));
-    let other = Snap { owner: OwnerId([8; 32]), ..snap };
-    assert_eq!(belongs(&other, PEER.as_bytes(), session), Err(CommitRefusal::OtherOwner));
+    assert_eq!(
+        belongs(&snap, HOST.as_bytes(), session),
+        Err(CommitRefusal::OtherDevice)
+    );
+    let other = Snap {
+        device: HOST,
+        ..snap.clone()
+    };
+    assert_eq!(
+        belongs(&other, HOST.as_bytes(), session),
+        Err(CommitRefusal::OtherDevice)
+    );
+    let other = Snap {
+        owner: OwnerId([8; 32]),
+        ..snap
+    };
+    assert_eq!(
+        belongs(&other, PEER.as_bytes(), session),
+        Err(CommitRefusal::OtherOwner)
+    );
 }
 
 fn grant() -> Grant {
@@ -149,40 +263,96 @@ fn n17_grant_is_refused_for_each_reason_and_only_then() {
     assert!(try_at(&good, NOW).is_ok());
     assert!(try_at(&good, NOW + 100).is_ok());
     assert_eq!(try_at(&good, NOW - 1), Err(GrantRefusal::NotYet(NOW)));
-    assert_eq!(try_at(&good, NOW + 101), Err(GrantRefusal::Expired(NOW + 100)));
-    let wrong = Grant { reader: HOST, ..grant() };
+    assert_eq!(
+        try_at(&good, NOW + 101),
+        Err(GrantRefusal::Expired(NOW + 100))
+    );
+    let wrong = Grant {
+        reader: HOST,
+        ..grant()
+    };
     assert_eq!(try_at(&wrong, NOW), Err(GrantRefusal::WrongReader));
-    let wrong = Grant { audience: Some(vec![PEER]), ..grant() };
+    let wrong = Grant {
+        audience: Some(vec![PEER]),
+        ..grant()
+    };
     assert_eq!(try_at(&wrong, NOW), Err(GrantRefusal::WrongHost));
-    let wrong = Grant { audience: Some(vec![]), ..grant() };
+    let wrong = Grant {
+        audience: Some(vec![]),
+        ..grant()
+    };
     assert_eq!(try_at(&wrong, NOW), Err(GrantRefusal::WrongHost));
-    let wrong = Grant { nonce: [8; 16], ..grant() };
+    let wrong = Grant {
+        nonce: [8; 16],
+        ..grant()
+    };
     assert_eq!(try_at(&wrong, NOW), Err(GrantRefusal::WrongNonce));
-    let longest = Grant { expires: NOW + GRANT_LIFETIME_MAX_S, ..grant() };
+    let longest = Grant {
+        expires: NOW + GRANT_LIFETIME_MAX_S,
+        ..grant()
+    };
     assert!(try_at(&longest, NOW).is_ok());
-    let wrong = Grant { expires: NOW + GRANT_LIFETIME_MAX_S + 1, ..grant() };
+    let wrong = Grant {
+        expires: NOW + GRANT_LIFETIME_MAX_S + 1,
+        ..grant()
+    };
     assert_eq!(try_at(&wrong, NOW), Err(GrantRefusal::TooLong));
     for audience in [None, Some(vec![HOST, PEER])] {
-        let offline = Grant { nonce: [8; 16], audience, ..grant() };
+        let offline = Grant {
+            nonce: [8; 16],
+            audience,
+            ..grant()
+        };
         assert!(try_at(&offline, NOW).is_ok());
     }
     for role in [None, Some(Role::Guest), Some(Role::Infra)] {
-        let refused = accept(GrantFacts { role, ..facts(&good) }, NOW);
+        let refused = accept(
+            GrantFacts {
+                role,
+                ..facts(&good)
+            },
+            NOW,
+        );
         assert_eq!(refused, Err(GrantRefusal::Stranger));
     }
-    let refused = accept(GrantFacts { served: false, ..facts(&good) }, NOW);
+    let refused = accept(
+        GrantFacts {
+            served: false,
+            ..facts(&good)
+        },
+        NOW,
+    );
     assert_eq!(refused, Err(GrantRefusal::NotServed));
-    let refused = accept(GrantFacts { bytes_read: 51, ..facts(&good) }, NOW);
+    let refused = accept(
+        GrantFacts {
+            bytes_read: 51,
+            ..facts(&good)
+        },
+        NOW,
+    );
     assert_eq!(refused, Err(GrantRefusal::UsedUp(50)));
 }
 
 #[test]
 fn n17_read_right_ends_with_its_bytes_and_its_time() {
-    let right = accept(GrantFacts { bytes_read: 20, ..facts(&grant()) }, NOW).unwrap();
+    let right = accept(
+        GrantFacts {
+            bytes_read: 20,
+            ..facts(&grant())
+        },
+        NOW,
+    )
+    .unwrap();
     assert_eq!(right.may_read(30, NOW), Ok(()));
     assert_eq!(right.may_read(31, NOW), Err(GrantRefusal::UsedUp(50)));
-    assert_eq!(right.may_read(0, NOW + 101), Err(GrantRefusal::Expired(NOW + 100)));
-    let endless = ReadRight { max_bytes: None, ..right };
+    assert_eq!(
+        right.may_read(0, NOW + 101),
+        Err(GrantRefusal::Expired(NOW + 100))
+    );
+    let endless = ReadRight {
+        max_bytes: None,
+        ..right
+    };
     assert_eq!(endless.may_read(u64::MAX, NOW), Ok(()));
 }
 
@@ -191,9 +361,17 @@ fn n17_scope_shows_only_what_it_covers() {
     let (mine, other) = (RecordId([1; 32]), RecordId([2; 32]));
     let devices = Scope::Devices(vec![PEER]);
     let snaps = Scope::Snaps(vec![mine]);
-    assert!(scope_shows(&devices, About::Cert(PEER)) && scope_shows(&devices, About::Snap(PEER, other)));
-    assert!(!scope_shows(&devices, About::Cert(HOST)) && !scope_shows(&devices, About::Snap(HOST, mine)));
-    assert!(scope_shows(&snaps, About::Snap(HOST, mine)) && !scope_shows(&snaps, About::Snap(PEER, other)));
+    assert!(
+        scope_shows(&devices, About::Cert(PEER)) && scope_shows(&devices, About::Snap(PEER, other))
+    );
+    assert!(
+        !scope_shows(&devices, About::Cert(HOST))
+            && !scope_shows(&devices, About::Snap(HOST, mine))
+    );
+    assert!(
+        scope_shows(&snaps, About::Snap(HOST, mine))
+            && !scope_shows(&snaps, About::Snap(PEER, other))
+    );
     for scope in [Scope::All, devices, snaps] {
         assert!(scope_shows(&scope, About::Order));
     }
@@ -207,7 +385,10 @@ impl Shelf for Tree {
     type Error = Infallible;
 
     fn look(&self, id: &ObjectId) -> Result<Option<Seen>, Infallible> {
-        let seen = |(height, complete, _): &(u8, bool, Vec<u8>)| Seen { height: *height, complete: *complete };
+        let seen = |(height, complete, _): &(u8, bool, Vec<u8>)| Seen {
+            height: *height,
+            complete: *complete,
+        };
         Ok(self.0.get(&id.0[0]).map(seen))
     }
 
@@ -221,7 +402,11 @@ fn oid(byte: u8) -> ObjectId {
 }
 
 fn tree(rows: &[(u8, u8, bool, &[u8])]) -> Tree {
-    Tree(rows.iter().map(|(id, height, done, refs)| (*id, (*height, *done, refs.to_vec()))).collect())
+    Tree(
+        rows.iter()
+            .map(|(id, height, done, refs)| (*id, (*height, *done, refs.to_vec())))
+            .collect(),
+    )
 }
 
 #[test]
@@ -235,21 +420,33 @@ fn n02_closure_names_what_is_missing() {
         (6, 1, false, &[4]),
     ];
     let verdict = check(&tree(full), &oid(1), 10).unwrap();
-    assert_eq!(verdict, Closure::Complete(vec![oid(2), oid(6), oid(3), oid(1)]));
+    assert_eq!(
+        verdict,
+        Closure::Complete(vec![oid(2), oid(6), oid(3), oid(1)])
+    );
     for gone in 1..=6 {
         let rest: Vec<_> = full.iter().filter(|row| row.0 != gone).copied().collect();
         let verdict = check(&tree(&rest), &oid(1), 10).unwrap();
         assert_eq!(verdict, Closure::Missing(vec![oid(gone)]));
     }
     let alone = tree(&full[..1]);
-    assert_eq!(check(&alone, &oid(1), 1).unwrap(), Closure::Missing(vec![oid(2)]));
-    assert_eq!(check(&alone, &oid(1), 2).unwrap(), Closure::Missing(vec![oid(2), oid(3)]));
+    assert_eq!(
+        check(&alone, &oid(1), 1).unwrap(),
+        Closure::Missing(vec![oid(2)])
+    );
+    assert_eq!(
+        check(&alone, &oid(1), 2).unwrap(),
+        Closure::Missing(vec![oid(2), oid(3)])
+    );
 }
 
 #[test]
 fn n02_complete_nodes_are_trusted_and_not_descended() {
     let shelf = tree(&[(1, 8, false, &[2]), (2, 2, true, &[99])]);
-    assert_eq!(check(&shelf, &oid(1), 9).unwrap(), Closure::Complete(vec![oid(1)]));
+    assert_eq!(
+        check(&shelf, &oid(1), 9).unwrap(),
+        Closure::Complete(vec![oid(1)])
+    );
 }
 
 #[test]
@@ -257,14 +454,25 @@ fn n02_a_child_that_is_not_lower_is_refused() {
     for height in [2, 3] {
         let shelf = tree(&[(1, 2, false, &[2]), (2, height, true, &[])]);
         let verdict = check(&shelf, &oid(1), 9).unwrap();
-        assert_eq!(verdict, Closure::NotLower { node: oid(1), child: oid(2) });
+        assert_eq!(
+            verdict,
+            Closure::NotLower {
+                node: oid(1),
+                child: oid(2)
+            }
+        );
     }
     let itself = tree(&[(1, 2, false, &[1])]);
-    assert!(matches!(check(&itself, &oid(1), 9).unwrap(), Closure::NotLower { .. }));
+    assert!(matches!(
+        check(&itself, &oid(1), 9).unwrap(),
+        Closure::NotLower { .. }
+    ));
 }
 
 fn reachable(tree: &Tree, id: u8, seen: &mut HashSet<u8>) -> bool {
-    let Some((_, _, refs)) = tree.0.get(&id) else { return false };
+    let Some((_, _, refs)) = tree.0.get(&id) else {
+        return false;
+    };
     let mut whole = true;
     if seen.insert(id) {
         for child in refs {

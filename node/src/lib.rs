@@ -6,10 +6,14 @@
 //! | [`service`] | answers storage sessions of other nodes |
 //! | [`local`] | answers programs of this machine over a Unix socket |
 //! | [`net`] | libp2p: who may connect, streams between nodes |
+//! | [`peers`] | the durable table of friends and invites |
+//! | [`replicate`] | carries snapshots of this node to its friends |
 //! | [`ports`] | what these need from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
 pub mod net;
+pub mod peers;
 pub mod ports;
+pub mod replicate;
 pub mod store;

@@ -1,0 +1,5 @@
+//! Carries every snapshot of this node to its friends.
+
+mod source;
+
+pub use source::{OwnSnap, Shape, Source};

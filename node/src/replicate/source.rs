@@ -1,0 +1,74 @@
+//! The port to the local store: what replication reads and keeps. All calls may block on the disk.
+
+use packnback_proto::ids::{NodeId, ObjectId, SnapshotId};
+use packnback_proto::wire::Bytes;
+
+use crate::ports::Failure;
+
+/// A snapshot of this device that is complete here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnSnap {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Its root object.
+    pub root: ObjectId,
+    /// The signed record.
+    pub envelope: Bytes,
+}
+
+/// A stored object without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Stored bytes.
+    pub len: u64,
+    /// 0 for leaves; references always point to smaller heights.
+    pub height: u8,
+    /// What it refers to; empty for leaves.
+    pub refs: Vec<ObjectId>,
+}
+
+/// See the module.
+pub trait Source: Send + Sync + 'static {
+    /// The certificate that makes this node a device (envelope); `None` before it is adopted.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn cert(&self) -> Result<Option<Bytes>, Failure>;
+
+    /// All snapshots of this device that are complete here, oldest first.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn own_snaps(&self) -> Result<Vec<OwnSnap>, Failure>;
+
+    /// The receipts of other hosts for a snapshot: the host and the envelope.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn receipts(&self, snap: &SnapshotId) -> Result<Vec<(NodeId, Bytes)>, Failure>;
+
+    /// Keeps a receipt, durable on return. The caller has verified it.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn add_receipt(&self, envelope: &[u8]) -> Result<(), Failure>;
+
+    /// Owner-signed orders to be carried to the hosts (envelopes).
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn orders(&self) -> Result<Vec<Bytes>, Failure>;
+
+    /// What an object of the own owner refers to; `None` if it is not here. One call costs a key
+    /// look-up, not a read of the object.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn shape(&self, id: &ObjectId) -> Result<Option<Shape>, Failure>;
+
+    /// An object of the own owner, its address verified; `None` if it is not here.
+    ///
+    /// # Errors
+    /// If the disk failed or the object is damaged.
+    fn object(&self, id: &ObjectId) -> Result<Option<Vec<u8>>, Failure>;
+}

@@ -548,6 +548,63 @@ class Segment:
         need(in_order([e.path for e in self.entries]), "path-order")
 
 
+class Child:
+    """6.5: what an index or root says about a segment or index below it."""
+
+    def __init__(self, raw, n_refs):
+        array(raw, 3)
+        self.first, self.ref, self.entries = octets(raw[0]), u32(raw[1]), uint(raw[2])
+        check_path(self.first)
+        need(self.ref < n_refs, "reference")
+        need(self.entries > 0, "field", "children")
+
+
+def children(raw, n_refs, least):
+    need(least <= len(array(raw)) <= 8192, "limit")
+    found = [Child(item, n_refs) for item in raw]
+    need(in_order([c.first for c in found]), "path-order")
+    return found
+
+
+def read_index(raw, n_refs):
+    return children(cbor(raw, most=4 * MIB), n_refs, 1)
+
+
+class Map:
+    def __init__(self, raw, n_refs):
+        value = array(cbor(raw, most=4 * MIB), 2)
+        self.dom = u32(value[0])
+        need(1 <= len(array(value[1])) <= 4096, "limit")
+        self.parts = value[1]
+        for part in self.parts:
+            need(len(array(part)) == (2 if part and part[0] is None else 3), "cbor-out-of-range")
+            uint(part[1]) if part[0] is None else (u32(part[0]), u32(part[1]), b32(part[2]))
+        check_parts(self.parts, n_refs)
+
+
+class Root:
+    def __init__(self, raw, n_refs):
+        f = fields(cbor(raw, most=4 * MIB), range(1, 12))
+        self.label, self.tool = text(f[1]), text(f[4])
+        self.start, self.end, self.chunker, self.group = uint(f[2]), uint(f[3]), u32(f[5]), u32(f[6])
+        self.paths, self.excludes = [octets(p) for p in array(f[7])], [octets(p) for p in array(f[8])]
+        self.problem_count, self.problems = uint(array(f[9], 2)[0]), array(f[9][1])
+        for problem in self.problems:
+            array(problem, 3)
+            octets(problem[0]), uint(problem[1], 255), text(problem[2])
+        self.stats = [uint(n) for n in array(f[10], 6)]
+        self.children = children(f[11], n_refs, 0)
+        need(len(self.label.encode()) <= 256 and len(self.tool.encode()) <= 128, "limit")
+        need(max(len(self.paths), len(self.excludes), len(self.problems)) <= 1024, "limit")
+        for path in self.paths:
+            if path:
+                check_path(path)
+        need(all(len(e) <= 4096 for e in self.excludes), "limit")
+        need(all(len(p[0]) <= 64 * KIB and len(p[2].encode()) <= 256 for p in self.problems), "limit")
+        sane = self.problem_count >= len(self.problems) and self.group != PRIVATE and self.chunker != 0
+        need(sane, "field", "root")
+
+
 def open_key_blob(k_blob, dom, ids, kb):
     need(len(kb) == (40 + 32 * len(ids) if ids else 0), "key-count")
     if not ids:
@@ -710,19 +767,35 @@ def open_label(label_key, owner, device, sealed):
 # ---- 10. ways to keep the owner seed ----
 
 
-def open_key_file(data, passphrase):
-    value = fields(cbor(data, depth=6, most=64 * KIB), range(1, 8))
-    need(value[1] == "PNBKEY1", "unknown-version")
+def open_key_file(data, passphrase=None):
+    """`passphrase` None: a file without one."""
+    value = cbor(data, most=KIB)
+    need(type(value) is dict and value, "cbor-wrong-type")
+    if value.get(1) == "PNBKEY0":
+        fields(value, (1, 2, 3))
+        need(passphrase is None, "not-protected")
+        need(h(b32(value[2]))[:4] == octets(value[3], 4), "checksum")
+        return value[2]
+    need(text(value.get(1)) == "PNBKEY1", "unknown-version")
+    fields(value, range(1, 8))
     salt, m, t, p = octets(value[2], 16), uint(value[3]), uint(value[4]), uint(value[5])
-    need(m <= 4 * MIB and t <= 16 and p <= 64, "kdf-params")
-    out = hash_secret_raw(passphrase.encode(), salt, t, m, p, 64, Type.ID, version=0x13)
-    need(out[32:] == octets(value[6], 32), "wrong-passphrase")
-    return unseal(out[:32], to_cbor({k: value[k] for k in range(1, 7)}), octets(value[7]))
+    need(1 <= p <= 64 and 8 * p <= m <= 4 * MIB and 1 <= t <= 16, "work")
+    octets(value[6], 32), octets(value[7])
+    need(passphrase is not None, "protected")
+    need(passphrase, "empty-passphrase")
+    out = hash_secret_raw(passphrase, salt, t, m, p, 64, Type.ID, version=0x13)
+    need(out[32:] == value[6], "wrong-passphrase")
+    try:
+        seed = unseal(out[:32], to_cbor({k: value[k] for k in range(1, 7)}), value[7])
+    except Refused as error:
+        raise Refused("damaged", error.what) from error
+    need(len(seed) == 32, "damaged")
+    return seed
 
 
 def from_words(words):
     listed = {w: i for i, w in enumerate(Mnemonic("english").wordlist)}
-    words = words.lower().split()
+    words = [w for w in words.lower().split() if not w.rstrip(".:)").isdigit()]
     need(len(words) == 24, "word-count")
     bits = 0
     for word in words:
@@ -742,12 +815,15 @@ def to_words(seed):
 def from_qr(payload):
     import base64
 
+    payload = payload.strip().upper()
     need(payload.startswith("PNB1:"), "qr-prefix")
     code = payload[5:]
+    need(len(code) == 58, "qr-digits")
     try:
-        data = base64.b32decode(code + "=" * (-len(code) % 8))
-    except Exception as error:
-        raise Refused("qr-encoding") from error
-    need(len(data) == 36, "qr-length")
+        data = base64.b32decode(code + "======")
+    except ValueError as error:
+        raise Refused("qr-digits") from error
+    unused = base64.b32encode(data).decode().rstrip("=")
+    need(len(data) == 36 and unused == code, "qr-digits")
     need(h(data[:32])[:4] == data[32:], "qr-checksum")
     return data[:32]

@@ -65,28 +65,31 @@ class Export:
             self.groups[dom] = self.owner.group(dom)
         return self.groups[dom].ck
 
-    def segments(self, header, refs, below):
+    def segments(self, header, children):
         """Segments in path order, down through indexes."""
-        for ref in refs:
-            need(ref < len(header.refs), "reference")
-            child, raw = self.open(header.refs[ref], ("segment", "index"))
-            need(child.height < below, "height")
-            if child.kind == "segment":
-                yield child, pnb.Segment(raw, len(child.refs))
+        for child in children:
+            below, raw = self.open(header.refs[child.ref], ("segment", "index"))
+            need(below.height < header.height, "height")
+            if below.kind == "segment":
+                segment = pnb.Segment(raw, len(below.refs))
+                found = (segment.entries[0].path, len(segment.entries))
+                need(found == (child.first, child.entries), "child")
+                yield below, segment
             else:
-                items = pnb.array(pnb.cbor(raw))
-                yield from self.segments(child, [pnb.u32(item[1]) for item in items], child.height)
+                lower = pnb.read_index(raw, len(below.refs))
+                found = (lower[0].first, sum(c.entries for c in lower))
+                need(found == (child.first, child.entries), "child")
+                yield from self.segments(below, lower)
 
     def entries(self, snap):
         header, raw = self.open(snap.value[5], ("root",))
-        root = pnb.cbor(raw)
-        last = None
-        for child, segment in self.segments(header, root[11], header.height):
+        root, last = pnb.Root(raw, len(header.refs)), None
+        for below, segment in self.segments(header, root.children):
             for entry in segment.entries:
                 key = pnb.path_key(entry.path)
                 need(last is None or last < key, "path-order")
                 last = key
-                yield child, segment, entry
+                yield below, segment, entry
 
     def content(self, header, segment, entry):
         """Pieces of a file: bytes, or the length of a hole."""
@@ -110,13 +113,12 @@ class Export:
 
     def map_content(self, id_):
         header, raw = self.open(id_, ("map",))
-        dom, parts = pnb.array(pnb.cbor(raw), 2)
-        session = self.session(header.epk, header.epoch)
-        for part in parts:
+        content, session = pnb.Map(raw, len(header.refs)), self.session(header.epk, header.epoch)
+        for part in content.parts:
             if part[0] is None:
                 yield part[1]
             else:
-                yield self.chunk(header.refs[part[0]], part[2], dom, session, part[1])
+                yield self.chunk(header.refs[part[0]], part[2], content.dom, session, part[1])
 
     def chunk(self, id_, k, dom, session, length):
         return pnb.open_chunk(self.bytes_of(id_), id_, k, self.chunk_key(dom, session), length)
@@ -195,7 +197,7 @@ def seed_from(options):
         return bytes.fromhex(options.seed)
     if options.key_file:
         with open(options.key_file, "rb") as file:
-            return pnb.open_key_file(file.read(), options.passphrase)
+            return pnb.open_key_file(file.read(), options.passphrase and options.passphrase.encode())
     with open(options.words_file, encoding="utf-8") as file:
         return pnb.from_words(file.read())
 
@@ -207,7 +209,7 @@ def main():
     parser.add_argument("--words-file")
     parser.add_argument("--seed")
     parser.add_argument("--key-file")
-    parser.add_argument("--passphrase", default="")
+    parser.add_argument("--passphrase")
     parser.add_argument("--snapshot")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()

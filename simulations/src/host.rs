@@ -123,7 +123,13 @@ impl Host {
     ///
     /// # Errors
     /// The reason of the refusal.
-    pub fn put(&mut self, cert: &Cert, id: ObjectId, object: &Object, now: u64) -> Result<(), String> {
+    pub fn put(
+        &mut self,
+        cert: &Cert,
+        id: ObjectId,
+        object: &Object,
+        now: u64,
+    ) -> Result<(), String> {
         let limits = Limits::new(cert, self.offered);
         let usage = self
             .usage
@@ -163,15 +169,17 @@ impl Host {
         match found {
             Closure::Missing(ids) => Answer::Missing(ids),
             Closure::NotLower { .. } => Answer::Refused("malformed tree".to_owned()),
-            Closure::Complete(nodes) => match self.usage.add_snap(&Limits::new(cert, self.offered), now) {
-                Err(refusal) => Answer::Refused(refusal.to_string()),
-                Ok(usage) => {
-                    self.usage = usage;
-                    self.disk.complete.extend(nodes);
-                    self.receipts.insert(backup.id, backup.snap.root);
-                    Answer::Receipt
+            Closure::Complete(nodes) => {
+                match self.usage.add_snap(&Limits::new(cert, self.offered), now) {
+                    Err(refusal) => Answer::Refused(refusal.to_string()),
+                    Ok(usage) => {
+                        self.usage = usage;
+                        self.disk.complete.extend(nodes);
+                        self.receipts.insert(backup.id, backup.snap.root);
+                        Answer::Receipt
+                    }
                 }
-            },
+            }
         }
     }
 }

@@ -27,10 +27,16 @@ fn main() -> anyhow::Result<()> {
     let Scenario::Smoke { seed, runs } = Args::parse().scenario;
     for seed in (seed..).take(usize::try_from(runs)?) {
         println!("seed {seed}: {:?}", scenario::smoke_options(seed));
-        let report = scenario::smoke(seed).map_err(|broken| anyhow::anyhow!("seed {seed}: {broken}"))?;
+        let report =
+            scenario::smoke(seed).map_err(|broken| anyhow::anyhow!("seed {seed}: {broken}"))?;
         println!(
             "  {} events, {} backups, {} receipts, {} crashes, {} broken sessions, trace {:016x}",
-            report.events, report.backups, report.receipts, report.crashes, report.broken_sessions, report.trace
+            report.events,
+            report.backups,
+            report.receipts,
+            report.crashes,
+            report.broken_sessions,
+            report.trace
         );
     }
     println!("{runs} runs, no promise broken");

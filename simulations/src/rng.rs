@@ -13,7 +13,7 @@ impl Rng {
 
     /// The next number.
     #[must_use]
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -23,7 +23,7 @@ impl Rng {
     /// A number below `bound`; 0 if `bound` is 0.
     #[must_use]
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
+        self.draw().checked_rem(bound).unwrap_or(0)
     }
 
     /// True `parts` times in `of`.
@@ -37,7 +37,7 @@ impl Rng {
     pub fn bytes32(&mut self) -> [u8; 32] {
         let mut out = [0; 32];
         for eight in out.as_chunks_mut::<8>().0 {
-            *eight = self.next().to_le_bytes();
+            *eight = self.draw().to_le_bytes();
         }
         out
     }
@@ -50,9 +50,9 @@ mod tests {
     #[test]
     fn same_seed_same_numbers() {
         let (mut a, mut b, mut c) = (Rng::new(7), Rng::new(7), Rng::new(8));
-        let first: Vec<u64> = (0..9).map(|_| a.next()).collect();
-        assert_eq!(first, (0..9).map(|_| b.next()).collect::<Vec<_>>());
-        assert_ne!(first, (0..9).map(|_| c.next()).collect::<Vec<_>>());
+        let first: Vec<u64> = (0..9).map(|_| a.draw()).collect();
+        assert_eq!(first, (0..9).map(|_| b.draw()).collect::<Vec<_>>());
+        assert_ne!(first, (0..9).map(|_| c.draw()).collect::<Vec<_>>());
         assert_eq!(a.below(0), 0);
         assert!((0..100).all(|_| a.below(5) < 5));
     }

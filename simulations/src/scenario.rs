@@ -55,7 +55,10 @@ mod tests {
         options.hosts = 1;
         options.end_s = 10; // before anything can arrive
         let broken = World::new(options, 3).run();
-        assert!(matches!(broken, Err(Broken::NotConverged { receipts: 0, .. })), "{broken:?}");
+        assert!(
+            matches!(broken, Err(Broken::NotConverged { receipts: 0, .. })),
+            "{broken:?}"
+        );
     }
 
     #[expect(clippy::panic, reason = "a test")]

@@ -143,7 +143,7 @@ impl World {
 
     /// Plans an event at `seconds` after the start.
     fn at(&mut self, seconds: u64, event: Event) {
-        let order = self.rng.next();
+        let order = self.rng.draw();
         self.events.push(Reverse((START + seconds, order, event)));
     }
 
@@ -249,7 +249,9 @@ impl World {
         link.open = false;
         link.queue.clear();
         let (first, most) = PAUSE_S;
-        let full = first.checked_shl(link.attempt).map_or(most, |s| s.clamp(first, most));
+        let full = first
+            .checked_shl(link.attempt)
+            .map_or(most, |s| s.clamp(first, most));
         link.attempt = link.attempt.saturating_add(1).min(16);
         self.report.broken_sessions += 1;
         if let Some(text) = refusal
@@ -264,7 +266,8 @@ impl World {
     /// Sends a batch, or commits when all is sent.
     fn batch(&mut self, number: usize) -> Result<(), Broken> {
         let breaks = self.faulty() && self.rng.chance(1, self.options.link_breaks_one_in);
-        let (Some(host), Some(link)) = (self.hosts.get_mut(number), self.links.get_mut(number)) else {
+        let (Some(host), Some(link)) = (self.hosts.get_mut(number), self.links.get_mut(number))
+        else {
             return Ok(());
         };
         if !link.open {
@@ -294,7 +297,8 @@ impl World {
     }
 
     fn commit(&mut self, number: usize) -> Result<(), Broken> {
-        let (Some(host), Some(link)) = (self.hosts.get_mut(number), self.links.get_mut(number)) else {
+        let (Some(host), Some(link)) = (self.hosts.get_mut(number), self.links.get_mut(number))
+        else {
             return Ok(());
         };
         let Some(backup) = self.backups.get(link.next) else {

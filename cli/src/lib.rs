@@ -7,4 +7,5 @@ pub mod backup;
 pub mod cache;
 pub mod client;
 pub mod fs;
+pub mod progress;
 pub mod restore;

@@ -1,1 +1,18 @@
-//! The local node's socket.
+//! The local node, asked over its Unix socket.
+//!
+//! [`Client`] is shared by threads. Frames leave in the order of the calls, through one writer
+//! thread with a byte budget; one reader thread hands the replies out in that order. So puts are
+//! pipelined (no reply unless refused) and several questions can be under way at once.
+
+mod budget;
+mod connect;
+mod error;
+mod link;
+mod requests;
+mod threads;
+
+pub use budget::{Budget, Permit};
+pub use error::ClientError;
+pub use link::{Committed, NodeLink, ObjectSource, Opened};
+pub use requests::{Hello, RecordsPage, Remote, RemoteHost};
+pub use threads::{Client, PendingObjects, PendingReply};

@@ -1,0 +1,102 @@
+//! What a backup did.
+
+use packnback_proto::ids::{ObjectId, SnapshotId};
+
+use crate::client::ClientError;
+
+/// Something about one file, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileNote {
+    /// Stored path.
+    pub path: Vec<u8>,
+    /// What happened.
+    pub reason: String,
+}
+
+/// Numbers of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Entries in the snapshot.
+    pub entries: u64,
+    /// Regular files in it.
+    pub files: u64,
+    /// Directories in it.
+    pub dirs: u64,
+    /// Bytes of the regular files.
+    pub bytes: u64,
+    /// Files not in the last run, as far as the cache knows.
+    pub files_new: u64,
+    /// Files in the last run with other attributes or content.
+    pub files_changed: u64,
+    /// Files taken over from the last run without being read.
+    pub files_unmodified: u64,
+    /// Bytes of content read.
+    pub bytes_read: u64,
+    /// Objects sent to the node.
+    pub objects_new: u64,
+    /// Their bytes.
+    pub bytes_stored: u64,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default)]
+pub struct BackupReport {
+    /// The snapshot; `None` after a dry run.
+    pub snapshot: Option<SnapshotId>,
+    /// Its root object.
+    pub root: Option<ObjectId>,
+    /// The node's own receipt (envelope).
+    pub receipt: Vec<u8>,
+    /// Numbers.
+    pub totals: Totals,
+    /// Files that could not be saved as they are (unreadable, vanished, changed while read): exit
+    /// code 3 if any.
+    pub problems: Vec<FileNote>,
+    /// Problems beyond those listed.
+    pub problems_more: u64,
+    /// Left out on purpose (a socket, another file system, ...).
+    pub skipped: Vec<FileNote>,
+    /// Left out beyond those listed.
+    pub skipped_more: u64,
+    /// What was odd but did no harm (a damaged cache rebuilt, ...).
+    pub warnings: Vec<String>,
+    /// Orders of the owner the node has not carried out yet.
+    pub pending_orders: u32,
+}
+
+impl BackupReport {
+    /// Whether everything asked for is in the snapshot.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// A backup ended without a snapshot.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BackupError {
+    /// The node could not be talked to, or refused.
+    #[error(transparent)]
+    Node(#[from] ClientError),
+    /// Interrupted; what was already stored is used by the next run.
+    #[error("interrupted: no snapshot was made; the next backup continues where this one stopped")]
+    Cancelled,
+    /// None of the paths could be read.
+    #[error("nothing to save: none of the given paths could be read")]
+    Nothing,
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers: {0}")]
+    Random(String),
+    /// The keys of this device are unusable.
+    #[error("the keys of this device are unusable: {0}")]
+    Keys(String),
+    /// The node says that objects are missing although it had them before.
+    #[error("the node misses {0} objects that it had; run the backup again with --full")]
+    Missing(usize),
+    /// An object of the snapshot could not be made.
+    #[error("cannot build the snapshot: {0}")]
+    Format(String),
+    /// A thread of the pipeline ended early.
+    #[error("a part of the backup failed: {0}")]
+    Internal(String),
+}

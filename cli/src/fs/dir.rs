@@ -270,7 +270,14 @@ fn open_dir(base: impl rustix::fd::AsFd, name: &[u8], follow: bool) -> io::Resul
         }
         other => other,
     };
-    Ok(opened?)
+    match opened {
+        // An ancestor of a root that may be passed through but not listed.
+        Err(Errno::ACCESS) if follow => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(base, name, flags, Mode::empty())?)
+        }
+        other => Ok(other?),
+    }
 }
 
 /// Opens a directory several levels down, following no link on the way.

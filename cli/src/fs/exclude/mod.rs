@@ -114,7 +114,12 @@ impl Excludes {
     }
 
     /// As [`Excludes::matches`]; the full path is only asked for when the name alone does not decide.
-    pub(super) fn decide(&self, name: &[u8], is_dir: bool, full: impl Fn() -> Vec<u8>) -> bool {
+    pub(in crate::fs) fn decide(
+        &self,
+        name: &[u8],
+        is_dir: bool,
+        full: impl Fn() -> Vec<u8>,
+    ) -> bool {
         let mut path: Option<Vec<u8>> = None;
         for pattern in self.patterns.iter().rev() {
             if (pattern.dir_only && !is_dir) || !pattern.last.matches(name) {

@@ -1,11 +1,23 @@
 //! Listing trees: every file once, in the order of the format, whatever goes wrong on the way.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod list;
+mod pool;
+mod roots;
 
-use super::dir::Dir;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use list::{Lister, Place, Scratch, Work};
+use pool::{Node, Out, Pool};
+use roots::Roots;
+
+use super::dir::{Dir, FdCache};
 use super::error::Problem;
 use super::exclude::Excludes;
+use super::path::{path_cmp, stored_path};
 use super::stat::Stat;
 
 /// What to walk and what to leave out.
@@ -77,26 +89,65 @@ pub enum WalkItem {
 }
 
 /// A walk over one or several roots. See the module documentation.
-#[derive(Debug)]
-pub struct Walk {}
+pub struct Walk {
+    roots: Vec<Vec<u8>>,
+    pool: Arc<Pool>,
+    helpers: Vec<JoinHandle<()>>,
+    frames: Vec<std::vec::IntoIter<Out>>,
+    scratch: Scratch,
+}
 
 impl Walk {
     /// Starts a walk. Relative roots are relative to `cwd`.
     #[must_use]
-    pub fn new(_roots: &[PathBuf], _cwd: &std::path::Path, _options: WalkOptions) -> Walk {
-        Walk {}
+    pub fn new(roots: &[PathBuf], cwd: &Path, options: WalkOptions) -> Walk {
+        let mut roots: Vec<Vec<u8>> = roots.iter().map(|root| stored_path(root, cwd)).collect();
+        roots.sort_by(|a, b| path_cmp(a, b));
+        roots.dedup();
+        let tree = Roots::new(&roots);
+        let top = Dir::top(FdCache::new(fd_budget()));
+        // Should even the top not open, listing it says so.
+        let device = top
+            .fd()
+            .ok()
+            .and_then(|_| top.identity())
+            .map_or(0, |(device, _)| device);
+        let threads = options.threads.unwrap_or_else(default_threads);
+        let pool = Pool::new(Lister {
+            options,
+            excluded: AtomicU64::new(0),
+        });
+        let inside = tree.is_root;
+        let place = Place {
+            dir: top,
+            inside,
+            roots: tree.leads_on().then(|| Arc::new(tree)),
+            device,
+        };
+        let first = vec![Out::Expand(Node::new(Work::Dir(place)))];
+        let helpers = (0..threads)
+            .filter_map(|number| spawn_helper(&pool, number))
+            .collect();
+        Walk {
+            roots,
+            pool,
+            helpers,
+            frames: vec![first.into_iter()],
+            scratch: Scratch::new(),
+        }
     }
 
     /// The roots as stored paths: clean, sorted, each once.
     #[must_use]
     pub fn roots(&self) -> &[Vec<u8>] {
-        &[]
+        &self.roots
     }
 
-    /// Files left out so far by patterns, size, cache tags or file system.
+    /// Files left out so far by patterns, size, cache tags or as our own. What lies below a directory that is
+    /// left out is not counted.
     #[must_use]
     pub fn excluded(&self) -> u64 {
-        0
+        self.pool.lister.excluded.load(Ordering::Relaxed)
     }
 }
 
@@ -104,6 +155,58 @@ impl Iterator for Walk {
     type Item = WalkItem;
 
     fn next(&mut self) -> Option<WalkItem> {
-        None
+        loop {
+            match self.frames.last_mut()?.next() {
+                Some(Out::Emit(item)) => return Some(item),
+                Some(Out::Expand(node)) => {
+                    let outs = self.pool.get(&node, &mut self.scratch);
+                    self.frames.push(outs.into_iter());
+                }
+                None => {
+                    self.frames.pop();
+                }
+            }
+        }
     }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        self.pool.stop();
+        for helper in self.helpers.drain(..) {
+            // A helper that panicked has said so itself; the walk did its work.
+            helper.join().unwrap_or(());
+        }
+    }
+}
+
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("roots", &self.roots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn spawn_helper(pool: &Arc<Pool>, number: usize) -> Option<JoinHandle<()>> {
+    let pool = Arc::clone(pool);
+    // Without helpers the walk is slower, not wrong.
+    std::thread::Builder::new()
+        .name(format!("walk-{number}"))
+        .spawn(move || pool.help())
+        .ok()
+}
+
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
+}
+
+/// Directories kept open: a quarter of what the process may open at all, the rest is for files and sockets.
+fn fd_budget() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .unwrap_or(4096);
+    usize::try_from(limit / 4)
+        .unwrap_or(usize::MAX)
+        .clamp(8, 512)
 }

@@ -12,7 +12,8 @@ ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/packnback-target
 BIN := $(CARGO_TARGET_DIR)/release
 CARGO := cd $(ROOT) && cargo
-PROGRAMS := --release --locked -p packnback-node -p packnback-cli --bins
+# The whole workspace, so that crates are compiled with the same features as by the tests.
+PROGRAMS := --release --locked --workspace --bins
 
 .PHONY: help
 help: ## list what there is
@@ -56,7 +57,7 @@ kill-test: build ## kill -9 the cli or a node at N random moments (N=100, SEED=1
 
 .PHONY: fuzz-short
 fuzz-short: setup ## more cases for every decoder property (CASES=20000)
-	@$(CARGO) build --release --locked -p packnback-proto
+	@cd $(ROOT)
 	PROPTEST_CASES="$(or $(CASES),20000)" cargo test --release --locked -p packnback-proto
 
 .PHONY: vectors
@@ -69,8 +70,8 @@ reader-check: build ## an independent reader in Python: golden vectors, and a re
 	PATH="$(BIN):$$PATH" $(ROOT)/testdata/reader/check.sh
 
 .PHONY: sim
-sim: setup ## run the simulation (SEED=number to replay one)
-	@$(CARGO) run --release --locked -p packnback-simulations -- smoke $(if $(SEED),--seed $(SEED))
+sim: build ## run the simulation (SEED=number to start from, RUNS=how many)
+	@$(BIN)/packnback-sim smoke $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: docker-sim
 docker-sim: build ## three nodes in containers, a backup between them

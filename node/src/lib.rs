@@ -5,6 +5,7 @@
 //! | [`store`] | keeps objects, records and state; durable before anything is acknowledged |
 //! | [`service`] | answers storage sessions of other nodes |
 //! | [`local`] | answers programs of this machine over a Unix socket |
+//! | [`frames`] | messages on a stream |
 //! | [`net`] | libp2p: who may connect, streams between nodes |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
@@ -12,6 +13,7 @@
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
+pub mod frames;
 pub mod net;
 pub mod peers;
 pub mod ports;

@@ -101,28 +101,23 @@ impl NetHandle {
             .unwrap_or(Err(NetError::Timeout(node)))
     }
 
-    /// Admits a peer in a role, until a time in unix seconds if given; `None` makes it a stranger
-    /// and closes its connections.
+    /// Admits a peer in a role, until a time in unix seconds if given.
+    ///
+    /// # Errors
+    /// [`NetError::BadKey`] if the id is no public key.
+    pub fn admit(&self, node: NodeId, role: Role, until: Option<u64>) -> Result<(), NetError> {
+        self.shared.roles.set(peer_id(&node)?, role, until);
+        Ok(())
+    }
+
+    /// Makes a peer a stranger again and closes its connections.
     ///
     /// # Errors
     /// [`NetError::BadKey`] if the id is no public key, [`NetError::Down`].
-    pub async fn set_role(
-        &self,
-        node: NodeId,
-        role: Option<Role>,
-        until: Option<u64>,
-    ) -> Result<(), NetError> {
+    pub async fn expel(&self, node: NodeId) -> Result<(), NetError> {
         let peer = peer_id(&node)?;
-        match role {
-            Some(role) => {
-                self.shared.roles.set(peer, role, until);
-                Ok(())
-            }
-            None => {
-                self.shared.roles.remove(&peer);
-                self.send(Command::Disconnect { peer }).await
-            }
-        }
+        self.shared.roles.remove(&peer);
+        self.send(Command::Disconnect { peer }).await
     }
 
     /// The role of a peer now.

@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 //! One suite for every implementation of the port. `reopen` loses what is not durable.
 
 use super::engine::{Batch, Engine, Table};

@@ -73,12 +73,13 @@ fn dropped_results_need_a_reason() {
     );
     good(
         "node/src/a.rs",
-        "fn f() {\n    // ignored: the reader has gone\n    let _ = send();\n}\n",
+        "fn f() {\n    // The reader has gone.\n    let _ = send();\n}\n",
     );
     good(
         "node/src/a.rs",
-        "fn f() {\n    let _ = send(); // ignored: the reader has gone\n}\n",
+        "fn f() {\n    let _ = send(); // The reader has gone.\n}\n",
     );
+    good("node/src/a.rs", "fn f() {\n    let _ = reply.send(1);\n}\n");
     good(
         "node/src/a.rs",
         "#[cfg(test)]\nmod tests {\n    fn f() {\n        let _ = send();\n    }\n}\n",

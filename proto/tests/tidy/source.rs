@@ -225,7 +225,7 @@ fn test_lines(path: &str, code: &str) -> Vec<bool> {
     let count = code.lines().count();
     let name = path.rsplit('/').next().unwrap_or(path);
     let in_tests =
-        path.contains("/tests/") || path.starts_with("fuzz/") || path.contains("/benches/");
+        path.contains("/tests/") || path.starts_with("fuzz/") || path.contains("/examples/");
     let whole =
         in_tests || name == "tests.rs" || name.ends_with("_tests.rs") || name == "testkit.rs";
     let mut lines = vec![whole; count];

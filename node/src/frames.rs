@@ -1,0 +1,105 @@
+//! Frames on an asynchronous stream. Lengths are checked before anything is allocated, and the
+//! buffer for a body grows only as fast as its bytes arrive.
+
+use std::io;
+
+use packnback_proto::limits::KIB;
+use packnback_proto::wire::frame::{self, FrameError, FrameHead, HEAD_LEN};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// A peer that announces a large body and sends nothing costs this much, not the body.
+const GROWTH: usize = 256 * KIB;
+
+/// Reading or writing a frame failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The stream ended between two frames.
+    #[error("the other side closed the stream")]
+    Closed,
+    /// The stream broke.
+    #[error("the stream broke: {0}")]
+    Io(#[from] io::Error),
+    /// The frame was refused.
+    #[error("bad message: {0}")]
+    Frame(#[from] FrameError),
+}
+
+/// Reads one frame.
+///
+/// # Errors
+/// [`StreamError`].
+pub async fn read_frame<T, R>(stream: &mut R) -> Result<(T, Vec<u8>), StreamError>
+where
+    T: DeserializeOwned,
+    R: AsyncRead + Unpin,
+{
+    let mut head = [0; HEAD_LEN];
+    let first = stream.read(&mut head).await?;
+    if first == 0 {
+        return Err(StreamError::Closed);
+    }
+    if let Some(rest) = head.get_mut(first..) {
+        stream.read_exact(rest).await?;
+    }
+    let lengths = FrameHead::parse(head)?;
+    let header = read_bytes(stream, lengths.header_len).await?;
+    let message = frame::decode(&header)?;
+    let body = read_bytes(stream, lengths.body_len).await?;
+    Ok((message, body))
+}
+
+async fn read_bytes<R: AsyncRead + Unpin>(stream: &mut R, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len.min(GROWTH));
+    let wanted = u64::try_from(len).unwrap_or(u64::MAX);
+    let got = stream.take(wanted).read_to_end(&mut bytes).await?;
+    if got < len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+/// Writes one frame. Does not flush.
+///
+/// # Errors
+/// [`StreamError`].
+pub async fn write_frame<T, W>(stream: &mut W, message: &T, body: &[u8]) -> Result<(), StreamError>
+where
+    T: Serialize,
+    W: AsyncWrite + Unpin,
+{
+    let head = frame::encode(message, body.len())?;
+    stream.write_all(&head).await?;
+    stream.write_all(body).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use packnback_proto::wire::store::StoreRequest;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_travel_and_the_end_is_told_from_a_break() {
+        let (mut a, mut b) = tokio::io::duplex(16);
+        let body = vec![7; 100_000];
+        let message = StoreRequest::Sync;
+        let sent = async {
+            write_frame(&mut a, &message, &body).await.unwrap();
+            a.write_all(&[1, 0]).await.unwrap();
+            drop(a);
+        };
+        let received = async {
+            let (got, got_body) = read_frame::<StoreRequest, _>(&mut b).await.unwrap();
+            assert_eq!((got, got_body), (message.clone(), body.clone()));
+            let broken = read_frame::<StoreRequest, _>(&mut b).await.unwrap_err();
+            assert!(matches!(broken, StreamError::Io(_)));
+            let ended = read_frame::<StoreRequest, _>(&mut b).await.unwrap_err();
+            assert!(matches!(ended, StreamError::Closed));
+        };
+        tokio::join!(sent, received);
+    }
+}

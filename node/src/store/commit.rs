@@ -1,0 +1,249 @@
+//! Accepting snapshots: all or nothing, in one atomic write.
+
+use packnback_proto::ids::{ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::limits::HAVE_IDS_MAX;
+use packnback_proto::machine::closure::{self, Closure};
+use packnback_proto::machine::commit::{CommitRefusal, SessionOf, belongs};
+use packnback_proto::machine::session::still_valid;
+use packnback_proto::record::{Cert, Receipt, Signed, Snap};
+
+use super::engine::{Batch, Table};
+use super::error::StoreError;
+use super::objects::{View, Walk};
+use super::stored::{DeviceRow, LastSnap, LogHead, SnapRow};
+use super::{Access, Store, keys};
+
+/// An accepted snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id.
+    pub snap: SnapshotId,
+    /// Its envelope.
+    pub envelope: Vec<u8>,
+    /// Our receipt.
+    pub receipt: Vec<u8>,
+}
+
+/// What came of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Durable and complete here.
+    Accepted(Accepted),
+    /// Not accepted: these are not here (at most [`HAVE_IDS_MAX`] are named). Nothing changed.
+    Missing(Vec<ObjectId>),
+}
+
+impl Store {
+    /// Accepts a snapshot of another device, or says what is missing. Accepting it again answers
+    /// the same receipt.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`], [`StoreError::Commit`] and failures of the disk; nothing changed then.
+    pub fn commit(
+        &self,
+        access: &Access,
+        cert: &Cert,
+        envelope: &[u8],
+        now: u64,
+    ) -> Result<CommitOutcome, StoreError> {
+        let snap = packnback_proto::record::decode_snap(envelope)?;
+        let session = SessionOf {
+            owner: access.owner,
+            device: access.device,
+        };
+        belongs(snap.value(), snap.signer(), session)?;
+        let lock = self.owner_lock(&access.owner);
+        let _guard = lock.lock();
+        let revoked = self.is_revoked(&access.owner, &access.device)?;
+        still_valid(cert, revoked, now).map_err(CommitRefusal::from)?;
+        self.accept(access, &snap, Batch::default(), now)
+    }
+
+    /// Signs and accepts a snapshot made on this machine: sequence and predecessor follow the
+    /// last one.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; [`StoreError::Unknown`] if this node is no device yet.
+    pub fn commit_own(
+        &self,
+        root: ObjectId,
+        time: u64,
+        now: u64,
+    ) -> Result<CommitOutcome, StoreError> {
+        let no_device = StoreError::Unknown("this node belongs to no owner yet");
+        let device = self.device()?.ok_or(no_device.clone())?;
+        let lock = self.owner_lock(&device.owner);
+        let _guard = lock.lock();
+        // Again, now that nobody else can commit.
+        let device = self.device()?.ok_or(no_device)?;
+        let cert = packnback_proto::record::decode_cert(&device.cert)?;
+        let snap = Snap {
+            owner: device.owner,
+            device: self.node_id(),
+            seq: device.last.map_or(1, |last| last.seq.saturating_add(1)),
+            prev: device.last.map(|last| last.snap),
+            root,
+            time,
+            cert_serial: cert.value().serial,
+        };
+        let snap = Signed::sign(&snap, &self.key)?;
+        let last = LastSnap {
+            snap: snap.id(),
+            seq: snap.value().seq,
+            root,
+        };
+        let mut batch = Batch::default();
+        Self::put_row(
+            &mut batch,
+            keys::DEVICE.to_vec(),
+            &DeviceRow {
+                last: Some(last),
+                ..device
+            },
+        )?;
+        self.accept(&self.own_access(&snap.value().owner), &snap, batch, now)
+    }
+
+    /// This node on its own disk: no limits, sees everything of its owner.
+    #[must_use]
+    pub fn own_access(&self, owner: &OwnerId) -> Access {
+        let limits = packnback_proto::machine::budget::Limits::NONE;
+        Access {
+            owner: *owner,
+            device: self.node_id(),
+            sees_all: true,
+            limits,
+        }
+    }
+
+    /// The owner's lock is held.
+    fn accept(
+        &self,
+        access: &Access,
+        snap: &Signed<Snap>,
+        mut batch: Batch,
+        now: u64,
+    ) -> Result<CommitOutcome, StoreError> {
+        if let Some(row) = self.snap(&access.owner, &snap.id())? {
+            return self.accepted_before(&access.owner, snap, &row.receipt);
+        }
+        let root = snap.value().root;
+        let view = View {
+            store: self,
+            access: *access,
+        };
+        if !self.is_root(&view, &root)? {
+            return Err(CommitRefusal::NotARoot.into());
+        }
+        match closure::check(&view, &root, HAVE_IDS_MAX)? {
+            Closure::Missing(missing) => return Ok(CommitOutcome::Missing(missing)),
+            Closure::NotLower { .. } => return Err(CommitRefusal::Malformed.into()),
+            Closure::Complete(nodes) => view.set_complete(&mut batch, &nodes)?,
+        }
+        let usage = self
+            .usage(&access.owner, &access.device)?
+            .add_snap(&access.limits, now)
+            .map_err(CommitRefusal::from)?;
+        Self::put_row(
+            &mut batch,
+            keys::usage(&access.owner, &access.device),
+            &usage,
+        )?;
+        let receipt = self.write_down(&mut batch, access, snap, now)?;
+        self.engine.write(batch)?;
+        Ok(CommitOutcome::Accepted(Accepted {
+            snap: snap.id(),
+            envelope: snap.envelope().to_vec(),
+            receipt: receipt.envelope().to_vec(),
+        }))
+    }
+
+    fn accepted_before(
+        &self,
+        owner: &OwnerId,
+        snap: &Signed<Snap>,
+        receipt: &RecordId,
+    ) -> Result<CommitOutcome, StoreError> {
+        let receipt = self
+            .record(owner, receipt)?
+            .ok_or(StoreError::Stored("receipt"))?;
+        let envelope = snap.envelope().to_vec();
+        Ok(CommitOutcome::Accepted(Accepted {
+            snap: snap.id(),
+            envelope,
+            receipt,
+        }))
+    }
+
+    /// Snapshot, receipt, log and counters.
+    fn write_down(
+        &self,
+        batch: &mut Batch,
+        access: &Access,
+        snap: &Signed<Snap>,
+        now: u64,
+    ) -> Result<Signed<Receipt>, StoreError> {
+        let owner = &access.owner;
+        let value = snap.value();
+        let (mut objects, mut bytes) = (0u64, 0u64);
+        self.walk(owner, &value.root, &mut |_, meta| {
+            objects = objects.saturating_add(1);
+            bytes = bytes.saturating_add(meta.size.into());
+            Walk::On
+        })?;
+        let last: Option<LogHead> = self.row(&keys::log(owner), "log head")?;
+        let log_seq = last.map_or(1, |last| last.seq.saturating_add(1));
+        let receipt = Receipt {
+            snap: snap.id(),
+            host: self.node_id(),
+            received: now,
+            log_seq,
+            log_prev: last.map(|last| last.id),
+            n_objects: objects,
+            bytes,
+            policy_seq: 0,
+        };
+        let receipt = Signed::sign(&receipt, &self.key)?;
+        let row = SnapRow {
+            device: value.device,
+            seq: value.seq,
+            time: value.time,
+            received: now,
+            root: value.root,
+            objects,
+            bytes,
+            receipt: receipt.id(),
+            log_seq,
+        };
+        let mut totals = self.totals(owner)?;
+        totals.snaps = totals.snaps.saturating_add(1);
+        batch.put(
+            Table::Records,
+            keys::record(owner, &snap.id()),
+            snap.envelope(),
+        );
+        batch.put(
+            Table::Records,
+            keys::record(owner, &receipt.id()),
+            receipt.envelope(),
+        );
+        batch.put(
+            Table::State,
+            keys::head(owner, &value.device, log_seq),
+            snap.id().0,
+        );
+        let key = keys::receipt(owner, &snap.id(), &self.node_id());
+        batch.put(Table::State, key, receipt.id().0);
+        Self::put_row(batch, keys::snap(owner, &snap.id()), &row)?;
+        Self::put_row(
+            batch,
+            keys::log(owner),
+            &LogHead {
+                seq: log_seq,
+                id: receipt.id(),
+            },
+        )?;
+        Self::put_row(batch, keys::totals(owner), &totals)?;
+        Ok(receipt)
+    }
+}

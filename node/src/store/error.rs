@@ -1,0 +1,99 @@
+//! What can go wrong in the store, and how it is said.
+
+use packnback_proto::format::header::ObjectError;
+use packnback_proto::ids::ObjectId;
+use packnback_proto::machine::budget::BudgetRefusal;
+use packnback_proto::machine::commit::CommitRefusal;
+use packnback_proto::machine::grant::GrantRefusal;
+use packnback_proto::machine::session::OpenRefusal;
+use packnback_proto::record::RecordError;
+use packnback_proto::wire::ErrorCode;
+
+use super::engine::EngineError;
+
+/// A request to the store was refused or failed. Whatever the reason, nothing that was
+/// acknowledged before is touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk failed or is full.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Free space fell below the reserve: writes are refused before the disk is really full.
+    #[error("only {free} bytes are free on the disk, {reserve} are kept in reserve")]
+    Reserve {
+        /// Free bytes.
+        free: u64,
+        /// Kept free.
+        reserve: u64,
+    },
+    /// The bytes are not a legal object of this address. The sender's fault.
+    #[error("object {} was refused: {error}", id.short())]
+    Refused {
+        /// The address it was put under.
+        id: ObjectId,
+        /// Why.
+        error: ObjectError,
+    },
+    /// Stored bytes do not match their address any more, or are gone. This disk's fault.
+    #[error("object {id} is damaged on this node")]
+    AddressMismatch {
+        /// Which one.
+        id: ObjectId,
+    },
+    /// A row of a table cannot be read.
+    #[error("the store holds a malformed {0}")]
+    Stored(&'static str),
+    /// A record does not verify.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A session is refused.
+    #[error(transparent)]
+    Open(#[from] OpenRefusal),
+    /// Quota or budget.
+    #[error(transparent)]
+    Budget(#[from] BudgetRefusal),
+    /// A snapshot is refused.
+    #[error(transparent)]
+    Commit(#[from] CommitRefusal),
+    /// Reading is refused.
+    #[error(transparent)]
+    Grant(#[from] GrantRefusal),
+    /// A record about something that is not here.
+    #[error("{0}")]
+    Unknown(&'static str),
+    /// More of something than is kept.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    /// An earlier write of this session failed: it takes no more.
+    #[error("an earlier write of this session failed")]
+    Poisoned,
+}
+
+impl StoreError {
+    /// Kind of the error on the wire.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Engine(EngineError::Full) | Self::Reserve { .. } => ErrorCode::DiskFull,
+            Self::Engine(_) | Self::Stored(_) | Self::Poisoned => ErrorCode::Internal,
+            Self::Refused { .. } => ErrorCode::Object,
+            Self::AddressMismatch { .. } => ErrorCode::Damaged,
+            Self::Record(_) => ErrorCode::Record,
+            Self::Open(refusal) => refusal.code(),
+            Self::Budget(refusal) => refusal.code(),
+            Self::Commit(refusal) => refusal.code(),
+            Self::Grant(refusal) => refusal.code(),
+            Self::Unknown(_) => ErrorCode::NotFound,
+            Self::TooMany(_) => ErrorCode::Quota,
+        }
+    }
+
+    /// The object it is about.
+    #[must_use]
+    pub const fn object(&self) -> Option<ObjectId> {
+        match self {
+            Self::Refused { id, .. } | Self::AddressMismatch { id } => Some(*id),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Keeping and listing signed records.
+
+use std::collections::HashSet;
+
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::machine::grant::{About, scope_shows};
+use packnback_proto::record::{
+    Body, Cert, Kind, Op, Order, Receipt, Record, Scope, Signed, Snap, decode_body, decode_order,
+    decode_receipt, decode_record, parse_envelope,
+};
+use packnback_proto::wire::ids::push_record;
+
+use super::engine::{Batch, Table};
+use super::error::StoreError;
+use super::objects::Walk;
+use super::stored::{HostsRow, OrderRow};
+use super::tables::ORDERS_MAX;
+use super::{Store, keys};
+use crate::ports::RecordPage;
+
+/// Receipts kept per snapshot.
+const RECEIPTS_MAX: usize = 64;
+/// Bytes of records after which a page is full.
+const PAGE_BYTES: usize = 1 << 20;
+/// Rows read at once for a page.
+const PAGE_ROWS: usize = 512;
+/// Devices and snapshots looked at for a limited scope.
+const SCOPE_SNAPS_MAX: usize = 65_536;
+
+/// Which records somebody may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordFilter {
+    /// All of the owner: this machine itself.
+    All,
+    /// A device lists what is its own.
+    Device(NodeId),
+    /// A reader with a grant of this scope.
+    Granted(Scope),
+}
+
+impl RecordFilter {
+    fn shows(&self, about: About) -> bool {
+        match (self, about) {
+            (Self::All, _) => true,
+            (Self::Granted(scope), about) => scope_shows(scope, about),
+            (Self::Device(_), About::Order) => true,
+            (Self::Device(own), About::Cert(device) | About::Snap(device, _)) => *own == device,
+        }
+    }
+}
+
+/// Receipts of one snapshot: host and record.
+pub type RecordList = Vec<(NodeId, RecordId)>;
+
+impl Store {
+    /// A record's envelope.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub fn record(&self, owner: &OwnerId, id: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.engine.get(Table::Records, &keys::record(owner, id))?)
+    }
+
+    /// A page of records, in order of their ids.
+    ///
+    /// # Errors
+    /// Failures of the disk, malformed rows.
+    pub fn records(
+        &self,
+        owner: &OwnerId,
+        filter: &RecordFilter,
+        after: Option<&RecordId>,
+    ) -> Result<RecordPage, StoreError> {
+        let mut page = RecordPage::default();
+        let mut from = after.map(|after| keys::record(owner, after));
+        loop {
+            let rows = self
+                .engine
+                .scan(Table::Records, &owner.0, from.as_deref(), PAGE_ROWS)?;
+            let last_batch = rows.len() < PAGE_ROWS;
+            for (key, envelope) in rows {
+                let id = key
+                    .get(owner.0.len()..)
+                    .and_then(|id| RecordId::from_slice(id).ok());
+                let id = id.ok_or(StoreError::Stored("key of a record"))?;
+                if self
+                    .about(owner, &id, &envelope)?
+                    .is_some_and(|about| filter.shows(about))
+                {
+                    push_record(&mut page.body, &envelope)
+                        .map_err(|_| StoreError::Stored("record"))?;
+                }
+                page.last = Some(id);
+                if page.body.len() >= PAGE_BYTES {
+                    page.more = true;
+                    return Ok(page);
+                }
+                from = Some(key);
+            }
+            if last_batch {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// What a stored record is about. Its signature was verified before it was stored.
+    fn about(
+        &self,
+        owner: &OwnerId,
+        id: &RecordId,
+        envelope: &[u8],
+    ) -> Result<Option<About>, StoreError> {
+        fn body<T: Body>(bytes: &[u8]) -> Result<T, StoreError> {
+            decode_body(bytes).map_err(|_| StoreError::Stored("record"))
+        }
+        let envelope = parse_envelope(envelope).map_err(|_| StoreError::Stored("record"))?;
+        Ok(match envelope.kind {
+            Kind::Cert => Some(About::Cert(body::<Cert>(envelope.body)?.device)),
+            Kind::Snap => Some(About::Snap(body::<Snap>(envelope.body)?.device, *id)),
+            Kind::Receipt => {
+                let snap = body::<Receipt>(envelope.body)?.snap;
+                self.snap(owner, &snap)?
+                    .map(|row| About::Snap(row.device, snap))
+            }
+            Kind::Order => Some(About::Order),
+            Kind::Grant => None,
+        })
+    }
+
+    /// Keeps a receipt of another host for a snapshot that is here. `device`: only for its own.
+    /// One per host and snapshot: the first stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`], [`StoreError::Unknown`], [`StoreError::TooMany`], failures of the disk.
+    pub fn put_receipt(
+        &self,
+        owner: &OwnerId,
+        device: Option<&NodeId>,
+        envelope: &[u8],
+    ) -> Result<(), StoreError> {
+        let receipt = decode_receipt(envelope)?;
+        let value = receipt.value();
+        let lock = self.owner_lock(owner);
+        let _guard = lock.lock();
+        let row = self.snap(owner, &value.snap)?;
+        if row.is_none_or(|row| device.is_some_and(|device| row.device != *device)) {
+            return Err(StoreError::Unknown(
+                "a receipt for a snapshot that is not here",
+            ));
+        }
+        let key = keys::receipt(owner, &value.snap, &value.host);
+        if self.engine.get(Table::State, &key)?.is_some() {
+            return Ok(());
+        }
+        if self.receipts(owner, &value.snap)?.len() >= RECEIPTS_MAX {
+            return Err(StoreError::TooMany("receipts for one snapshot"));
+        }
+        let mut batch = Batch::default();
+        batch.put(Table::Records, keys::record(owner, &receipt.id()), envelope);
+        batch.put(Table::State, key, receipt.id().0);
+        Ok(self.engine.write(batch)?)
+    }
+
+    /// The receipts kept for a snapshot, our own included.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub fn receipts(&self, owner: &OwnerId, snap: &SnapshotId) -> Result<RecordList, StoreError> {
+        let prefix = keys::receipts(owner, snap);
+        let rows = self
+            .engine
+            .scan(Table::State, &prefix, None, RECEIPTS_MAX)?;
+        rows.into_iter()
+            .map(|(key, id)| {
+                let host = key
+                    .get(prefix.len()..)
+                    .and_then(|host| NodeId::from_slice(host).ok());
+                match (host, RecordId::from_slice(&id)) {
+                    (Some(host), Ok(id)) => Ok((host, id)),
+                    _ => Err(StoreError::Stored("receipt row")),
+                }
+            })
+            .collect()
+    }
+
+    /// Keeps an owner-signed order. Revocations and host lists take effect at once, the rest is
+    /// carried out by the collector. The same order again has no effect.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`], [`StoreError::Unknown`] if it is another owner's,
+    /// [`StoreError::TooMany`], failures of the disk.
+    pub fn put_order(&self, owner: &OwnerId, envelope: &[u8], now: u64) -> Result<(), StoreError> {
+        let order = decode_order(envelope)?;
+        let value = order.value();
+        if value.owner != *owner {
+            return Err(StoreError::Unknown("an order of another owner"));
+        }
+        let lock = self.owner_lock(owner);
+        let _guard = lock.lock();
+        let key = keys::order(owner, &value.oid);
+        if self.engine.get(Table::State, &key)?.is_some() {
+            return Ok(());
+        }
+        let known = self
+            .engine
+            .scan(Table::State, &keys::orders(owner), None, ORDERS_MAX)?;
+        if known.len() >= ORDERS_MAX {
+            return Err(StoreError::TooMany("orders"));
+        }
+        let mut batch = Batch::default();
+        let done = !value.is_for(&self.node_id()) || self.take_effect(&mut batch, &order)?;
+        Self::put_row(
+            &mut batch,
+            key,
+            &OrderRow {
+                id: order.id(),
+                received: now,
+                done,
+            },
+        )?;
+        batch.put(Table::Records, keys::record(owner, &order.id()), envelope);
+        Ok(self.engine.write(batch)?)
+    }
+
+    /// Whether the order takes effect by itself.
+    fn take_effect(&self, batch: &mut Batch, order: &Signed<Order>) -> Result<bool, StoreError> {
+        let value = order.value();
+        match &value.op {
+            Op::Revoke { device, .. } => {
+                batch.put(
+                    Table::State,
+                    keys::revoked(&value.owner, device),
+                    order.id().0,
+                );
+                Ok(true)
+            }
+            Op::Hosts { hseq, hosts } => {
+                if self.hosts(&value.owner)?.is_none_or(|row| *hseq > row.hseq) {
+                    let row = HostsRow {
+                        hseq: *hseq,
+                        hosts: hosts.clone(),
+                    };
+                    Self::put_row(batch, keys::hosts(&value.owner), &row)?;
+                }
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The objects a limited grant covers; `None` = all of the owner.
+    ///
+    /// # Errors
+    /// Failures of the disk, damage below a snapshot of the scope.
+    pub fn scope_objects(
+        &self,
+        owner: &OwnerId,
+        scope: &Scope,
+    ) -> Result<Option<HashSet<ObjectId>>, StoreError> {
+        let wanted = |snap: &SnapshotId, device: &NodeId| match scope {
+            Scope::All => true,
+            Scope::Devices(devices) => devices.contains(device),
+            Scope::Snaps(snaps) => snaps.contains(snap),
+        };
+        if *scope == Scope::All {
+            return Ok(None);
+        }
+        let prefix = keys::snaps(owner);
+        let mut covered = HashSet::new();
+        for (key, _) in self
+            .engine
+            .scan(Table::State, &prefix, None, SCOPE_SNAPS_MAX)?
+        {
+            let id = key
+                .get(prefix.len()..)
+                .and_then(|id| RecordId::from_slice(id).ok());
+            let id = id.ok_or(StoreError::Stored("key of a snapshot"))?;
+            let row = self
+                .snap(owner, &id)?
+                .ok_or(StoreError::Stored("snapshot row"))?;
+            if wanted(&id, &row.device) {
+                self.walk(owner, &row.root, &mut |object, _| {
+                    covered.insert(*object);
+                    Walk::On
+                })?;
+            }
+        }
+        Ok(Some(covered))
+    }
+
+    /// Keeps records fetched from elsewhere (recovery): each must verify and belong to the owner.
+    /// Returns whether the record was new.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`], [`StoreError::Unknown`], failures of the disk.
+    pub fn import_record(
+        &self,
+        owner: &OwnerId,
+        envelope: &[u8],
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let record = decode_record(envelope)?;
+        if self.has_record(owner, &record.id())? {
+            return Ok(false);
+        }
+        match record {
+            Record::Order(_) => self.put_order(owner, envelope, now).map(|()| true),
+            Record::Receipt(_) => self.put_receipt(owner, None, envelope).map(|()| true),
+            Record::Cert(cert) if cert.value().owner == *owner => {
+                let mut batch = Batch::default();
+                batch.put(Table::Records, keys::record(owner, &cert.id()), envelope);
+                self.engine.write(batch)?;
+                Ok(true)
+            }
+            _ => Err(StoreError::Unknown("a record that cannot be imported")),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Reading and writing single rows, and what the network keeps.
+
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::machine::budget::Usage;
+use packnback_proto::machine::session::{self, Presented};
+use packnback_proto::record::{Cert, Signed};
+use packnback_proto::wire::store::Head;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::engine::{Batch, Row, Table};
+use super::error::StoreError;
+use super::stored::{CertRow, DeviceRow, HostsRow, OrderRow, SnapRow, Totals, decode, encode};
+use super::{Store, keys};
+use crate::ports::Standing;
+
+/// Owners listed at most in a status.
+const OWNERS_MAX: usize = 1024;
+/// Orders kept per owner.
+pub(super) const ORDERS_MAX: usize = 4096;
+
+impl Store {
+    pub(super) fn row<T: DeserializeOwned>(
+        &self,
+        key: &[u8],
+        what: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        let bytes = self.engine.get(Table::State, key)?;
+        bytes.map(|bytes| decode(&bytes, what)).transpose()
+    }
+
+    pub(super) fn put_row<T: Serialize>(
+        batch: &mut Batch,
+        key: Vec<u8>,
+        row: &T,
+    ) -> Result<(), StoreError> {
+        batch.put(Table::State, key, encode(row)?);
+        Ok(())
+    }
+
+    /// What a device has used.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn usage(&self, owner: &OwnerId, device: &NodeId) -> Result<Usage, StoreError> {
+        Ok(self
+            .row(&keys::usage(owner, device), "usage")?
+            .unwrap_or_default())
+    }
+
+    /// What is stored for an owner.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn totals(&self, owner: &OwnerId) -> Result<Totals, StoreError> {
+        Ok(self
+            .row(&keys::totals(owner), "totals")?
+            .unwrap_or_default())
+    }
+
+    /// Every owner something is stored for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn owners(&self) -> Result<Vec<(OwnerId, Totals)>, StoreError> {
+        let rows = self
+            .engine
+            .scan(Table::State, keys::TOTALS, None, OWNERS_MAX)?;
+        rows.into_iter()
+            .map(|(key, value)| {
+                let owner = key
+                    .get(1..)
+                    .and_then(|owner| OwnerId::from_slice(owner).ok());
+                let owner = owner.ok_or(StoreError::Stored("key of totals"))?;
+                Ok((owner, decode(&value, "totals")?))
+            })
+            .collect()
+    }
+
+    /// An accepted snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snap(&self, owner: &OwnerId, snap: &SnapshotId) -> Result<Option<SnapRow>, StoreError> {
+        self.row(&keys::snap(owner, snap), "snapshot row")
+    }
+
+    /// Newest snapshots of a device, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn heads(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+        limit: usize,
+    ) -> Result<Vec<Head>, StoreError> {
+        let rows = self
+            .engine
+            .scan(Table::State, &keys::heads(owner, device), None, limit)?;
+        rows.into_iter()
+            .map(|(_, id)| {
+                let id = RecordId::from_slice(&id).map_err(|_| StoreError::Stored("head"))?;
+                let row = self.snap(owner, &id)?.ok_or(StoreError::Stored("head"))?;
+                Ok(Head { seq: row.seq, id })
+            })
+            .collect()
+    }
+
+    /// The order that revoked a device, if any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_revoked(&self, owner: &OwnerId, device: &NodeId) -> Result<bool, StoreError> {
+        Ok(self
+            .engine
+            .get(Table::State, &keys::revoked(owner, device))?
+            .is_some())
+    }
+
+    /// The owner's hosts by its newest order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn hosts(&self, owner: &OwnerId) -> Result<Option<HostsRow>, StoreError> {
+        self.row(&keys::hosts(owner), "hosts")
+    }
+
+    /// Orders that have not taken effect.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pending_orders(&self, owner: &OwnerId) -> Result<u32, StoreError> {
+        let rows = self
+            .engine
+            .scan(Table::State, &keys::orders(owner), None, ORDERS_MAX)?;
+        let mut pending = 0u32;
+        for (_, row) in rows {
+            let row: OrderRow = decode(&row, "order row")?;
+            pending = pending.saturating_add(u32::from(!row.done));
+        }
+        Ok(pending)
+    }
+
+    /// Admits a device session, or says why not. On success the certificate is on record here.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] and failures of the disk.
+    pub fn admit(
+        &self,
+        cert: &Signed<Cert>,
+        peer: &NodeId,
+        standing: Option<Standing>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let value = cert.value();
+        let lock = self.owner_lock(&value.owner);
+        let _guard = lock.lock();
+        let known: Option<CertRow> =
+            self.row(&keys::cert(&value.owner, &value.device), "certificate row")?;
+        session::may_open(
+            Presented {
+                cert: value,
+                peer: *peer,
+                role: standing.map(|standing| standing.role),
+                bound: standing.and_then(|standing| standing.owner),
+                revoked: self.is_revoked(&value.owner, &value.device)?,
+                serial_seen: known.map_or(0, |row| row.serial),
+            },
+            now,
+        )?;
+        if known.is_none_or(|row| row.id != cert.id()) {
+            let mut batch = Batch::default();
+            self.record_cert(&mut batch, cert)?;
+            self.engine.write(batch)?;
+        }
+        Ok(())
+    }
+
+    fn record_cert(&self, batch: &mut Batch, cert: &Signed<Cert>) -> Result<(), StoreError> {
+        let value = cert.value();
+        let row = CertRow {
+            serial: value.serial,
+            id: cert.id(),
+        };
+        batch.put(
+            Table::Records,
+            keys::record(&value.owner, &cert.id()),
+            cert.envelope(),
+        );
+        Self::put_row(batch, keys::cert(&value.owner, &value.device), &row)?;
+        // Also marks the owner as served.
+        Self::put_row(
+            batch,
+            keys::totals(&value.owner),
+            &self.totals(&value.owner)?,
+        )
+    }
+
+    /// This node as a device, once adopted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn device(&self) -> Result<Option<DeviceRow>, StoreError> {
+        self.row(keys::DEVICE, "device row")
+    }
+
+    /// Makes this node a device of the owner, or renews its certificate. The caller has checked
+    /// that the certificate names this node and no other owner holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn adopt(&self, cert: &Signed<Cert>) -> Result<(), StoreError> {
+        let lock = self.owner_lock(&cert.value().owner);
+        let _guard = lock.lock();
+        let last = self.device()?.and_then(|row| row.last);
+        let row = DeviceRow {
+            owner: cert.value().owner,
+            cert: cert.envelope().into(),
+            last,
+        };
+        let mut batch = Batch::default();
+        Self::put_row(&mut batch, keys::DEVICE.to_vec(), &row)?;
+        self.record_cert(&mut batch, cert)?;
+        Ok(self.engine.write(batch)?)
+    }
+
+    /// A value the network keeps.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn network_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.engine.get(Table::State, &keys::network(key))?)
+    }
+
+    /// Sets (or with `None` removes) values the network keeps: all or none, durable on return.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn network_put(
+        &self,
+        changes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put(Table::State, keys::network(&key), value),
+                None => batch.delete(Table::State, keys::network(&key)),
+            }
+        }
+        Ok(self.engine.write(batch)?)
+    }
+
+    /// Values the network keeps, by prefix, in order, starting behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn network_scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let after = after.map(keys::network);
+        let prefix = keys::network(prefix);
+        let rows = self
+            .engine
+            .scan(Table::State, &prefix, after.as_deref(), limit)?;
+        let strip = |(mut key, value): Row| (key.split_off(keys::NETWORK.len()), value);
+        Ok(rows.into_iter().map(strip).collect())
+    }
+
+    /// Free bytes of the disk, and those kept in reserve.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn disk(&self) -> Result<(u64, u64), StoreError> {
+        Ok((self.engine.free_space()?, self.space.reserve()))
+    }
+
+    /// Bytes read under a grant so far.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn grant_bytes(&self, owner: &OwnerId, grant: &RecordId) -> Result<u64, StoreError> {
+        Ok(self
+            .row(&keys::grant(owner, grant), "grant row")?
+            .unwrap_or(0))
+    }
+
+    /// Remembers bytes read under a grant.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_grant_bytes(
+        &self,
+        owner: &OwnerId,
+        grant: &RecordId,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        Self::put_row(&mut batch, keys::grant(owner, grant), &bytes)?;
+        Ok(self.engine.write(batch)?)
+    }
+
+    /// Whether anything of this owner may be stored here: it was adopted or admitted once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn serves(&self, owner: &OwnerId) -> Result<bool, StoreError> {
+        Ok(self
+            .engine
+            .get(Table::State, &keys::totals(owner))?
+            .is_some())
+    }
+
+    pub(super) fn has_record(&self, owner: &OwnerId, id: &RecordId) -> Result<bool, StoreError> {
+        Ok(self
+            .engine
+            .get(Table::Records, &keys::record(owner, id))?
+            .is_some())
+    }
+
+    /// An object's row, whoever put it; `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn object_meta(
+        &self,
+        owner: &OwnerId,
+        id: &ObjectId,
+    ) -> Result<Option<super::stored::ObjectMeta>, StoreError> {
+        let row = self.engine.get(Table::Meta, &keys::object(owner, id))?;
+        row.map(|row| super::stored::ObjectMeta::decode(&row))
+            .transpose()
+    }
+}

@@ -22,7 +22,7 @@ pub(crate) fn cuts(chunker: &Chunker, mut data: &[u8]) -> Vec<usize> {
     lens
 }
 
-fn reference_cuts(keys: &ChunkKeys, mut data: &[u8]) -> Vec<usize> {
+pub(crate) fn reference_cuts(keys: &ChunkKeys, mut data: &[u8]) -> Vec<usize> {
     let mut lens = Vec::new();
     while !data.is_empty() {
         lens.push(reference::cut(keys, data));

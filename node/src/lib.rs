@@ -18,4 +18,5 @@ pub mod net;
 pub mod peers;
 pub mod ports;
 pub mod replicate;
+pub mod service;
 pub mod store;

@@ -2,6 +2,7 @@
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::machine::budget::Usage;
+use packnback_proto::machine::grant::ReadRight;
 use packnback_proto::machine::session::{self, Presented};
 use packnback_proto::record::{Cert, Signed};
 use packnback_proto::wire::store::Head;
@@ -288,18 +289,31 @@ impl Store {
             .unwrap_or(0))
     }
 
-    /// Remembers bytes read under a grant.
+    /// Charges bytes about to be read to a grant that limits them, over all conversations.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn set_grant_bytes(
+    /// [`StoreError::Grant`] if they do not fit: then nothing is charged.
+    pub fn charge_grant(
         &self,
-        owner: &OwnerId,
+        right: &ReadRight,
         grant: &RecordId,
         bytes: u64,
+        now: u64,
     ) -> Result<(), StoreError> {
+        if right.max_bytes.is_none() {
+            return Ok(right.may_read(bytes, now)?);
+        }
+        let lock = self.owner_lock(&right.owner);
+        let _guard = lock.lock();
+        let bytes_read = self.grant_bytes(&right.owner, grant)?;
+        let right = ReadRight {
+            bytes_read,
+            ..right.clone()
+        };
+        right.may_read(bytes, now)?;
         let mut batch = Batch::default();
-        Self::put_row(&mut batch, keys::grant(owner, grant), &bytes)?;
+        let key = keys::grant(&right.owner, grant);
+        Self::put_row(&mut batch, key, &bytes_read.saturating_add(bytes))?;
         Ok(self.engine.write(batch)?)
     }
 

@@ -1,0 +1,190 @@
+//! Answers storage sessions of other nodes (`packnback_proto::wire::store`).
+//!
+//! One task per stream reads requests and answers them in order. Objects are checked and stored on
+//! blocking threads while the next ones are read, within a budget of bytes in flight, so one
+//! connection can use every core. What may be done is decided in `packnback_proto::machine`; this
+//! module carries it out over any stream.
+
+mod get;
+mod puts;
+mod session;
+#[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use packnback_proto::ids::{NodeId, ObjectId};
+use packnback_proto::limits::MIB;
+use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::frame::FrameError;
+use packnback_proto::wire::store::{StoreReply, StoreRequest};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
+
+pub(crate) use get::send_objects;
+pub(crate) use puts::Puts;
+
+use crate::frames::{StreamError, read_frame, write_frame};
+use crate::ports::{Clock, Failure, PeerBook};
+use crate::store::{Store, StoreError};
+use session::{Answer, Session};
+
+/// Bytes of received objects that may wait to be stored, over all sessions.
+const IN_FLIGHT_BYTES: usize = 24 * MIB;
+/// How long the rest of a refused upload is read and thrown away, so that the other side gets to
+/// read why.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What every session of this node shares.
+pub struct Host {
+    /// The store.
+    pub store: Arc<Store>,
+    /// Who may do what.
+    pub peers: Arc<dyn PeerBook>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    pub(crate) in_flight: Arc<Semaphore>,
+    sessions: AtomicU64,
+}
+
+impl Host {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(store: Arc<Store>, peers: Arc<dyn PeerBook>, clock: Arc<dyn Clock>) -> Self {
+        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_BYTES));
+        Self {
+            store,
+            peers,
+            clock,
+            in_flight,
+            sessions: AtomicU64::new(0),
+        }
+    }
+
+    fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Runs store work where it may block.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let store = Arc::clone(&self.store);
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.map_err(|_| Refusal::new(ErrorCode::Internal, "the node failed inside"))?
+            .map_err(Refusal::from)
+    }
+}
+
+/// A request that was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Kind.
+    pub code: ErrorCode,
+    /// Why.
+    pub message: String,
+    /// The object it is about.
+    pub id: Option<ObjectId>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            id: None,
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+            id: error.object(),
+        }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.code, failure.message)
+    }
+}
+
+impl From<Refusal> for StoreReply {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused {
+            code: refusal.code,
+            message: refusal.message,
+            id: refusal.id,
+        }
+    }
+}
+
+/// Serves one stream of an authenticated peer until it closes.
+///
+/// # Errors
+/// [`StreamError`] if the stream breaks or the peer breaks the protocol. A refusal is no error.
+pub async fn serve_session<S>(stream: S, peer: NodeId, host: Arc<Host>) -> Result<(), StreamError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (mut input, mut output) = tokio::io::split(stream);
+    let mut session = Session::new(peer, Arc::clone(&host), nonce());
+    loop {
+        let (request, body) = match read_frame::<StoreRequest, _>(&mut input).await {
+            Ok(frame) => frame,
+            Err(StreamError::Closed) => return Ok(()),
+            Err(StreamError::Frame(error)) => {
+                let code = match error {
+                    FrameError::UnknownMessage(_) => ErrorCode::Version,
+                    _ => ErrorCode::Protocol,
+                };
+                let reply = StoreReply::from(Refusal::new(code, error.to_string()));
+                write_frame(&mut output, &reply, &[]).await?;
+                output.flush().await?;
+                drain(&mut input).await;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error),
+        };
+        match session.answer(request, body).await {
+            Answer::Nothing => continue,
+            Answer::Reply(reply, body) => write_frame(&mut output, &reply, &body).await?,
+            Answer::Objects(owner, ids) => {
+                send_objects(&host, owner, ids, &mut output, |id, found| {
+                    StoreReply::Object { id, found }
+                })
+                .await?;
+            }
+            Answer::End(refusal) => {
+                tracing::info!(%peer, code = %refusal.code, "session refused: {}", refusal.message);
+                write_frame(&mut output, &StoreReply::from(refusal), &[]).await?;
+                output.flush().await?;
+                drain(&mut input).await;
+                return Ok(());
+            }
+        }
+        output.flush().await?;
+    }
+}
+
+/// Reads and throws away what is still on its way, for a short while.
+pub(crate) async fn drain<R: AsyncRead + Unpin>(input: &mut R) {
+    let mut buffer = vec![0; 64 << 10];
+    let all = async { while matches!(input.read(&mut buffer).await, Ok(1..)) {} };
+    // ignored: whether the other side stopped in time makes no difference to us
+    let _ = tokio::time::timeout(DRAIN, all).await;
+}
+
+fn nonce() -> Option<[u8; 16]> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).ok().map(|()| nonce)
+}

@@ -1,0 +1,355 @@
+//! One storage session: which request is allowed when, and what it does.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId};
+use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
+use packnback_proto::machine::budget::Limits;
+use packnback_proto::machine::grant::{GrantFacts, GrantRefusal, ReadRight, accept};
+use packnback_proto::machine::session::{may_list, sees_all_of_owner};
+use packnback_proto::record::{Cert, decode_cert, decode_grant};
+use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
+use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
+use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
+
+use super::{Host, Puts, Refusal};
+use crate::store::{Access, CommitOutcome, RecordFilter, StoreError};
+
+/// Newest snapshots told at open.
+const HEADS: usize = 16;
+
+/// What to do with a request.
+pub(super) enum Answer {
+    /// Taken, no reply.
+    Nothing,
+    /// One reply.
+    Reply(StoreReply, Vec<u8>),
+    /// These objects, one reply each.
+    Objects(OwnerId, Vec<ObjectId>),
+    /// This reply, then the end.
+    End(Refusal),
+}
+
+enum Stage {
+    Greeted(bool),
+    Device(Box<Device>),
+    Reader(Box<Reader>),
+}
+
+struct Device {
+    cert: Cert,
+    access: Access,
+    puts: Puts,
+}
+
+struct Reader {
+    right: ReadRight,
+    grant: RecordId,
+    /// The objects of a limited scope.
+    covered: Option<HashSet<ObjectId>>,
+}
+
+pub(super) struct Session {
+    peer: NodeId,
+    host: Arc<Host>,
+    nonce: Option<[u8; 16]>,
+    stage: Stage,
+}
+
+type Reply = Result<(StoreReply, Vec<u8>), Refusal>;
+
+fn reply(reply: StoreReply) -> Reply {
+    Ok((reply, Vec::new()))
+}
+
+impl Session {
+    pub(super) fn new(peer: NodeId, host: Arc<Host>, nonce: Option<[u8; 16]>) -> Self {
+        Self {
+            peer,
+            host,
+            nonce,
+            stage: Stage::Greeted(false),
+        }
+    }
+
+    pub(super) async fn answer(&mut self, request: StoreRequest, body: Vec<u8>) -> Answer {
+        let answer = match request {
+            StoreRequest::Put { id } => {
+                return match self.put(id, body).await {
+                    Ok(()) => Answer::Nothing,
+                    Err(refusal) => Answer::End(refusal),
+                };
+            }
+            StoreRequest::Get => {
+                return match self.get(&body).await {
+                    Ok((owner, ids)) => Answer::Objects(owner, ids),
+                    Err(refusal) => Answer::Reply(refusal.into(), Vec::new()),
+                };
+            }
+            StoreRequest::Sync => {
+                // A put refused before ends the session here at the latest.
+                return match self.sync().await {
+                    Ok((reply, body)) => Answer::Reply(reply, body),
+                    Err(refusal) => Answer::End(refusal),
+                };
+            }
+            StoreRequest::Hello { version } => self.hello(version),
+            StoreRequest::Open { cert, base } => self.open(&cert, base).await,
+            StoreRequest::Have => self.have(&body).await,
+            StoreRequest::Commit { snap } => self.commit(snap).await,
+            StoreRequest::Receipt { envelope } => self.receipt(envelope).await,
+            StoreRequest::Order { envelope } => self.order(envelope).await,
+            StoreRequest::Grant { envelope } => self.grant(&envelope).await,
+            StoreRequest::Records { after } => self.records(after).await,
+        };
+        match answer {
+            Ok((reply, body)) => Answer::Reply(reply, body),
+            Err(refusal) => Answer::Reply(refusal.into(), Vec::new()),
+        }
+    }
+
+    fn hello(&mut self, version: u32) -> Reply {
+        if version == 0 {
+            return Err(Refusal::new(ErrorCode::Version, "version 0 does not exist"));
+        }
+        let nonce = self.nonce.ok_or_else(|| {
+            Refusal::new(ErrorCode::Internal, "the node has no source of randomness")
+        })?;
+        if let Stage::Greeted(greeted) = &mut self.stage {
+            *greeted = true;
+        }
+        reply(StoreReply::Hello {
+            time: self.host.clock.now(),
+            nonce: Nonce16(nonce),
+            version: STORE_VERSION,
+            host: self.host.store.node_id(),
+        })
+    }
+
+    fn fresh(&self) -> Result<(), Refusal> {
+        match self.stage {
+            Stage::Greeted(true) => Ok(()),
+            Stage::Greeted(false) => Err(Refusal::new(ErrorCode::Protocol, "say hello first")),
+            _ => Err(Refusal::new(
+                ErrorCode::Protocol,
+                "this session is open already",
+            )),
+        }
+    }
+
+    fn device(&mut self) -> Result<&mut Device, Refusal> {
+        match &mut self.stage {
+            Stage::Device(device) => Ok(device),
+            _ => Err(Refusal::new(ErrorCode::NotOpen, "open a session first")),
+        }
+    }
+
+    async fn open(&mut self, cert: &Bytes, base: Option<RecordId>) -> Reply {
+        self.fresh()?;
+        let cert = decode_cert(cert).map_err(StoreError::from)?;
+        let (peer, now) = (self.peer, self.host.clock.now());
+        let standing = self.host.peers.standing(&peer);
+        let value = cert.value().clone();
+        self.host
+            .blocking(move |store| store.admit(&cert, &peer, standing, now))
+            .await?;
+        self.host.peers.bind(&peer, &value.owner, &value.recovery)?;
+        let access = Access {
+            owner: value.owner,
+            device: peer,
+            sees_all: sees_all_of_owner(&value),
+            limits: Limits::new(&value, standing.map_or(0, |standing| standing.quota)),
+        };
+        let puts = Puts::new(Arc::clone(&self.host), access)?;
+        let opened = self
+            .host
+            .blocking(move |store| {
+                let owner = &access.owner;
+                Ok((
+                    match base {
+                        Some(base) => store
+                            .snap(owner, &base)?
+                            .is_some_and(|row| row.device == peer),
+                        None => false,
+                    },
+                    store.heads(owner, &peer, HEADS)?,
+                    store.pending_orders(owner)?,
+                ))
+            })
+            .await?;
+        let (base_complete, heads, pending_orders) = opened;
+        let quota_left = puts.intake().left(now);
+        self.stage = Stage::Device(Box::new(Device {
+            cert: value,
+            access,
+            puts,
+        }));
+        let session = self.host.next_session();
+        reply(StoreReply::Opened {
+            session,
+            epoch: 0,
+            base_complete,
+            heads,
+            pending_orders,
+            quota_left,
+        })
+    }
+
+    async fn put(&mut self, id: ObjectId, body: Vec<u8>) -> Result<(), Refusal> {
+        self.device()?.puts.put(id, body).await
+    }
+
+    async fn sync(&mut self) -> Reply {
+        let objects = self.device()?.puts.sync().await?;
+        reply(StoreReply::Synced { objects })
+    }
+
+    async fn have(&mut self, body: &[u8]) -> Reply {
+        let access = self.device()?.access;
+        let ids = ids(body, HAVE_IDS_MAX)?;
+        let answers = self
+            .host
+            .blocking(move |store| store.have(&access, &ids))
+            .await?;
+        Ok((StoreReply::Bitmap, encode_bitmap(&answers)))
+    }
+
+    async fn commit(&mut self, snap: Bytes) -> Reply {
+        let device = self.device()?;
+        device.puts.sync().await?;
+        let (access, cert) = (device.access, device.cert.clone());
+        let now = self.host.clock.now();
+        let outcome = self
+            .host
+            .blocking(move |store| store.commit(&access, &cert, &snap, now))
+            .await?;
+        match outcome {
+            CommitOutcome::Accepted(accepted) => reply(StoreReply::Committed {
+                receipt: accepted.receipt.into(),
+            }),
+            CommitOutcome::Missing(ids) => {
+                let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+                Ok((StoreReply::Missing { count }, encode_ids(&ids)))
+            }
+        }
+    }
+
+    async fn receipt(&mut self, envelope: Bytes) -> Reply {
+        let Access { owner, device, .. } = self.device()?.access;
+        self.host
+            .blocking(move |store| store.put_receipt(&owner, Some(&device), &envelope))
+            .await?;
+        reply(StoreReply::Ok)
+    }
+
+    async fn order(&mut self, envelope: Bytes) -> Reply {
+        let owner = self.device()?.access.owner;
+        let now = self.host.clock.now();
+        self.host
+            .blocking(move |store| store.put_order(&owner, &envelope, now))
+            .await?;
+        reply(StoreReply::Ok)
+    }
+
+    async fn grant(&mut self, envelope: &Bytes) -> Reply {
+        self.fresh()?;
+        let grant = decode_grant(envelope).map_err(StoreError::from)?;
+        let (owner, id) = (grant.value().owner, grant.id());
+        let standing = self.host.peers.standing(&self.peer);
+        let (served, bytes_read) = self
+            .host
+            .blocking(move |store| Ok((store.serves(&owner)?, store.grant_bytes(&owner, &id)?)))
+            .await?;
+        let facts = GrantFacts {
+            grant: grant.value(),
+            peer: self.peer,
+            role: standing.map(|standing| standing.role),
+            host: self.host.store.node_id(),
+            served,
+            nonce: Nonce16(self.nonce.unwrap_or_default()),
+            bytes_read,
+        };
+        let right = accept(facts, self.host.clock.now()).map_err(StoreError::from)?;
+        let scope = right.scope.clone();
+        let covered = self
+            .host
+            .blocking(move |store| store.scope_objects(&owner, &scope))
+            .await?;
+        self.stage = Stage::Reader(Box::new(Reader {
+            right,
+            grant: id,
+            covered,
+        }));
+        reply(StoreReply::Ok)
+    }
+
+    async fn records(&mut self, after: Option<RecordId>) -> Reply {
+        let (owner, filter) = match &self.stage {
+            Stage::Reader(reader) => {
+                let now = self.host.clock.now();
+                reader.right.may_read(0, now).map_err(StoreError::from)?;
+                (
+                    reader.right.owner,
+                    RecordFilter::Granted(reader.right.scope.clone()),
+                )
+            }
+            Stage::Device(device) if may_list(&device.cert) => (
+                device.access.owner,
+                RecordFilter::Device(device.access.device),
+            ),
+            Stage::Device(_) => {
+                let message = "the certificate does not allow to list records";
+                return Err(Refusal::new(ErrorCode::Denied, message));
+            }
+            Stage::Greeted(_) => return Err(StoreError::from(GrantRefusal::None).into()),
+        };
+        let page = self
+            .host
+            .blocking(move |store| store.records(&owner, &filter, after.as_ref()))
+            .await?;
+        Ok((
+            StoreReply::Records {
+                more: page.more,
+                last: page.last,
+            },
+            page.body,
+        ))
+    }
+
+    /// The objects to send: those under the grant, all others are answered as not here.
+    async fn get(&mut self, body: &[u8]) -> Result<(OwnerId, Vec<ObjectId>), Refusal> {
+        let Stage::Reader(reader) = &self.stage else {
+            return Err(StoreError::from(GrantRefusal::None).into());
+        };
+        let ids = ids(body, GET_IDS_MAX)?;
+        if let Some(covered) = &reader.covered
+            && let Some(outside) = ids.iter().find(|id| !covered.contains(id))
+        {
+            let refusal = Refusal::new(ErrorCode::Denied, "the grant does not cover this object");
+            return Err(Refusal {
+                id: Some(*outside),
+                ..refusal
+            });
+        }
+        let (right, grant, now) = (reader.right.clone(), reader.grant, self.host.clock.now());
+        let owner = right.owner;
+        let ids = self
+            .host
+            .blocking(move |store| {
+                let mut bytes = 0u64;
+                for id in &ids {
+                    let size = store.object_meta(&owner, id)?.map_or(0, |meta| meta.size);
+                    bytes = bytes.saturating_add(size.into());
+                }
+                store.charge_grant(&right, &grant, bytes, now)?;
+                Ok(ids)
+            })
+            .await?;
+        Ok((owner, ids))
+    }
+}
+
+fn ids(body: &[u8], max: usize) -> Result<Vec<ObjectId>, Refusal> {
+    decode_ids(body, max).map_err(|error| Refusal::new(ErrorCode::Protocol, error.to_string()))
+}

@@ -43,7 +43,7 @@ clean-demo: ## remove what an interrupted demo left behind
 lint: setup ## formatting, clippy, docs, dependency rules
 	@$(CARGO) fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --release --locked --workspace --no-deps --document-private-items --quiet
 	$(ROOT)/scripts/check-deps
 
 .PHONY: bench

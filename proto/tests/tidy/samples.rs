@@ -1,6 +1,6 @@
 //! One bad sample per rule, and good ones next to it.
 
-use crate::source::{Source, blank, paths};
+use crate::source::{Source, blank, paths, test_modules};
 
 fn rules_broken(path: &str, text: &str) -> Vec<&'static str> {
     let mut names: Vec<_> = crate::check(&Source::new(path, text))
@@ -229,4 +229,19 @@ fn use_groups_are_spread_out() {
             "packnback_node::x"
         ]
     );
+}
+
+#[test]
+fn modules_of_tests_are_known() {
+    let text = "pub mod a;\n#[cfg(test)]\npub(crate) mod kit;\n#[cfg(test)]\nmod tests {\n}\n";
+    let of = |path: &str| test_modules(&Source::new(path, text));
+    assert_eq!(
+        of("node/src/store/mod.rs")[..2],
+        ["node/src/store/kit.rs", "node/src/store/kit/"]
+    );
+    assert_eq!(
+        of("node/src/store.rs")[..2],
+        ["node/src/store/kit.rs", "node/src/store/kit/"]
+    );
+    assert!(!of("node/src/store.rs").contains(&"node/src/store/a.rs".to_owned()));
 }

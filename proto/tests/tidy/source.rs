@@ -49,6 +49,27 @@ impl Source {
     }
 }
 
+/// Files that `source` declares with `#[cfg(test)] mod name;`: the file of the module, and what is below it.
+pub(crate) fn test_modules(source: &Source) -> Vec<String> {
+    let (folder, name) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
+    let stem = name.trim_end_matches(".rs");
+    let inside = match stem {
+        "mod" | "lib" | "main" => folder.to_owned(),
+        _ => format!("{folder}/{stem}"),
+    };
+    let mut found = Vec::new();
+    for (at, _) in source.code.match_indices("#[cfg(test)]") {
+        let rest = &source.code[at + "#[cfg(test)]".len()..];
+        let item = &rest[..rest.find([';', '{']).unwrap_or(0)];
+        let mut after = words(item).skip_while(|w| *w != "mod");
+        if let (Some(_), Some(module)) = (after.next(), after.next()) {
+            found.push(format!("{inside}/{module}.rs"));
+            found.push(format!("{inside}/{module}/"));
+        }
+    }
+    found
+}
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

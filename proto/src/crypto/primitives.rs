@@ -24,7 +24,8 @@ pub fn blake3(m: &[u8]) -> [u8; 32] {
 /// `KH(k, m)`: BLAKE3 keyed mode.
 #[must_use]
 pub fn keyed_hash(key: &[u8; 32], m: &[u8]) -> [u8; 32] {
-    keyed_hash_parts(key, &[m])
+    // In one go: it is called for every candidate cut, and setting up a hasher costs more.
+    *blake3::keyed_hash(key, m).as_bytes()
 }
 
 /// `KH(k, parts[0] || parts[1] || ..)`: BLAKE3 keyed mode.

@@ -7,6 +7,8 @@
 //! less than 3 %: `100 * comp_len > 97 * raw_len`. Readers take any single zstd frame without a
 //! dictionary whose window is at most 8 MiB.
 
+use std::io::Cursor;
+
 use zeroize::{Zeroize, Zeroizing};
 use zstd::bulk;
 use zstd::zstd_safe::{self, CParameter};
@@ -116,36 +118,36 @@ impl Compressor {
             return Err(FrameError::RawTooLarge(raw.len()));
         }
         let start = out.len();
-        out.resize(start.saturating_add(Self::bound(raw.len())), 0);
-        let frame = out.get_mut(start..).ok_or(FrameError::Length)?;
-        let frame_len = self.frame(raw, frame)?;
-        out.truncate(start.saturating_add(frame_len));
-        Ok(())
-    }
-
-    fn frame(&mut self, raw: &[u8], frame: &mut [u8]) -> Result<usize, FrameError> {
-        let (prefix, body) = frame
-            .split_first_chunk_mut::<PREFIX_LEN>()
-            .ok_or(FrameError::Length)?;
-        let zstd_len = self
-            .0
-            .compress_to_buffer(raw, body)
-            .map_err(|_| FrameError::Compress)?;
+        let body = start.saturating_add(PREFIX_LEN);
+        out.reserve(Self::bound(raw.len()));
+        out.resize(body, 0);
+        self.compress_behind(raw, out)?;
+        let zstd_len = out.len().saturating_sub(body);
         let is_raw = zstd_len.saturating_mul(100) > raw.len().saturating_mul(97);
         let (codec, comp_len) = if is_raw {
-            body.get_mut(..raw.len())
-                .ok_or(FrameError::Length)?
-                .copy_from_slice(raw);
+            out.truncate(body);
+            out.extend_from_slice(raw);
             (CODEC_RAW, raw.len())
         } else {
             (CODEC_ZSTD, zstd_len)
         };
-        *prefix = encode_prefix(codec, raw.len(), comp_len)?;
+        let prefix = encode_prefix(codec, raw.len(), comp_len)?;
+        out.get_mut(start..body)
+            .ok_or(FrameError::Length)?
+            .copy_from_slice(&prefix);
         let frame_len = padded_len(PREFIX_LEN.saturating_add(comp_len));
-        // zstd may have written behind the length it returned.
-        let pad = PREFIX_LEN.saturating_add(comp_len)..frame_len;
-        frame.get_mut(pad).ok_or(FrameError::Length)?.fill(0);
-        Ok(frame_len)
+        out.resize(start.saturating_add(frame_len), 0);
+        Ok(())
+    }
+
+    /// Compresses into the reserved room behind what `out` holds, which needs no clearing first.
+    fn compress_behind(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+        let at = u64::try_from(out.len()).map_err(|_| FrameError::Length)?;
+        let mut cursor = Cursor::new(std::mem::take(out));
+        cursor.set_position(at);
+        let result = self.0.compress_to_buffer(raw, &mut cursor);
+        *out = cursor.into_inner();
+        result.map(|_| ()).map_err(|_| FrameError::Compress)
     }
 }
 

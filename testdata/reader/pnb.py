@@ -261,20 +261,23 @@ def open_chunk(b, wanted_id, k, ck, length):
 # ---- 7. chunker, for the vectors only ----
 
 
+CHUNK_MIN, CHUNK_AVG, CHUNK_MAX, WINDOW = 256 * KIB, MIB, 4 * MIB, 64
+GEAR_MASK, STRICT, LOOSE = 0x7FE0000000000000, 0x7FF, 0x1FF
+
+
 def cut(group, b):
-    low, avg, high = 256 * KIB, MIB, 4 * MIB
-    if len(b) <= low:
+    if len(b) <= CHUNK_MIN:
         return len(b)
-    end = min(high, len(b))
-    gear, mask = group.gear, 0x7FE0000000000000
-    hash_, top = 0, (1 << 64) - 1
-    for c in range(low - 64 + 1, end):
+    end = min(CHUNK_MAX, len(b))
+    gear, mask, top = group.gear, GEAR_MASK, (1 << 64) - 1
+    hash_ = 0
+    for c in range(CHUNK_MIN - WINDOW + 1, end):
         hash_ = ((hash_ << 1) + gear[b[c - 1]]) & top
         if hash_ & mask:
             continue
-        if c >= low:
-            u = struct.unpack("<I", kh(group.cp, b[c - 64 : c])[:4])[0]
-            if u & (0x7FF if c < avg else 0x1FF) == 0:
+        if c >= CHUNK_MIN:
+            u = struct.unpack("<I", kh(group.cp, b[c - WINDOW : c])[:4])[0]
+            if u & (STRICT if c < CHUNK_AVG else LOOSE) == 0:
                 return c
         hash_ = 0
     return end

@@ -110,6 +110,13 @@ impl NetHandle {
         Ok(())
     }
 
+    /// Lets a peer open nothing more. Its open streams are left to end by themselves.
+    pub fn withdraw(&self, node: NodeId) {
+        if let Ok(peer) = peer_id(&node) {
+            self.shared.roles.remove(&peer);
+        }
+    }
+
     /// Makes a peer a stranger again and closes its connections.
     ///
     /// # Errors

@@ -1,5 +1,20 @@
-//! Known peers: the durable table of friends, invites and recovery keys.
+//! Known peers: the durable table of friends, invites and recovery keys, and how an invite becomes
+//! a friendship.
 
+mod exchange;
+mod invite;
+mod rows;
 mod state;
+mod table;
 
+#[cfg(test)]
+mod tests;
+
+pub use exchange::{ClaimOutcome, Introduction, claim_invite, serve_invite};
+pub use invite::{
+    Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, clean_addrs, clean_name,
+    decide_claim,
+};
+pub use rows::{Friend, Invite};
 pub use state::{Change, MemoryState, StatePort};
+pub use table::{Accepted, Contact, Gate, PeerTable};

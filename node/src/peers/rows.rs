@@ -1,0 +1,86 @@
+//! What is stored of peers and invites. The key prefixes carry the version of the rows.
+
+use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::wire::ErrorCode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::state::Change;
+use crate::ports::Failure;
+
+/// Friends: prefix, then the node.
+pub(super) const PEER: &[u8] = b"peer-1/";
+/// Invites: prefix, then the guest.
+pub(super) const INVITE: &[u8] = b"invite-1/";
+/// Recovery keys: prefix, then the recovery peer.
+pub(super) const RECOVERY: &[u8] = b"recovery-1/";
+
+/// A friend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Friend {
+    /// Name to show; may be empty.
+    pub name: String,
+    /// Multiaddresses it can be dialled at.
+    pub addrs: Vec<String>,
+    /// Bytes we store for it at most.
+    pub quota_given: u64,
+    /// Bytes it stores for us.
+    pub quota_taken: u64,
+    /// The owner it stores for here, once it has shown a certificate.
+    pub owner: Option<OwnerId>,
+    /// Unix seconds.
+    pub added: u64,
+}
+
+/// An invite we made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invite {
+    /// Name to show for whoever takes it up; may be empty.
+    pub name: String,
+    /// Bytes we offer.
+    pub quota: u64,
+    /// Unix seconds after which it is void.
+    pub expires: u64,
+    /// Who took it up.
+    pub used_by: Option<NodeId>,
+}
+
+/// The recovery peer of an owner served here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Recovery {
+    pub(super) owner: OwnerId,
+}
+
+fn key(prefix: &[u8], node: &NodeId) -> Vec<u8> {
+    [prefix, node.as_bytes()].concat()
+}
+
+fn damaged(what: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        ErrorCode::Internal,
+        format!("the peer table is damaged: {what}"),
+    )
+    .safe("no backup is affected")
+    .next("restore the node's home from a copy, or start a new one and invite friends again")
+}
+
+/// The change that stores a row.
+pub(super) fn put<T: Serialize>(prefix: &[u8], node: &NodeId, row: &T) -> Result<Change, Failure> {
+    let value = serde_cbor::to_vec(row).map_err(damaged)?;
+    Ok((key(prefix, node), Some(value)))
+}
+
+/// The change that deletes a row.
+pub(super) fn delete(prefix: &[u8], node: &NodeId) -> Change {
+    (key(prefix, node), None)
+}
+
+/// Reads a row back. A damaged row is an error, never a default.
+pub(super) fn parse<T: DeserializeOwned>(
+    prefix: &[u8],
+    row: &(Vec<u8>, Vec<u8>),
+) -> Result<(NodeId, T), Failure> {
+    let id = row.0.strip_prefix(prefix).unwrap_or_default();
+    let node = NodeId::from_slice(id).map_err(damaged)?;
+    Ok((node, serde_cbor::from_slice(&row.1).map_err(damaged)?))
+}

@@ -1,0 +1,442 @@
+//! The table of friends, invites and recovery keys. Every change is durable before it takes effect.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::wire::{ErrorCode, Role};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::invite::{
+    Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, clean_name, decide_claim,
+};
+use super::rows::{self, Friend, INVITE, Invite, PEER, RECOVERY, Recovery};
+use super::state::StatePort;
+use crate::net::{NetError, NetHandle};
+use crate::ports::{Failure, PeerBook, Standing};
+
+/// Most friends.
+const FRIENDS_MAX: usize = 256;
+/// Most invites waiting to be taken up.
+const INVITES_MAX: usize = 64;
+/// Most recovery keys: one per owner, and a few more after an owner changed devices.
+const RECOVERY_MAX: usize = 1024;
+
+/// The allow-list of the network.
+pub trait Gate: Send + Sync + 'static {
+    /// Lets a peer connect in a role, until a time in unix seconds if given.
+    ///
+    /// # Errors
+    /// If the id is not a public key.
+    fn admit(&self, node: NodeId, role: Role, until: Option<u64>) -> Result<(), NetError>;
+
+    /// Lets a peer open nothing more. Its open streams are left to end by themselves.
+    fn withdraw(&self, node: NodeId);
+}
+
+impl Gate for NetHandle {
+    fn admit(&self, node: NodeId, role: Role, until: Option<u64>) -> Result<(), NetError> {
+        Self::admit(self, node, role, until)
+    }
+
+    fn withdraw(&self, node: NodeId) {
+        Self::withdraw(self, node);
+    }
+}
+
+/// What was last heard of a friend. Not stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Unix seconds.
+    pub last_seen: Option<u64>,
+    /// Why the last try failed, if it did.
+    pub last_error: Option<String>,
+}
+
+#[derive(Default)]
+struct Rows {
+    friends: HashMap<NodeId, Friend>,
+    invites: HashMap<NodeId, Invite>,
+    recovery: HashMap<NodeId, OwnerId>,
+}
+
+/// What a successful claim gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The guest key of the invite, of no use any more.
+    pub guest: NodeId,
+    /// Bytes we store for the new friend.
+    pub quota: u64,
+}
+
+/// See the module.
+pub struct PeerTable {
+    me: NodeId,
+    state: Arc<dyn StatePort>,
+    gate: Arc<dyn Gate>,
+    rows: RwLock<Rows>,
+    contacts: RwLock<HashMap<NodeId, Contact>>,
+    /// One writer at a time, from decision to stored row.
+    writer: Mutex<()>,
+    changed: watch::Sender<u64>,
+}
+
+impl PeerTable {
+    /// Reads the table and admits everybody in it.
+    ///
+    /// # Errors
+    /// If the disk failed or a row is damaged.
+    pub fn open(
+        me: NodeId,
+        state: Arc<dyn StatePort>,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Self, Failure> {
+        let mut rows = Rows::default();
+        for row in state.rows(PEER)? {
+            let (node, friend) = rows::parse::<Friend>(PEER, &row)?;
+            gate.admit(node, Role::Friend, None).map_err(bad_key)?;
+            rows.friends.insert(node, friend);
+        }
+        for row in state.rows(INVITE)? {
+            let (guest, invite) = rows::parse::<Invite>(INVITE, &row)?;
+            if invite.used_by.is_none() {
+                gate.admit(guest, Role::Guest, Some(invite.expires))
+                    .map_err(bad_key)?;
+            }
+            rows.invites.insert(guest, invite);
+        }
+        for row in state.rows(RECOVERY)? {
+            let (node, recovery) = rows::parse::<Recovery>(RECOVERY, &row)?;
+            if !rows.friends.contains_key(&node) {
+                gate.admit(node, Role::Recovery, None).map_err(bad_key)?;
+            }
+            rows.recovery.insert(node, recovery.owner);
+        }
+        Ok(Self {
+            me,
+            state,
+            gate,
+            rows: RwLock::new(rows),
+            contacts: RwLock::default(),
+            writer: Mutex::default(),
+            changed: watch::Sender::default(),
+        })
+    }
+
+    /// All friends, in the order of their ids.
+    #[must_use]
+    pub fn friends(&self) -> Vec<(NodeId, Friend)> {
+        let rows = self.rows.read();
+        let mut all: Vec<_> = rows.friends.iter().map(|(n, f)| (*n, f.clone())).collect();
+        all.sort_by_key(|(node, _)| *node);
+        all
+    }
+
+    /// One friend.
+    #[must_use]
+    pub fn friend(&self, node: &NodeId) -> Option<Friend> {
+        self.rows.read().friends.get(node).cloned()
+    }
+
+    /// Changes whenever a friend came, went or changed.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// What was last heard of a friend.
+    #[must_use]
+    pub fn contact(&self, node: &NodeId) -> Contact {
+        self.contacts.read().get(node).cloned().unwrap_or_default()
+    }
+
+    /// Notes a contact, or why there was none.
+    pub fn note_contact(&self, node: NodeId, now: u64, outcome: Result<(), String>) {
+        let mut contacts = self.contacts.write();
+        let contact = contacts.entry(node).or_default();
+        match outcome {
+            Ok(()) => {
+                *contact = Contact {
+                    last_seen: Some(now),
+                    last_error: None,
+                }
+            }
+            Err(error) => contact.last_error = Some(error),
+        }
+    }
+
+    /// Makes an invite for whoever holds the key `guest`; returns when it expires.
+    ///
+    /// # Errors
+    /// Too many open invites, or the disk failed.
+    pub fn add_invite(
+        &self,
+        guest: NodeId,
+        name: &str,
+        quota: u64,
+        lifetime_s: u64,
+        now: u64,
+    ) -> Result<u64, Failure> {
+        let _one = self.writer.lock();
+        let expired = self.expired_invites(now);
+        let open = self
+            .rows
+            .read()
+            .invites
+            .values()
+            .filter(|i| i.used_by.is_none())
+            .count();
+        if open.saturating_sub(expired.len()) >= INVITES_MAX {
+            return Err(Failure::new(
+                ErrorCode::Invite,
+                format!("{INVITES_MAX} invites are open already"),
+            )
+            .safe("nothing was changed")
+            .next("wait until some are used or expire"));
+        }
+        let expires = now.saturating_add(lifetime_s.min(INVITE_LIFETIME_MAX_S));
+        let invite = Invite {
+            name: clean_name(name),
+            quota,
+            expires,
+            used_by: None,
+        };
+        let mut changes = vec![rows::put(INVITE, &guest, &invite)?];
+        changes.extend(expired.iter().map(|guest| rows::delete(INVITE, guest)));
+        self.state.apply(changes)?;
+        let mut table = self.rows.write();
+        for guest in &expired {
+            table.invites.remove(guest);
+        }
+        table.invites.insert(guest, invite);
+        self.gate
+            .admit(guest, Role::Guest, Some(expires))
+            .map_err(bad_key)?;
+        Ok(expires)
+    }
+
+    fn expired_invites(&self, now: u64) -> Vec<NodeId> {
+        let rows = self.rows.read();
+        let expired = rows
+            .invites
+            .iter()
+            .filter(|(_, i)| i.used_by.is_none() && now >= i.expires);
+        expired.map(|(guest, _)| *guest).collect()
+    }
+
+    /// Takes up an invite: in one write the invite is used and its claimant a friend.
+    ///
+    /// # Errors
+    /// Outer: the disk failed. Inner: the claim was refused and nothing changed.
+    pub fn claim(
+        &self,
+        claim: &Claim,
+        context: &ClaimContext<'_>,
+    ) -> Result<Result<Accepted, ClaimRefusal>, Failure> {
+        let _one = self.writer.lock();
+        let Some((guest, invite)) = self.invite_for(context.peer) else {
+            return Ok(Err(ClaimRefusal::Unknown));
+        };
+        let verdict = match decide_claim(&guest, &invite, claim, context) {
+            Ok(verdict) => verdict,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let accepted = Accepted {
+            guest,
+            quota: invite.quota,
+        };
+        if verdict == Verdict::Again {
+            return Ok(Ok(accepted));
+        }
+        let known = self.friend(&claim.real);
+        let own_name = if invite.name.is_empty() {
+            &claim.name
+        } else {
+            &invite.name
+        };
+        let friend = Friend {
+            name: clean_name(own_name),
+            addrs: claim.addrs.clone(),
+            quota_given: invite.quota,
+            quota_taken: claim.quota,
+            owner: known.as_ref().and_then(|f| f.owner),
+            added: known.map_or(context.now, |f| f.added),
+        };
+        let used = Invite {
+            used_by: Some(claim.real),
+            ..invite
+        };
+        self.state.apply(vec![
+            rows::put(PEER, &claim.real, &friend)?,
+            rows::put(INVITE, &guest, &used)?,
+        ])?;
+        let mut table = self.rows.write();
+        table.invites.insert(guest, used);
+        table.friends.insert(claim.real, friend);
+        drop(table);
+        self.gate
+            .admit(claim.real, Role::Friend, None)
+            .map_err(bad_key)?;
+        self.gate.withdraw(guest);
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        Ok(Ok(accepted))
+    }
+
+    /// The invite a connection can be about: of the guest itself, or used by this real key.
+    fn invite_for(&self, peer: &NodeId) -> Option<(NodeId, Invite)> {
+        let rows = self.rows.read();
+        if let Some(invite) = rows.invites.get(peer) {
+            return Some((*peer, invite.clone()));
+        }
+        let used = rows
+            .invites
+            .iter()
+            .find(|(_, i)| i.used_by.as_ref() == Some(peer));
+        used.map(|(guest, invite)| (*guest, invite.clone()))
+    }
+
+    /// The guest key of the invite this real key has taken up.
+    #[must_use]
+    pub fn guest_of(&self, peer: &NodeId) -> Option<NodeId> {
+        self.invite_for(peer).map(|(guest, _)| guest)
+    }
+
+    /// Adds or changes a friend.
+    ///
+    /// # Errors
+    /// Too many friends, this node itself, or the disk failed.
+    pub fn put_friend(&self, node: NodeId, friend: Friend) -> Result<(), Failure> {
+        let _one = self.writer.lock();
+        let rows = self.rows.read();
+        let is_new = !rows.friends.contains_key(&node);
+        if node == self.me || (is_new && rows.friends.len() >= FRIENDS_MAX) {
+            return Err(
+                Failure::new(ErrorCode::Denied, "this node cannot become a friend")
+                    .safe("nothing was changed")
+                    .next("a node is no friend of itself, and has a limited number of friends"),
+            );
+        }
+        drop(rows);
+        self.state.apply(vec![rows::put(PEER, &node, &friend)?])?;
+        self.rows.write().friends.insert(node, friend);
+        self.gate.admit(node, Role::Friend, None).map_err(bad_key)?;
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        Ok(())
+    }
+
+    /// Ends a friendship. What is stored for its owner stays, and so does that owner's recovery key.
+    ///
+    /// # Errors
+    /// Unknown node, or the disk failed.
+    pub fn remove_friend(&self, node: &NodeId) -> Result<(), Failure> {
+        let _one = self.writer.lock();
+        if self.friend(node).is_none() {
+            return Err(
+                Failure::new(ErrorCode::NotFound, format!("no friend {}", node.short()))
+                    .safe("nothing was changed")
+                    .next("the list of friends shows the ids"),
+            );
+        }
+        self.state.apply(vec![rows::delete(PEER, node)])?;
+        self.rows.write().friends.remove(node);
+        self.contacts.write().remove(node);
+        self.gate.withdraw(*node);
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        Ok(())
+    }
+
+    fn bind_rows(
+        &self,
+        peer: &NodeId,
+        owner: &OwnerId,
+        recovery: &NodeId,
+    ) -> Result<(Option<Friend>, bool), Failure> {
+        let rows = self.rows.read();
+        let friend = rows.friends.get(peer).ok_or_else(|| {
+            Failure::new(ErrorCode::Denied, "only a friend can be bound to an owner")
+        })?;
+        let bound = match friend.owner {
+            Some(bound) if bound != *owner => {
+                return Err(Failure::new(
+                    ErrorCode::OtherOwner,
+                    "this friend stores for another owner here",
+                ));
+            }
+            Some(_) => None,
+            None => Some(Friend {
+                owner: Some(*owner),
+                ..friend.clone()
+            }),
+        };
+        let is_new_key = match rows.recovery.get(recovery) {
+            Some(known) if known != owner => {
+                return Err(Failure::new(
+                    ErrorCode::OtherOwner,
+                    "this recovery key belongs to another owner",
+                ));
+            }
+            Some(_) => false,
+            None => true,
+        };
+        if is_new_key && (rows.recovery.len() >= RECOVERY_MAX || *recovery == self.me) {
+            return Err(Failure::new(
+                ErrorCode::Denied,
+                "this recovery key cannot be admitted",
+            ));
+        }
+        Ok((bound, is_new_key))
+    }
+}
+
+impl PeerBook for PeerTable {
+    fn standing(&self, peer: &NodeId) -> Option<Standing> {
+        let rows = self.rows.read();
+        if let Some(friend) = rows.friends.get(peer) {
+            return Some(Standing {
+                role: Role::Friend,
+                quota: friend.quota_given,
+                owner: friend.owner,
+            });
+        }
+        let owner = *rows.recovery.get(peer)?;
+        Some(Standing {
+            role: Role::Recovery,
+            quota: 0,
+            owner: Some(owner),
+        })
+    }
+
+    fn bind(&self, peer: &NodeId, owner: &OwnerId, recovery: &NodeId) -> Result<(), Failure> {
+        let _one = self.writer.lock();
+        let (bound, is_new_key) = self.bind_rows(peer, owner, recovery)?;
+        let mut changes = Vec::new();
+        if let Some(friend) = &bound {
+            changes.push(rows::put(PEER, peer, friend)?);
+        }
+        if is_new_key {
+            changes.push(rows::put(RECOVERY, recovery, &Recovery { owner: *owner })?);
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.state.apply(changes)?;
+        let mut rows = self.rows.write();
+        if let Some(friend) = bound {
+            rows.friends.insert(*peer, friend);
+        }
+        rows.recovery.insert(*recovery, *owner);
+        let is_friend = rows.friends.contains_key(recovery);
+        drop(rows);
+        if is_new_key && !is_friend {
+            self.gate
+                .admit(*recovery, Role::Recovery, None)
+                .map_err(bad_key)?;
+        }
+        Ok(())
+    }
+}
+
+fn bad_key(error: NetError) -> Failure {
+    Failure::new(ErrorCode::Protocol, error.to_string()).safe("nothing was stored under this key")
+}

@@ -14,6 +14,7 @@
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
 pub mod frames;
+pub mod local;
 pub mod net;
 pub mod peers;
 pub mod ports;

@@ -1,0 +1,85 @@
+//! A network that is not there, and peers that nobody knows: for a node that only stores, and for
+//! tests.
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
+use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
+use packnback_proto::wire::local::{HostCopy, PeerInfo};
+use packnback_proto::wire::{ErrorCode, SecretBytes};
+use tokio::sync::watch;
+
+use crate::ports::{Failure, Network, PeerBook, Remote, Standing};
+
+/// See the module.
+pub struct Offline {
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Offline {
+    fn default() -> Self {
+        Self {
+            changed: watch::Sender::new(0),
+        }
+    }
+}
+
+fn offline<T: Send + 'static>() -> BoxFuture<'static, Result<T, Failure>> {
+    let failure = Failure::new(ErrorCode::Unreachable, "this node has no network")
+        .safe("Nothing was changed.")
+        .next("Start the node with a network.");
+    ready(Err(failure)).boxed()
+}
+
+impl Network for Offline {
+    fn listen_addrs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn invite(&self, _: u64, _: u64, _: String) -> BoxFuture<'_, Result<String, Failure>> {
+        offline()
+    }
+
+    fn accept(&self, _: String, _: u64, _: String) -> BoxFuture<'_, Result<PeerInfo, Failure>> {
+        offline()
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        Vec::new()
+    }
+
+    fn remove_peer(&self, _: NodeId) -> BoxFuture<'_, Result<(), Failure>> {
+        offline()
+    }
+
+    fn remote_open(
+        &self,
+        _: String,
+        _: Option<SecretBytes>,
+    ) -> BoxFuture<'_, Result<Box<dyn Remote>, Failure>> {
+        offline()
+    }
+
+    fn wake_replication(&self) {}
+
+    fn copies(&self, _: &SnapshotId) -> Vec<HostCopy> {
+        Vec::new()
+    }
+
+    fn copies_changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+}
+
+impl PeerBook for Offline {
+    fn standing(&self, _: &NodeId) -> Option<Standing> {
+        None
+    }
+
+    fn bind(&self, _: &NodeId, _: &OwnerId, _: &NodeId) -> Result<(), Failure> {
+        Ok(())
+    }
+}

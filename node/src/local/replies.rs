@@ -1,0 +1,66 @@
+//! Errors, said so that a person can act on them.
+
+use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::local::LocalReply;
+
+use crate::ports::Failure;
+use crate::service::Refusal;
+
+pub(super) fn error(failure: Failure) -> LocalReply {
+    let Failure {
+        code,
+        message,
+        safe,
+        next,
+    } = failure;
+    LocalReply::Error {
+        code,
+        message,
+        safe,
+        next,
+    }
+}
+
+/// Adds what is safe and what to do next.
+pub(super) fn failure(refusal: Refusal) -> Failure {
+    let (safe, next) = advice(refusal.code);
+    Failure::new(refusal.code, refusal.message)
+        .safe(safe)
+        .next(next)
+}
+
+const BEFORE: &str = "Every snapshot acknowledged before is untouched.";
+
+fn advice(code: ErrorCode) -> (&'static str, &'static str) {
+    match code {
+        ErrorCode::DiskFull => (
+            "Every snapshot acknowledged before is safe and can be restored; nothing was added.",
+            "Free some space on the disk of the node's home, or move the home to a larger one, then run the backup again: it goes on where it stopped.",
+        ),
+        ErrorCode::Damaged => (
+            "Other objects and the copies on your friends' machines are not affected.",
+            "Run a backup: the damaged data is stored again if the files still exist. Check the disk.",
+        ),
+        ErrorCode::Object | ErrorCode::Protocol => (
+            BEFORE,
+            "This is a fault of the program or of the memory of this machine: run the backup again, and report it if it comes back.",
+        ),
+        ErrorCode::Version => (
+            "Nothing was changed.",
+            "Use programs of one version: stop the node, it is started anew when needed.",
+        ),
+        ErrorCode::NotOpen => (
+            "Nothing was changed.",
+            "Set this machine up first: packnback init.",
+        ),
+        ErrorCode::Certificate | ErrorCode::Record => (
+            BEFORE,
+            "Check the clock of this machine; if it is right, enrol the device again.",
+        ),
+        ErrorCode::Internal => (
+            BEFORE,
+            "Look into the node's log; then stop and start the node.",
+        ),
+        _ => (BEFORE, ""),
+    }
+}

@@ -39,3 +39,35 @@ on() { # NODE ARGUMENTS...: the command line in a container
   local node=$1; shift
   docker exec "$("${compose[@]}" ps -q "$node")" packnback "$@"
 }
+
+say() { printf 'docker-sim: %s\n' "$*"; }
+
+container() { "${compose[@]}" ps -q "$1"; }
+
+say 'three nodes are up; alice makes friends with bob and carol'
+for friend in bob carol; do
+  invite=$(on "$friend" --json peer invite --quota 10G --name alice | sed -E 's/.*"(invite|token)": *"([^"]*)".*/\2/')
+  on alice peer accept "$invite" --quota 10G --name "$friend" >/dev/null
+done
+
+say 'alice backs up and waits for both'
+mkdir -p "$work/tree/dir"
+cp -r docs proto/src "$work/tree/dir/"
+head -c 20000000 /dev/urandom >"$work/tree/big"
+ln -s big "$work/tree/link"
+docker cp --quiet "$work/tree" "$(container alice)":/tmp/tree 2>/dev/null || docker cp "$work/tree" "$(container alice)":/tmp/tree
+on alice init --owner-key-out /tmp/owner.key --no-passphrase --label alice --no-qr >/dev/null
+on alice backup /tmp/tree --wait 2 --wait-timeout 2m
+docker cp "$(container alice)":/tmp/owner.key "$work/owner.key" >/dev/null
+address="/dns4/carol/tcp/4001/p2p/$(on carol --json status | sed -E 's/.*"peer_id": *"([^"]*)".*/\1/')"
+
+say 'the machine is lost: container and volume are removed, a blank one takes the place'
+docker rm --force "$(container alice)" >/dev/null
+docker volume rm packnback-sim_alice >/dev/null
+"${compose[@]}" up --detach alice
+docker cp "$work/owner.key" "$(container alice)":/tmp/owner.key >/dev/null
+on alice recover --owner-key /tmp/owner.key --peer "$address" --target /tmp/back
+
+docker cp "$(container alice)":/tmp/back "$work/back" >/dev/null
+diff -r --no-dereference "$work/tree" "$work/back/tmp/tree"
+say 'everything is back, and identical'

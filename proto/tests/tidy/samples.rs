@@ -39,6 +39,8 @@ fn long_function_is_found_at_the_limit_plus_one() {
     };
     good("cli/src/a.rs", &function(70));
     bad("cli/src/a.rs", &function(71), "function-length");
+    good("cli/tests/a.rs", &function(100));
+    bad("cli/tests/a.rs", &function(101), "function-length");
     let in_trait = format!(
         "trait T {{\nfn declared(&self);\nfn other();\n}}\n{}",
         "//\n".repeat(100)

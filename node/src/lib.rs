@@ -9,15 +9,19 @@
 //! | [`net`] | libp2p: who may connect, streams between nodes |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
+//! | [`runtime`], [`config`], [`identity`] | put a node together |
 //! | [`ports`] | what these need from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
+pub mod config;
 pub mod frames;
+pub mod identity;
 pub mod local;
 pub mod net;
 pub mod peers;
 pub mod ports;
 pub mod replicate;
+pub mod runtime;
 pub mod service;
 pub mod store;

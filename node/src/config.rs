@@ -1,0 +1,50 @@
+//! What the daemon is told at its start.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// The packnback node: keeps backups of this machine and of friends, and carries them between
+/// machines. The program `packnback` starts it when needed.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "packnback-node", version)]
+pub struct Config {
+    /// Folder of the node's data [default: as `packnback`]
+    #[arg(long, value_name = "DIR", env = "PACKNBACK_HOME")]
+    pub home: Option<PathBuf>,
+    /// Address to listen on (multiaddress); may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+    /// Stay in the foreground (the node never detaches by itself; kept for scripts)
+    #[arg(long)]
+    pub foreground: bool,
+    /// Store and serve locally only
+    #[arg(long)]
+    pub offline: bool,
+    /// What to log: error, warn, info, debug, or a filter
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "PACKNBACK_LOG",
+        default_value = "info"
+    )]
+    pub log: String,
+}
+
+impl Config {
+    /// The home: as told, else as the command line program finds it.
+    #[must_use]
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        if let Some(home) = &self.home {
+            return std::path::absolute(home).ok();
+        }
+        let absolute = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        absolute("XDG_DATA_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+            .map(|path| path.join("packnback"))
+    }
+}

@@ -1,0 +1,121 @@
+//! Puts a node together, runs it, and takes it apart in order.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use packnback_proto::crypto::sign::SigningKey;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::config::Config;
+use crate::identity;
+use crate::local::offline::Offline;
+use crate::local::socket::HomeLock;
+use crate::local::{self, LocalNode};
+use crate::ports::{Clock, Network};
+use crate::service::Host;
+use crate::store::rocks::RocksEngine;
+use crate::store::{DiskReserve, Store};
+
+/// Threads for work that blocks: hashing, the disk.
+const BLOCKING_THREADS: usize = 16;
+
+/// The clock of the system.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> u64 {
+        crate::net::now_s()
+    }
+}
+
+/// Runs a node until it is told to end.
+///
+/// # Errors
+/// When it cannot start; the message is for people.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    let home = config
+        .data_dir()
+        .context("there is no home directory: name a folder with --home")?;
+    let dir = home.join("node");
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .with_context(|| format!("cannot create {}", dir.display()))?;
+    let lock = HomeLock::take(&dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("node")
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(serve(config, &dir, &lock))?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(10));
+    lock.close();
+    tracing::info!("node ended");
+    Ok(())
+}
+
+async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<()> {
+    let seed = identity::load_or_create(dir)?;
+    let engine = RocksEngine::open(&dir.join("db")).context("cannot open the store")?;
+    let key = SigningKey::from_seed(&seed);
+    let store = Arc::new(Store::new(Arc::new(engine), key, DiskReserve::default()));
+    let (host, network) = compose(config, Arc::clone(&store)).await?;
+    let stop = Arc::new(Notify::new());
+    let node = Arc::new(LocalNode::new(
+        host,
+        Arc::clone(&network),
+        Arc::clone(&stop),
+    ));
+    // Last: a program that can connect finds a node that is ready.
+    let listener = lock.listen()?;
+    no_core_dumps();
+    tracing::info!(node = %store.node_id(), listen = ?network.listen_addrs(), "node is ready");
+    let local = tokio::spawn(local::serve(listener, node));
+    told_to_end(&stop).await?;
+    tracing::info!("node is ending");
+    local.abort();
+    network.shutdown().await;
+    Ok(())
+}
+
+/// The service and the network that feeds it.
+async fn compose(
+    _config: &Config,
+    store: Arc<Store>,
+) -> anyhow::Result<(Arc<Host>, Arc<dyn Network>)> {
+    let clock = Arc::new(SystemClock);
+    let network = Arc::new(Offline::default());
+    let host = Host::new(store, Arc::<Offline>::clone(&network), clock);
+    Ok((Arc::new(host), network))
+}
+
+async fn told_to_end(stop: &Notify) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        () = stop.notified() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The memory of a node holds the identity key: it is not to be written to a disk by accident.
+/// After the socket is bound, because a process that may not be dumped cannot use `/proc/self/fd`.
+fn no_core_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if setrlimit(Resource::Core, none).is_err()
+        || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
+    {
+        tracing::warn!("core dumps could not be turned off");
+    }
+}

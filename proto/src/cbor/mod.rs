@@ -16,9 +16,6 @@ mod reader;
 mod value;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 pub use reader::{MapKeys, Reader, RequiredKeys};
 pub use serde_cbor::Value;
 pub use value::{ByteString, Fields, FromValue, ToValue, decode_value, encode_value, int_map};

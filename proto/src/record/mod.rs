@@ -12,9 +12,6 @@ mod label;
 mod types;
 mod validate;
 
-#[cfg(test)]
-mod tests;
-
 pub use codec::{Body, decode_body, encode_body};
 pub use envelope::{
     Envelope, Record, Signed, decode, decode_cert, decode_grant, decode_order, decode_receipt,

@@ -9,6 +9,7 @@
     clippy::cast_possible_truncation
 )]
 
+mod branches;
 mod cbor_rules;
 mod n14_key_blobs;
 mod n19_records;

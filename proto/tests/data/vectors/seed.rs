@@ -20,53 +20,56 @@ fn seeds() -> Vec<(&'static str, OwnerSeed)> {
     ]
 }
 
-#[test]
-fn vectors_words() {
-    let mut cases: Vec<_> = seeds()
-        .iter()
-        .map(|(name, seed)| {
-            json!({
-                "name": name,
-                "seed": hex(seed.expose()),
-                "words": *to_words(seed),
-                "owner_digits": owner_digits(seed),
-                "qr": *to_qr(seed),
-            })
+fn good_words() -> Vec<serde_json::Value> {
+    let case = |(name, seed): (&str, OwnerSeed)| {
+        json!({
+            "name": name,
+            "seed": hex(seed.expose()),
+            "words": *to_words(&seed),
+            "owner_digits": owner_digits(&seed),
+            "qr": *to_qr(&seed),
         })
-        .collect();
+    };
+    seeds().into_iter().map(case).collect()
+}
+
+fn bad_words() -> Vec<serde_json::Value> {
     let good = to_words(&owner()).to_string();
     let mut list: Vec<_> = good.split(' ').collect();
     list.swap(0, 1);
-    let swapped = list.join(" ");
-    let refused = |name: &str, words: &str, class: &str| {
-        assert_eq!(
-            from_words(words).err().map(|e| e.class()),
-            Some(class),
-            "{name}"
-        );
-        json!({ "name": name, "words": words, "error": class })
-    };
     let unknown = good.replacen(&good[..good.find(' ').unwrap()], "packnback", 1);
-    cases.extend([
-        refused("swapped words", &swapped, "words-checksum"),
-        refused(
+    let short = &good[..good.rfind(' ').unwrap()];
+    let cases = [
+        ("swapped words", list.join(" "), "words-checksum"),
+        (
             "wrong last word",
-            &["abandon"; 24].join(" "),
+            ["abandon"; 24].join(" "),
             "words-checksum",
         ),
-        refused("unknown word", &unknown, "words-unknown"),
-        refused("23 words", &good[..good.rfind(' ').unwrap()], "words-count"),
-        refused("no words", "", "words-count"),
-    ]);
-    let other = check_owner(&OwnerSeed::from_bytes([0; 32]), &owner_digits(&owner()));
-    cases.push(json!({
+        ("unknown word", unknown, "words-unknown"),
+        ("23 words", short.to_owned(), "words-count"),
+        ("no words", String::new(), "words-count"),
+    ];
+    let refused = cases.map(|(name, words, class)| {
+        let error = from_words(&words).err().map(|e| e.class());
+        assert_eq!(error, Some(class), "{name}");
+        json!({ "name": name, "words": words, "error": class })
+    });
+    let zeros = OwnerSeed::from_bytes([0; 32]);
+    let other = json!({
         "name": "sheet of another owner",
-        "words": *to_words(&OwnerSeed::from_bytes([0; 32])),
+        "words": *to_words(&zeros),
         "expected_digits": owner_digits(&owner()),
-        "error": other.unwrap_err().class(),
-    }));
+        "error": check_owner(&zeros, &owner_digits(&owner())).unwrap_err().class(),
+    });
+    refused.into_iter().chain([other]).collect()
+}
+
+fn bad_qr() -> Vec<serde_json::Value> {
     let qr = to_qr(&owner()).to_string();
-    for (name, text, class) in [
+    let wrong_digit = qr.replace("PNB1:", "PNB1:!")[..63].to_owned();
+    let zeros = format!("PNB1:{}", "A".repeat(58));
+    let cases = [
         ("QR text without prefix", qr[5..].to_owned(), "qr-prefix"),
         (
             "QR text of version 2",
@@ -74,38 +77,32 @@ fn vectors_words() {
             "qr-prefix",
         ),
         ("QR text cut", qr[..62].to_owned(), "qr-digits"),
-        (
-            "QR text with a wrong digit",
-            qr.replace("PNB1:", "PNB1:!")[..63].to_owned(),
-            "qr-digits",
-        ),
-        (
-            "QR text of zeros",
-            format!("PNB1:{}", "A".repeat(58)),
-            "qr-checksum",
-        ),
-    ] {
-        assert_eq!(
-            from_qr(&text).err().map(|e| e.class()),
-            Some(class),
-            "{name}"
-        );
-        cases.push(json!({ "name": name, "qr": text, "error": class }));
-    }
+        ("QR text with a wrong digit", wrong_digit, "qr-digits"),
+        ("QR text of zeros", zeros, "qr-checksum"),
+    ];
+    let refused = cases.map(|(name, text, class)| {
+        let error = from_qr(&text).err().map(|e| e.class());
+        assert_eq!(error, Some(class), "{name}");
+        json!({ "name": name, "qr": text, "error": class })
+    });
+    refused.into()
+}
+
+#[test]
+fn vectors_words() {
     let about = "The owner seed as words, as digits of the owner id, and as QR text.";
-    golden("words", about, &cases);
+    golden(
+        "words",
+        about,
+        &[good_words(), bad_words(), bad_qr()].concat(),
+    );
 }
 
 fn protected(name: &str, seed: &OwnerSeed, passphrase: &str, work: Work) -> serde_json::Value {
     let salt = bytes16(name);
     let file = seal_keyfile(seed, passphrase.as_bytes(), salt, work).unwrap();
-    assert_eq!(
-        open_keyfile(&file, passphrase.as_bytes())
-            .ok()
-            .unwrap()
-            .expose(),
-        seed.expose()
-    );
+    let opened = open_keyfile(&file, passphrase.as_bytes()).ok().unwrap();
+    assert_eq!(opened.expose(), seed.expose());
     json!({
         "name": name,
         "seed": hex(seed.expose()),
@@ -119,51 +116,30 @@ fn protected(name: &str, seed: &OwnerSeed, passphrase: &str, work: Work) -> serd
 }
 
 fn refused(name: &str, file: &[u8], passphrase: &str, class: &str) -> serde_json::Value {
-    let error = open_keyfile(file, passphrase.as_bytes())
-        .err()
-        .map(|e| e.class());
+    let opened = open_keyfile(file, passphrase.as_bytes());
+    let error = opened.err().map(|e| e.class());
     assert_eq!(error, Some(class), "{name}");
     json!({ "name": name, "file": hex(file), "passphrase": passphrase, "error": class })
 }
 
-#[test]
-fn vectors_keyfile() {
-    let file = seal_keyfile(&owner(), b"passphrase", bytes16("salt"), QUICK).unwrap();
-    let with = |key, value| {
-        let mut changed = decoded(&file);
-        *at(&mut changed, key) = value;
-        encoded(&changed)
-    };
+fn protected_files() -> Vec<serde_json::Value> {
+    let work = |m_kib, t, p| Work { m_kib, t, p };
+    let zeros = OwnerSeed::from_bytes([0; 32]);
+    vec![
+        protected("one lane", &owner(), "passphrase", work(8, 1, 1)),
+        protected("four lanes", &owner(), "passphrase", work(64, 3, 4)),
+        protected("passphrase in UTF-8", &owner(), "Schlüssel 鍵", QUICK),
+        protected("seed of zeros", &zeros, " ", QUICK),
+    ]
+}
+
+fn plain_files() -> Vec<serde_json::Value> {
     let plain = seal_unprotected(&owner());
     let mut damaged = plain.to_vec();
     damaged[20] ^= 1;
-    assert_eq!(
-        open_unprotected(&damaged).err().unwrap().class(),
-        "checksum"
-    );
-    let cases = [
-        protected(
-            "one lane",
-            &owner(),
-            "passphrase",
-            Work {
-                m_kib: 8,
-                t: 1,
-                p: 1,
-            },
-        ),
-        protected(
-            "four lanes",
-            &owner(),
-            "passphrase",
-            Work {
-                m_kib: 64,
-                t: 3,
-                p: 4,
-            },
-        ),
-        protected("passphrase in UTF-8", &owner(), "Schlüssel 鍵", QUICK),
-        protected("seed of zeros", &OwnerSeed::from_bytes([0; 32]), " ", QUICK),
+    let error = open_unprotected(&damaged).err().unwrap();
+    assert_eq!(error.class(), "checksum");
+    vec![
         json!({
             "name": "no passphrase",
             "seed": hex(owner().expose()),
@@ -174,7 +150,7 @@ fn vectors_keyfile() {
             "name": "no passphrase, damaged",
             "file": hex(&damaged),
             "passphrase": null,
-            "error": "checksum",
+            "error": error.class(),
         }),
         refused(
             "passphrase for a file without",
@@ -182,47 +158,25 @@ fn vectors_keyfile() {
             "passphrase",
             "not-protected",
         ),
+    ]
+}
+
+fn refused_files() -> Vec<serde_json::Value> {
+    let file = seal_keyfile(&owner(), b"passphrase", bytes16("salt"), QUICK).unwrap();
+    let changes = [
+        ("other salt", 2, blob(&[0; 16]), "wrong-passphrase"),
+        ("changed content", 7, blob(&[0; 72]), "damaged"),
+        ("2^32 KiB", 3, int(1 << 32), "work"),
+        ("over 4 GiB", 3, int((4 << 20) + 1), "work"),
+        ("17 passes", 4, int(17), "work"),
+        ("65 lanes", 5, int(65), "work"),
+        ("no lanes", 5, int(0), "work"),
+        ("less than 8 KiB per lane", 3, int(15), "work"),
+        ("version 2", 1, text("PNBKEY2"), "unknown-version"),
+        ("unknown field", 8, int(0), "cbor-unknown-key"),
+    ];
+    let mut cases = vec![
         refused("wrong passphrase", &file, "Passphrase", "wrong-passphrase"),
-        refused(
-            "other salt",
-            &with(2, blob(&[0; 16])),
-            "passphrase",
-            "wrong-passphrase",
-        ),
-        refused(
-            "changed content",
-            &with(7, blob(&[0; 72])),
-            "passphrase",
-            "damaged",
-        ),
-        refused("2^32 KiB", &with(3, int(1 << 32)), "passphrase", "work"),
-        refused(
-            "over 4 GiB",
-            &with(3, int((4 << 20) + 1)),
-            "passphrase",
-            "work",
-        ),
-        refused("17 passes", &with(4, int(17)), "passphrase", "work"),
-        refused("65 lanes", &with(5, int(65)), "passphrase", "work"),
-        refused("no lanes", &with(5, int(0)), "passphrase", "work"),
-        refused(
-            "less than 8 KiB per lane",
-            &with(3, int(15)),
-            "passphrase",
-            "work",
-        ),
-        refused(
-            "version 2",
-            &with(1, text("PNBKEY2")),
-            "passphrase",
-            "unknown-version",
-        ),
-        refused(
-            "unknown field",
-            &with(8, int(0)),
-            "passphrase",
-            "cbor-unknown-key",
-        ),
         refused(
             "cut",
             &file[..file.len() - 1],
@@ -236,7 +190,18 @@ fn vectors_keyfile() {
             "cbor-trailing",
         ),
     ];
+    cases.extend(changes.map(|(name, key, value, class)| {
+        let mut changed = decoded(&file);
+        *at(&mut changed, key) = value;
+        refused(name, &encoded(&changed), "passphrase", class)
+    }));
+    cases
+}
+
+#[test]
+fn vectors_keyfile() {
     let about = "Key files. `passphrase` is null for files without one. Work is small here to \
                  keep tests fast; docs/format.md says what writers use.";
+    let cases = [protected_files(), plain_files(), refused_files()].concat();
     golden("keyfile", about, &cases);
 }

@@ -212,6 +212,11 @@ fn n12_exactly_one_zstd_frame() {
         frame_refusal(&frame(1, 1000, &one[..one.len() - 1])),
         "zstd_frame"
     );
+    // Nothing but a skippable frame, which decompresses to nothing.
+    assert_eq!(
+        frame_refusal(&frame(1, 0, &[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0])),
+        "zstd_frame"
+    );
     // Format 0.7 of zstd, which some builds still read.
     let legacy = [&[0x27, 0xb5, 0x2f, 0xfd][..], &one[4..]].concat();
     assert_eq!(frame_refusal(&frame(1, 1000, &legacy)), "zstd_frame");
@@ -341,6 +346,25 @@ fn padding_costs_at_most_an_eighth_and_hides_low_bits() {
         previous = padded;
     }
     assert_eq!(padded_len(0), FRAME_MIN);
+}
+
+#[test]
+fn codec_rule_at_its_limit() {
+    let mut seen = [0; 2];
+    for period in 96_900..97_000 {
+        let pattern = bulk("rule", period);
+        let p: Vec<u8> = pattern.iter().copied().cycle().take(100_000).collect();
+        let len = zstd(1, 0, false, &p).len();
+        let mut frame = Vec::new();
+        compressor().frame_into(&p, &mut frame).unwrap();
+        assert_eq!(frame[0], u8::from(len <= 97_000), "{period}: {len}");
+        match len {
+            97_000 => seen[0] = period,
+            97_001 => seen[1] = period,
+            _ => {}
+        }
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }
 
 /// Content between random and uniform.

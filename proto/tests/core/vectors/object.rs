@@ -244,6 +244,11 @@ fn frame_rejections(all: &mut Vec<Value>) {
         ),
         ("no zstd frame", frame(1, 0, &[]), "zstd_frame"),
         (
+            "only a skippable frame",
+            frame(1, 0, &[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]),
+            "zstd_frame",
+        ),
+        (
             "skippable frame in front",
             frame(1, 400, &skippable),
             "zstd_frame",

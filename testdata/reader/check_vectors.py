@@ -196,6 +196,94 @@ def cuts(v):
     same(found, v["chunks"], "chunks")
 
 
+# ---- CBOR and what is written in it ----
+
+
+def diagnostic(value):
+    """RFC 8949, section 8."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return f"h'{value.hex()}'"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(diagnostic, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{diagnostic(k)}: {diagnostic(v)}" for k, v in value.items()) + "}"
+    return str(value)
+
+
+def cbor_case(v, depth=None):
+    raw = unhex(v["cbor"])
+    value = pnb.cbor(raw, depth)
+    if "value" in v:
+        same(diagnostic(value), v["value"], "value")
+        same(pnb.to_cbor(value), raw.hex(), "encoded again")
+    return raw
+
+
+@check("cbor", "cases")
+def cbor_cases(v):
+    cbor_case(v, 6)
+
+
+def payload(name, reader):
+    @check(name, "cases")
+    def read(v):
+        if "kb" in v:
+            ids = [unhex(i) for i in v["ids"]]
+            keys = pnb.open_key_blob(unhex(v["k_blob"]), v["dom"], ids, unhex(v["kb"]))
+            same([k.hex() for k in keys], v["keys"], "chunk keys")
+            return
+        reader(unhex(v["cbor"]), v["n_refs"])
+        cbor_case(v)
+
+
+payload("segment", pnb.Segment)
+payload("map", pnb.Map)
+payload("index", pnb.read_index)
+payload("root", pnb.Root)
+
+
+@check("records", "cases")
+def records(v):
+    if "sealed" in v:
+        owner = pnb.Owner(unhex(v["owner_seed"]))
+        same(owner.label_key(v["epoch"]), v["label_key"], "label key")
+        label = pnb.open_label(unhex(v["label_key"]), unhex(v["owner"]), unhex(v["device"]), unhex(v["sealed"]))
+        same(label, v["label"], "label")
+        return
+    record = pnb.read_record(unhex(v["envelope"]))
+    same(record.kind, v["type"], "type")
+    same(record.id, v["id"], "id")
+    same(record.body, v["body"], "body")
+    same(diagnostic(record.value), v["fields"], "fields")
+    key = SigningKey(unhex(v["signer_seed"]))
+    same(record.signer, bytes(key.verify_key).hex(), "signer")
+
+
+@check("keyfile", "cases")
+def key_files(v):
+    passphrase = v["passphrase"]
+    same(pnb.open_key_file(unhex(v["file"]), passphrase and passphrase.encode()), v.get("seed"), "seed")
+
+
+@check("words", "cases")
+def words(v):
+    if "qr" in v:
+        same(pnb.from_qr(v["qr"]), v.get("seed"), "seed from QR")
+    if "words" in v:
+        seed = pnb.from_words(v["words"])
+        digits = pnb.Owner(seed).id.hex()[:8]
+        pnb.need(v.get("expected_digits", digits) == digits, "words-other-owner")
+        same(seed, v.get("seed"), "seed from words")
+        same(digits, v["owner_digits"], "digits of the owner id")
+        same(pnb.to_words(seed), v["words"], "words")
+
+
 # ---- running them ----
 
 
@@ -209,7 +297,7 @@ def class_name(text):
 
 
 def run_one(function, v):
-    expect = v.get("expect") if isinstance(v, dict) else None
+    expect = (v.get("expect") or v.get("error")) if isinstance(v, dict) else None
     try:
         function(v)
     except Refused as error:

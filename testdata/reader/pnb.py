@@ -231,6 +231,7 @@ def unframe(f):
         need(raw_len == comp_len, "raw-length")
         return comp
     need(codec == 1, "unknown-codec")
+    need(comp[:4] == b"\x28\xb5\x2f\xfd", "zstd-frame")
     try:
         parameters = zstandard.get_frame_parameters(comp)
     except zstandard.ZstdError as error:
@@ -583,6 +584,7 @@ class Map:
             need(len(array(part)) == (2 if part and part[0] is None else 3), "cbor-out-of-range")
             uint(part[1]) if part[0] is None else (u32(part[0]), u32(part[1]), b32(part[2]))
         check_parts(self.parts, n_refs)
+        need(sum(part[1] for part in self.parts) < 1 << 64, "size")
 
 
 class Root:
@@ -799,10 +801,10 @@ def open_key_file(data, passphrase=None):
 def from_words(words):
     listed = {w: i for i, w in enumerate(Mnemonic("english").wordlist)}
     words = [w for w in words.lower().split() if not w.rstrip(".:)").isdigit()]
-    need(len(words) == 24, "word-count")
+    need(len(words) == 24, "words-count")
     bits = 0
     for word in words:
-        need(word in listed, "unknown-word", word)
+        need(word in listed, "words-unknown", word)
         bits = bits << 11 | listed[word]
     seed = (bits >> 8).to_bytes(32, "big")
     need(bits & 0xFF == hashlib.sha256(seed).digest()[0], "words-checksum")

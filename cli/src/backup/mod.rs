@@ -1,7 +1,31 @@
 //! The backup pipeline: files in, sealed objects out, one snapshot at the end.
+//!
+//! ```text
+//! walk ─> planner ─┬─> workers: read, find or store content, describe ─┬─> assembler: segments,
+//!                  │      └─ jobs: chunks of very large files           │   indexes, root, commit
+//!                  └──────── runs of entries that are stored already ──┘      │
+//!                                                        checkpoints <────────┘ facts for the cache
+//! ```
+//! Every arrow is a bounded channel, memory is bounded by budgets of bytes: the window of entries
+//! between planner and assembler, chunks in flight, and what waits for the node's socket.
 
+mod assemble;
+mod checkpoint;
+mod chunks;
+mod ctx;
 mod options;
+mod pack;
+mod plan;
+mod read;
 mod report;
+mod run;
+mod seen;
+mod segment;
+mod stage;
+mod stale;
+mod stdin;
+mod tree;
+mod worker;
 
 pub use options::{BackupOptions, Cancel, Dedup, DeviceBundleKeys, StdinFile};
 pub use report::{BackupError, BackupReport, FileNote, Totals};
@@ -15,12 +39,26 @@ use crate::progress::Progress;
 /// # Errors
 /// [`BackupError`]: there is no snapshot then. Problems with single files are in the report instead.
 pub fn run(
-    options: BackupOptions,
+    mut options: BackupOptions,
     keys: &DeviceBundleKeys,
     node: &dyn NodeLink,
-    cache: Cache,
+    cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
-    let _ = (options, keys, node, cache, progress);
-    Err(BackupError::Nothing)
+    let piped = options.stdin.is_some();
+    if piped && !options.roots.is_empty() {
+        let both = "standard input and paths cannot be saved in one snapshot";
+        return Err(BackupError::Format(both.into()));
+    }
+    match run::once(&mut options, keys, node, cache, progress) {
+        // The cache was wrong and has been corrected: it will not be wrong in the same way again.
+        Err(BackupError::Missing(n)) if !piped => {
+            let mut report = run::once(&mut options, keys, node, cache, progress)?;
+            report.warnings.push(format!(
+                "the node had lost {n} objects of earlier backups; they were stored again"
+            ));
+            Ok(report)
+        }
+        other => other,
+    }
 }

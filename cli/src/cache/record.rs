@@ -251,18 +251,24 @@ impl FileRecord {
     /// The objects it rests on.
     #[must_use]
     pub fn objects(&self) -> Vec<ObjectId> {
-        match &self.data {
-            DataRef::None => Vec::new(),
-            DataRef::Small { at, .. } => vec![at.pack],
-            DataRef::Chunks { parts, .. } => parts
-                .iter()
-                .filter_map(|part| match part {
-                    PartRef::Chunk { id, .. } => Some(*id),
-                    PartRef::Hole { .. } => None,
-                })
-                .collect(),
-            DataRef::Maps(maps) => maps.clone(),
-        }
+        objects(&self.data)
+    }
+}
+
+/// The objects some content is in.
+#[must_use]
+pub fn objects(data: &DataRef) -> Vec<ObjectId> {
+    match data {
+        DataRef::None => Vec::new(),
+        DataRef::Small { at, .. } => vec![at.pack],
+        DataRef::Chunks { parts, .. } => parts
+            .iter()
+            .filter_map(|part| match part {
+                PartRef::Chunk { id, .. } => Some(*id),
+                PartRef::Hole { .. } => None,
+            })
+            .collect(),
+        DataRef::Maps(maps) => maps.clone(),
     }
 }
 

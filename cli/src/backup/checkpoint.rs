@@ -1,0 +1,100 @@
+//! Checkpoints: what the node has made durable becomes known to the cache, now and then during a
+//! run, so that an interrupted first backup goes on where it stopped.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::ctx::{Ctx, Stop};
+use crate::cache::Facts;
+
+/// A checkpoint after this many bytes sent,
+const EVERY_BYTES: u64 = 128 << 20;
+/// this many facts learned,
+const EVERY_FACTS: usize = 1 << 14;
+/// or this long.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Where facts go to wait for the node.
+pub(super) struct Checkpoints {
+    to: Sender<Facts>,
+    waiting: Option<Facts>,
+    last_bytes: u64,
+    last: Instant,
+}
+
+/// The two ends.
+pub(super) fn pair() -> (Checkpoints, Receiver<Facts>) {
+    let (to, from) = bounded(1);
+    let checkpoints = Checkpoints {
+        to,
+        waiting: None,
+        last_bytes: 0,
+        last: Instant::now(),
+    };
+    (checkpoints, from)
+}
+
+impl Checkpoints {
+    /// Starts a checkpoint if one is due.
+    pub(super) fn maybe(&mut self, ctx: &Ctx<'_>) -> Result<(), Stop> {
+        if let Some(facts) = self.waiting.take() {
+            return self.send(facts, ctx);
+        }
+        let bytes = ctx.numbers.bytes_stored.load(Ordering::Relaxed);
+        let known = ctx.facts.lock().len();
+        let due = bytes.saturating_sub(self.last_bytes) >= EVERY_BYTES
+            || known >= EVERY_FACTS
+            || (known > 0 && self.last.elapsed() >= EVERY);
+        if !due {
+            return Ok(());
+        }
+        self.last_bytes = bytes;
+        self.last = Instant::now();
+        let facts = std::mem::take(&mut *ctx.facts.lock());
+        self.send(facts, ctx)
+    }
+
+    fn send(&mut self, facts: Facts, ctx: &Ctx<'_>) -> Result<(), Stop> {
+        // Too much waiting: then it is time to wait.
+        let crowded = ctx.facts.lock().len() >= EVERY_FACTS.saturating_mul(4);
+        if crowded {
+            return self.to.send(facts).map_err(|_| Stop);
+        }
+        match self.to.try_send(facts) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(facts)) => {
+                self.waiting = Some(facts);
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Stop),
+        }
+    }
+
+    /// The last one.
+    pub(super) fn finish(mut self, ctx: &Ctx<'_>) -> Result<(), Stop> {
+        if let Some(facts) = self.waiting.take() {
+            self.to.send(facts).map_err(|_| Stop)?;
+        }
+        let facts = std::mem::take(&mut *ctx.facts.lock());
+        self.to.send(facts).map_err(|_| Stop)
+    }
+}
+
+/// Waits for the node and writes to the cache, until the other end is gone.
+pub(super) fn run(ctx: &Ctx<'_>, from: &Receiver<Facts>) -> Result<(), Stop> {
+    for facts in from {
+        if ctx.dry_run {
+            continue;
+        }
+        ctx.node.sync().map_err(|e| ctx.fail(e.into()))?;
+        if let Err(error) = ctx.cache.apply(&facts) {
+            ctx.warnings
+                .lock()
+                .push(format!("the cache could not be written: {error}"));
+        }
+        ctx.seen.forget(&facts);
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! What every stage of one run shares.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use packnback_proto::chunk::Chunker;
+use packnback_proto::crypto::keys::SessionKeys;
+use packnback_proto::crypto::secret::Secret32;
+use packnback_proto::format::entry::DOM_PRIVATE;
+use packnback_proto::format::object::Sealed;
+use packnback_proto::format::root::ProblemKind;
+use packnback_proto::ids::ObjectId;
+use packnback_proto::limits::OBJECT_MAX;
+use parking_lot::Mutex;
+
+use super::options::{Cancel, Dedup, DeviceBundleKeys};
+use super::report::BackupError;
+use super::seen::Seen;
+use crate::cache::{Cache, CacheKey, Facts};
+use crate::client::{Budget, NodeLink};
+use crate::fs::IdNames;
+use crate::progress::{Counters, Progress};
+
+/// Memory for entries between planner and assembler.
+pub(super) const WINDOW: usize = 16 << 20;
+/// Plain bytes of chunks on their way through the pool.
+const CHUNKS_IN_FLIGHT: usize = 6 * OBJECT_MAX;
+/// Problems kept with their texts.
+const PROBLEMS_MAX: usize = 1024;
+/// Bytes of sparse packs stored again per run.
+const REPACK_MAX: i64 = 256 << 20;
+
+/// The pipeline is over; why, is in [`Ctx::failure`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop;
+
+/// Numbers from all stages.
+#[derive(Default)]
+pub(super) struct Numbers {
+    pub(super) files_new: AtomicU64,
+    pub(super) files_changed: AtomicU64,
+    pub(super) files_unmodified: AtomicU64,
+    pub(super) bytes_read: AtomicU64,
+    pub(super) objects_new: AtomicU64,
+    pub(super) bytes_stored: AtomicU64,
+}
+
+/// A problem with one file.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub(super) path: Vec<u8>,
+    pub(super) kind: ProblemKind,
+    pub(super) text: String,
+}
+
+/// Problems of a run, the first of them in full.
+#[derive(Default)]
+pub(super) struct Troubles {
+    pub(super) listed: Vec<Trouble>,
+    pub(super) count: u64,
+}
+
+pub(super) struct Ctx<'a> {
+    pub(super) node: &'a dyn NodeLink,
+    pub(super) cache: &'a Cache,
+    pub(super) cache_key: CacheKey,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) session: SessionKeys,
+    /// Key of chunk keys.
+    pub(super) chunk_key: Secret32,
+    /// Dedup group or private.
+    pub(super) dom: u32,
+    pub(super) group: u32,
+    pub(super) chunker: Chunker,
+    pub(super) full: bool,
+    pub(super) dry_run: bool,
+    pub(super) cancel: Cancel,
+    /// Files changed at or after this time may change again without showing it.
+    pub(super) racy_ns: i64,
+    pub(super) names: IdNames,
+    pub(super) seen: Seen,
+    /// Durable soon, see [`super::checkpoint`].
+    pub(super) facts: Mutex<Facts>,
+    /// Packs that are mostly dead: what is in them is stored again.
+    pub(super) sparse: HashSet<ObjectId>,
+    pub(super) repack_left: AtomicI64,
+    /// Objects taken from the cache on trust; the node is asked before the commit.
+    pub(super) assumed: Mutex<HashSet<ObjectId>>,
+    pub(super) chunk_budget: Budget,
+    pub(super) window: Budget,
+    pub(super) numbers: Numbers,
+    pub(super) troubles: Mutex<Troubles>,
+    pub(super) skipped: Mutex<Troubles>,
+    pub(super) warnings: Mutex<Vec<String>>,
+    stopped: AtomicBool,
+    failure: Mutex<Option<BackupError>>,
+}
+
+/// What a [`Ctx`] is made from.
+pub(super) struct CtxParts<'a> {
+    pub(super) node: &'a dyn NodeLink,
+    pub(super) cache: &'a Cache,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) keys: &'a DeviceBundleKeys,
+    pub(super) racy_ns: i64,
+    pub(super) full: bool,
+    pub(super) dry_run: bool,
+    pub(super) dedup: Dedup,
+    pub(super) cancel: Cancel,
+}
+
+impl<'a> Ctx<'a> {
+    pub(super) fn new(parts: CtxParts<'a>) -> Result<Self, BackupError> {
+        let device = &parts.keys.device;
+        let esk = Secret32::try_init_with(|esk| getrandom::fill(esk))
+            .map_err(|e| BackupError::Random(e.to_string()))?;
+        let session =
+            SessionKeys::start(device, esk).map_err(|e| BackupError::Keys(e.to_string()))?;
+        let group_keys = device.chunk_keys();
+        let (chunk_key, dom) = match parts.dedup {
+            Dedup::Owner => (group_keys.chunk().duplicate(), device.group),
+            Dedup::Session => (session.chunk_priv.duplicate(), DOM_PRIVATE),
+        };
+        let sparse = parts.cache.packs().into_iter();
+        let sparse = sparse
+            .filter(|(_, pack)| pack.is_sparse())
+            .map(|(id, _)| id)
+            .collect();
+        Ok(Self {
+            node: parts.node,
+            cache: parts.cache,
+            cache_key: CacheKey::new(parts.keys.cache_key.duplicate()),
+            progress: parts.progress,
+            chunker: Chunker::new(&group_keys),
+            group: device.group,
+            session,
+            chunk_key,
+            dom,
+            full: parts.full,
+            dry_run: parts.dry_run,
+            cancel: parts.cancel,
+            racy_ns: parts.racy_ns,
+            names: IdNames::new(),
+            seen: Seen::default(),
+            facts: Mutex::default(),
+            sparse,
+            repack_left: AtomicI64::new(REPACK_MAX),
+            assumed: Mutex::default(),
+            chunk_budget: Budget::new(CHUNKS_IN_FLIGHT),
+            window: Budget::new(WINDOW),
+            numbers: Numbers::default(),
+            troubles: Mutex::default(),
+            skipped: Mutex::default(),
+            warnings: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            failure: Mutex::default(),
+        })
+    }
+
+    /// Whether chunks and small files are looked up in what earlier runs stored.
+    pub(super) fn shares(&self) -> bool {
+        self.dom != DOM_PRIVATE
+    }
+
+    /// Sends an object.
+    pub(super) fn put(&self, sealed: Sealed) -> Result<ObjectId, Stop> {
+        let len = u64::try_from(sealed.bytes.len()).unwrap_or(u64::MAX);
+        Counters::add(&self.numbers.objects_new, 1);
+        Counters::add(&self.numbers.bytes_stored, len);
+        Counters::add(&self.progress.counters().bytes_moved, len);
+        if !self.dry_run {
+            self.node
+                .put(sealed.id, sealed.bytes)
+                .map_err(|e| self.fail(e.into()))?;
+        }
+        Ok(sealed.id)
+    }
+
+    /// Ends the run. The first reason counts.
+    pub(super) fn fail(&self, error: BackupError) -> Stop {
+        self.failure.lock().get_or_insert(error);
+        self.stop();
+        Stop
+    }
+
+    /// Ends the run without a reason of its own, and lets everybody out who waits for room.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.chunk_budget.close();
+        self.window.close();
+    }
+
+    /// Whether the run is over.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        if self.cancel.is_cancelled() {
+            return Err(self.fail(BackupError::Cancelled));
+        }
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    pub(super) fn failure(&self) -> Option<BackupError> {
+        self.failure.lock().take()
+    }
+
+    /// Notes a problem with a file; it makes the exit code 3.
+    pub(super) fn trouble(&self, path: &[u8], kind: ProblemKind, text: String) {
+        self.progress.problem(path, &text);
+        note(&mut self.troubles.lock(), path, kind, text);
+    }
+
+    /// Notes a file left out by design.
+    pub(super) fn skip(&self, path: &[u8], text: String) {
+        note(&mut self.skipped.lock(), path, ProblemKind::Skipped, text);
+    }
+
+    /// Remembers objects whose presence on the node is taken on trust.
+    pub(super) fn assume(&self, ids: impl IntoIterator<Item = ObjectId>) {
+        self.assumed.lock().extend(ids);
+    }
+
+    /// Whether content in this pack is to be stored again because the pack is mostly dead.
+    pub(super) fn repacks(&self, pack: &ObjectId, len: u32) -> bool {
+        self.sparse.contains(pack)
+            && self
+                .repack_left
+                .fetch_sub(i64::from(len), Ordering::Relaxed)
+                > 0
+    }
+}
+
+fn note(troubles: &mut Troubles, path: &[u8], kind: ProblemKind, text: String) {
+    troubles.count = troubles.count.saturating_add(1);
+    if troubles.listed.len() < PROBLEMS_MAX {
+        troubles.listed.push(Trouble {
+            path: path.to_vec(),
+            kind,
+            text,
+        });
+    }
+}

@@ -1,0 +1,103 @@
+//! A backup of bytes from a pipe: one file, as long as the pipe gives.
+
+use std::io::Read;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::Sender;
+use packnback_proto::format::entry::{Entry, EntryType};
+use packnback_proto::format::frame::Compressor;
+
+use super::chunks::{FileCutter, Hands};
+use super::ctx::{Ctx, Stop};
+use super::options::StdinFile;
+use super::read::stretch;
+use super::report::BackupError;
+use super::stage::{Built, Content, Finished, GroupEnd, Message, Step};
+use crate::cache::DataRef;
+use crate::fs::{show, stored_path};
+use crate::progress::Counters;
+
+/// Reads the pipe to its end and hands one entry to the assembler.
+pub(super) fn run(
+    ctx: &Ctx<'_>,
+    mut stdin: StdinFile,
+    (jobs, queue): (
+        crossbeam_channel::Receiver<super::chunks::Job>,
+        Sender<super::chunks::Job>,
+    ),
+    out: &Sender<Message>,
+) -> Result<(), Stop> {
+    let internal = |e: String| ctx.fail(BackupError::Internal(e));
+    let mut compressor = Compressor::new().map_err(|e| internal(e.to_string()))?;
+    let mut hands = Hands {
+        ctx,
+        compressor: &mut compressor,
+        jobs: &jobs,
+        queue: &queue,
+    };
+    let mut cutter = FileCutter::new(true);
+    let path = stored_path(&stdin.name, std::path::Path::new("/"));
+    let mut buf = Vec::new();
+    let read = |_: u64, want: usize, buf: &mut Vec<u8>| {
+        let want = u64::try_from(want).unwrap_or(u64::MAX);
+        let got = stdin.reader.by_ref().take(want).read_to_end(buf)?;
+        Counters::add(
+            &ctx.progress.counters().bytes_done,
+            u64::try_from(got).unwrap_or(0),
+        );
+        Ok(got)
+    };
+    let len = match stretch(&mut hands, &mut buf, &mut cutter, u64::MAX, read)? {
+        Ok(len) => len,
+        Err(error) => {
+            let name = show(&path);
+            return Err(internal(format!(
+                "cannot read standard input for {name}: {error}"
+            )));
+        }
+    };
+    let data = cutter.finish(&mut hands)?;
+    let entry = entry(ctx, path, len);
+    let content = if len == 0 {
+        Content::Stored(DataRef::None)
+    } else {
+        Content::Stored(data)
+    };
+    let step = Step::Finished(Finished {
+        built: vec![Built {
+            entry,
+            content,
+            told: None,
+        }],
+        steady: false,
+        end: Some(GroupEnd { print: [0; 16] }),
+        permit: ctx.window.acquire(0),
+    });
+    out.send(Message { seq: 0, step }).map_err(|_| Stop)
+}
+
+fn entry(ctx: &Ctx<'_>, path: Vec<u8>, size: u64) -> Entry {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let (uid, gid) = (
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    );
+    Entry {
+        path,
+        kind: EntryType::File,
+        mode: 0o600,
+        uid,
+        gid,
+        mtime_ns: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
+        size,
+        link: None,
+        xattrs: std::collections::BTreeMap::new(),
+        rdev: None,
+        hardlink: None,
+        data: None,
+        user: ctx.names.user(uid).map(|n| n.to_string()),
+        group: ctx.names.group(gid).map(|n| n.to_string()),
+    }
+}

@@ -1,0 +1,358 @@
+//! Workers: read files, find or store their content, describe them.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
+use packnback_proto::format::entry::{Entry, EntryType};
+use packnback_proto::format::frame::Compressor;
+use packnback_proto::format::root::ProblemKind;
+use packnback_proto::format::validate_entry;
+use packnback_proto::limits::SMALL_MAX;
+
+use super::chunks::{Hands, Job};
+use super::ctx::{Ctx, Stop};
+use super::pack::PackBox;
+use super::read::{self, Read};
+use super::report::BackupError;
+use super::seen::PendingSmall;
+use super::stage::{Batch, Built, Content, Finished, Message, Planned, Step, Told};
+use crate::cache::{DataRef, Hash16};
+use crate::fs::{Kind, Problem, Stat, read_attributes};
+use crate::progress::Counters;
+
+/// No attributes have this hash: the content is known, the state of the file is not.
+pub(super) const UNSTEADY: Hash16 = [0; 16];
+
+pub(super) struct Worker<'a, 'c> {
+    pub(super) ctx: &'a Ctx<'c>,
+    pub(super) packs: &'a PackBox,
+    pub(super) compressor: Compressor,
+    pub(super) jobs: Receiver<Job>,
+    pub(super) queue: Sender<Job>,
+    pub(super) buf: Vec<u8>,
+}
+
+/// Runs until there are no more batches and no more jobs.
+pub(super) fn run(
+    ctx: &Ctx<'_>,
+    packs: &PackBox,
+    (jobs, queue): (Receiver<Job>, Sender<Job>),
+    batches: &Receiver<Batch>,
+    out: &Sender<Message>,
+) -> Result<(), Stop> {
+    let compressor =
+        Compressor::new().map_err(|e| ctx.fail(BackupError::Internal(e.to_string())))?;
+    let mut worker = Worker {
+        ctx,
+        packs,
+        compressor,
+        jobs: jobs.clone(),
+        queue,
+        buf: Vec::new(),
+    };
+    let result = worker.serve(batches, out);
+    // Jobs of others are worth doing even after an end of one's own: they wait for them.
+    let Worker {
+        mut compressor,
+        queue,
+        ..
+    } = worker;
+    drop(queue);
+    for job in jobs {
+        job.run(ctx, &mut compressor);
+    }
+    if result.is_ok() {
+        packs.flush(ctx, &mut compressor)
+    } else {
+        result
+    }
+}
+
+impl Worker<'_, '_> {
+    fn serve(&mut self, batches: &Receiver<Batch>, out: &Sender<Message>) -> Result<(), Stop> {
+        loop {
+            match self.jobs.try_recv() {
+                Ok(job) => {
+                    job.run(self.ctx, &mut self.compressor);
+                    continue;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+            }
+            select! {
+                recv(self.jobs) -> job => if let Ok(job) = job {
+                    job.run(self.ctx, &mut self.compressor);
+                },
+                recv(batches) -> batch => {
+                    let Ok(batch) = batch else { return Ok(()) };
+                    let seq = batch.seq;
+                    let step = Step::Finished(self.batch(batch)?);
+                    if out.send(Message { seq, step }).is_err() {
+                        return Err(Stop);
+                    }
+                }
+            }
+        }
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<Finished, Stop> {
+        let mut finished = Finished {
+            built: Vec::with_capacity(batch.planned.len()),
+            steady: true,
+            end: batch.end,
+            permit: batch.permit,
+        };
+        for planned in batch.planned {
+            self.ctx.check()?;
+            let size = planned.item.stat.size;
+            let is_file = planned.item.stat.kind == Kind::File;
+            self.one(planned, &mut finished)?;
+            let counters = self.ctx.progress.counters();
+            Counters::add(&counters.entries_done, 1);
+            if is_file {
+                Counters::add(&counters.bytes_done, size);
+            }
+        }
+        Ok(finished)
+    }
+
+    /// One entry. What cannot be saved is noted and left out.
+    fn one(&mut self, planned: Planned, finished: &mut Finished) -> Result<(), Stop> {
+        if let Some(known) = planned.known.clone() {
+            return self.known(planned, known, finished);
+        }
+        if planned.item.stat.kind == Kind::File && planned.carries {
+            self.file(planned, finished)
+        } else {
+            self.plain(planned, finished)
+        }
+    }
+
+    /// Nothing has changed but perhaps the neighbours: only attributes are read.
+    fn known(
+        &mut self,
+        planned: Planned,
+        known: DataRef,
+        finished: &mut Finished,
+    ) -> Result<(), Stop> {
+        let mut problems = Vec::new();
+        let stat = planned.item.stat;
+        let entry = describe(self.ctx, &planned, None, &stat, &mut problems);
+        self.ctx.assume(crate::cache::objects(&known));
+        finished.steady &= problems.is_empty();
+        metadata_problems(self.ctx, problems);
+        let content = Content::Stored(if planned.carries {
+            known
+        } else {
+            DataRef::None
+        });
+        self.add(
+            Built {
+                entry,
+                content,
+                told: None,
+            },
+            finished,
+        );
+        Ok(())
+    }
+
+    /// Anything without content of its own.
+    fn plain(&mut self, planned: Planned, finished: &mut Finished) -> Result<(), Stop> {
+        let mut problems = Vec::new();
+        let stat = planned.item.stat;
+        let entry = describe(self.ctx, &planned, None, &stat, &mut problems);
+        let steady = problems.is_empty() && !is_racy(self.ctx, &stat);
+        finished.steady &= steady;
+        metadata_problems(self.ctx, problems);
+        let told = told(planned, steady);
+        self.add(
+            Built {
+                entry,
+                content: Content::None,
+                told: Some(told),
+            },
+            finished,
+        );
+        Ok(())
+    }
+
+    /// A regular file whose content must be read.
+    fn file(&mut self, planned: Planned, finished: &mut Finished) -> Result<(), Stop> {
+        self.ctx.progress.file(&planned.path);
+        let packs = self.packs;
+        let mut hands = Hands {
+            ctx: self.ctx,
+            compressor: &mut self.compressor,
+            jobs: &self.jobs,
+            queue: &self.queue,
+        };
+        let read = match read::file(&mut hands, &mut self.buf, &planned)? {
+            Ok(read) => read,
+            Err(problem) => {
+                finished.steady = false;
+                lost(self.ctx, &planned.path, &problem);
+                return Ok(());
+            }
+        };
+        let Read {
+            file,
+            stat,
+            content,
+            clean,
+        } = read;
+        let mut problems = Vec::new();
+        let mut entry = describe(self.ctx, &planned, Some(&file), &stat, &mut problems);
+        let content = match content {
+            read::Body::Empty => {
+                entry.size = 0;
+                Content::None
+            }
+            read::Body::Small => {
+                entry.size = u64::try_from(self.buf.len()).unwrap_or(u64::MAX);
+                small(self.ctx, packs, &mut self.compressor, &self.buf)?
+            }
+            read::Body::Large { data, len } => {
+                entry.size = len;
+                Content::Stored(data)
+            }
+        };
+        let same = self.ctx.cache_key.stat(&stat) == planned.stat;
+        let steady = clean && same && problems.is_empty() && !is_racy(self.ctx, &stat);
+        finished.steady &= steady;
+        metadata_problems(self.ctx, problems);
+        if !clean {
+            self.ctx.trouble(
+                &planned.path,
+                ProblemKind::Changed,
+                "changed while it was read; what was read is saved".into(),
+            );
+        }
+        let told = told(planned, steady);
+        self.add(
+            Built {
+                entry,
+                content,
+                told: Some(told),
+            },
+            finished,
+        );
+        Ok(())
+    }
+
+    fn add(&self, built: Built, finished: &mut Finished) {
+        let mut probe = built;
+        // Content is not in the entry yet; a size without content is checked when it is.
+        let size = std::mem::take(&mut probe.entry.size);
+        let valid = validate_entry(&probe.entry);
+        probe.entry.size = size;
+        match valid {
+            Ok(()) => finished.built.push(probe),
+            Err(error) => {
+                finished.steady = false;
+                let text = format!("cannot be described: {error}");
+                self.ctx
+                    .trouble(&probe.entry.path, ProblemKind::Unreadable, text);
+            }
+        }
+    }
+}
+
+/// Finds or stores the content of a small file.
+fn small(
+    ctx: &Ctx<'_>,
+    packs: &PackBox,
+    compressor: &mut Compressor,
+    bytes: &[u8],
+) -> Result<Content, Stop> {
+    let content = ctx.cache_key.small(bytes);
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    if let Some(at) = ctx.seen.small(&content) {
+        return Ok(Content::Pending { content, at });
+    }
+    let known = ctx
+        .cache
+        .small(&content)
+        .filter(|at| at.len == len && ctx.shares() && !ctx.full);
+    if let Some(at) = known.filter(|at| !ctx.repacks(&at.pack, len)) {
+        ctx.assume([at.pack]);
+        return Ok(Content::Stored(DataRef::Small { content, at }));
+    }
+    let (slot, off) = packs.add(ctx, compressor, bytes)?;
+    let at = PendingSmall { slot, off, len };
+    ctx.seen.add_small(content, at.clone());
+    Ok(Content::Pending { content, at })
+}
+
+/// Whether a change now might leave the attributes as they are.
+fn is_racy(ctx: &Ctx<'_>, stat: &Stat) -> bool {
+    stat.mtime_ns >= ctx.racy_ns || stat.ctime_ns >= ctx.racy_ns
+}
+
+fn told(planned: Planned, steady: bool) -> Told {
+    Told {
+        key: planned.key,
+        stat: if steady { planned.stat } else { UNSTEADY },
+        dir: planned.dir,
+        old: planned.old,
+    }
+}
+
+fn metadata_problems(ctx: &Ctx<'_>, problems: Vec<Problem>) {
+    for problem in problems {
+        let text = format!("cannot {}: {}", problem.action, problem.error);
+        ctx.trouble(&problem.path, ProblemKind::Metadata, text);
+    }
+}
+
+fn lost(ctx: &Ctx<'_>, path: &[u8], problem: &Problem) {
+    let (kind, text) = if problem.vanished() {
+        (
+            ProblemKind::Vanished,
+            "vanished before it could be read".to_owned(),
+        )
+    } else {
+        (
+            ProblemKind::Unreadable,
+            format!("cannot {}: {}", problem.action, problem.error),
+        )
+    };
+    ctx.trouble(path, kind, text);
+}
+
+/// The entry of a file, without its content.
+fn describe(
+    ctx: &Ctx<'_>,
+    planned: &Planned,
+    file: Option<&crate::fs::OpenFile>,
+    stat: &Stat,
+    problems: &mut Vec<Problem>,
+) -> Entry {
+    let attributes = read_attributes(&planned.item, file, problems);
+    let kind = stat.kind.entry_type().unwrap_or(EntryType::File);
+    let name = |name: Option<Arc<str>>| name.filter(|n| !n.is_empty()).map(|n| n.to_string());
+    Entry {
+        path: planned.path.clone(),
+        kind,
+        mode: stat.mode,
+        uid: stat.uid,
+        gid: stat.gid,
+        mtime_ns: stat.mtime_ns,
+        size: if kind == EntryType::File {
+            stat.size
+        } else {
+            0
+        },
+        link: attributes.link,
+        xattrs: attributes.xattrs,
+        rdev: matches!(kind, EntryType::Char | EntryType::Block).then_some(stat.rdev),
+        hardlink: planned.hardlink,
+        data: None,
+        user: name(ctx.names.user(stat.uid)),
+        group: name(ctx.names.group(stat.gid)),
+    }
+}
+
+/// Small files go into packs: with holes they do not, so that the holes stay.
+pub(super) fn is_small(stat: &Stat) -> bool {
+    usize::try_from(stat.size).is_ok_and(|size| size <= SMALL_MAX)
+}

@@ -1,0 +1,119 @@
+//! RocksDB as the cache uses it: one column family, no log, small buffers.
+
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache as BlockCache, DB, Direction, Env, IteratorMode, Options, ReadOptions,
+    WriteBatch, WriteOptions,
+};
+
+/// Memory for blocks read.
+const BLOCK_CACHE: usize = 12 << 20;
+/// Memory for writes before they go to disk; two of them at most.
+const WRITE_BUFFER: usize = 8 << 20;
+
+/// The cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// Another process has it.
+    #[error("another run uses the cache")]
+    Busy,
+    /// It does not open.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+pub(super) struct Db {
+    db: DB,
+    was_empty: bool,
+}
+
+fn options() -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&BlockCache::new_lru_cache(BLOCK_CACHE));
+    table.set_bloom_filter(10.0, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_block_size(8 << 10);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_max_write_buffer_number(2);
+    options.set_max_open_files(128);
+    options.set_max_background_jobs(1);
+    options.set_keep_log_file_num(1);
+    options.set_max_log_file_size(1 << 20);
+    options.set_stats_dump_period_sec(0);
+    options.set_skip_stats_update_on_db_open(true);
+    options.set_max_manifest_file_size(1 << 20);
+    options
+}
+
+impl Db {
+    pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+        if let Err(error) = std::fs::create_dir_all(dir) {
+            return Err(OpenError::Damaged(error.to_string()));
+        }
+        let mut options = options();
+        if let Ok(env) = Env::new() {
+            options.set_env(&env);
+        }
+        let db = DB::open(&options, dir).map_err(|error| {
+            let text = error.to_string();
+            if text.contains("lock") {
+                OpenError::Busy
+            } else {
+                OpenError::Damaged(text)
+            }
+        })?;
+        let was_empty = db.iterator(IteratorMode::Start).next().is_none();
+        Ok(Self { db, was_empty })
+    }
+
+    /// Whether nothing was in it when it was opened.
+    pub(super) fn was_empty(&self) -> bool {
+        self.was_empty
+    }
+
+    /// A read error counts as not there: the file is then simply read again.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.db.get(key).ok().flatten()
+    }
+
+    pub(super) fn get_many(&self, keys: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
+        let mut read = ReadOptions::default();
+        read.set_async_io(false);
+        let values = self.db.multi_get_opt(keys, &read);
+        values
+            .into_iter()
+            .map(|value| value.ok().flatten())
+            .collect()
+    }
+
+    /// Everything whose key starts with `prefix`; stops at a read error.
+    pub(super) fn scan(&self, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8])) {
+        for item in self
+            .db
+            .iterator(IteratorMode::From(prefix, Direction::Forward))
+        {
+            let Ok((key, value)) = item else { return };
+            if !key.starts_with(prefix) {
+                return;
+            }
+            visit(&key, &value);
+        }
+    }
+
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), String> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db
+            .write_opt(batch, &options)
+            .map_err(|e| e.to_string())
+    }
+
+    pub(super) fn flush(&self) -> Result<(), String> {
+        self.db.flush().map_err(|e| e.to_string())
+    }
+}

@@ -1,0 +1,204 @@
+//! Writing to the cache: facts that have become durable on the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use packnback_proto::ids::ObjectId;
+use rocksdb::WriteBatch;
+
+use super::record::{self, DataRef, FileRecord, PackUse, SegmentRecord, SmallRef};
+use super::{Cache, FileKey, Hash16, key, kind};
+
+/// What became known of one path.
+#[derive(Debug, Clone)]
+pub struct FileFact {
+    /// Where its record is.
+    pub key: FileKey,
+    /// What was known before.
+    pub old: Option<FileRecord>,
+    /// What is known now; `None` = it is gone.
+    pub new: Option<FileRecord>,
+}
+
+/// Facts to be written together.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Files seen or gone.
+    pub files: Vec<FileFact>,
+    /// Chunks stored.
+    pub chunks: Vec<(Hash16, ObjectId, u32)>,
+    /// Packs stored, with their size.
+    pub packs: Vec<(ObjectId, u32)>,
+    /// Segments stored, complete with all they refer to.
+    pub segments: Vec<(Hash16, SegmentRecord)>,
+    /// Segments that are no longer part of a run.
+    pub segments_gone: Vec<Hash16>,
+}
+
+impl Facts {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let stored = self.chunks.len().saturating_add(self.packs.len());
+        let segments = self.segments.len().saturating_add(self.segments_gone.len());
+        self.files
+            .len()
+            .saturating_add(stored)
+            .saturating_add(segments)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How the number of files with one content changes.
+struct Change {
+    at: SmallRef,
+    files: i64,
+}
+
+type Changes = BTreeMap<Hash16, Change>;
+
+fn count(changes: &mut Changes, record: Option<&FileRecord>, step: i64) {
+    if let Some(FileRecord {
+        data: DataRef::Small { content, at },
+        ..
+    }) = record
+    {
+        let change = changes
+            .entry(*content)
+            .or_insert(Change { at: *at, files: 0 });
+        change.files = change.files.saturating_add(step);
+        if step > 0 {
+            change.at = *at;
+        }
+    }
+}
+
+impl Cache {
+    /// Writes facts, all or nothing. An error is worth a warning, no more.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn apply(&self, facts: &Facts) -> Result<(), String> {
+        let Some(db) = &self.db else { return Ok(()) };
+        let mut batch = WriteBatch::default();
+        let mut changes = Changes::new();
+        for fact in &facts.files {
+            count(&mut changes, fact.old.as_ref(), -1);
+            count(&mut changes, fact.new.as_ref(), 1);
+            let file = key(kind::FILE, &fact.key);
+            match &fact.new {
+                Some(new) => batch.put(file, new.encode()),
+                None => batch.delete(file),
+            }
+        }
+        for (chunk, id, len) in &facts.chunks {
+            batch.put(key(kind::CHUNK, chunk), record::encode_chunk(id, *len));
+        }
+        self.apply_small(&mut batch, &changes, &facts.packs);
+        for (print, segment) in &facts.segments {
+            batch.put(key(kind::SEGMENT, print), segment.encode());
+        }
+        for print in &facts.segments_gone {
+            batch.delete(key(kind::SEGMENT, print));
+        }
+        db.write(batch)
+    }
+
+    /// The index of small files counts the files with each content; a pack, the bytes still counted.
+    fn apply_small(&self, batch: &mut WriteBatch, changes: &Changes, new: &[(ObjectId, u32)]) {
+        let Some(db) = &self.db else { return };
+        let mut packs: BTreeMap<ObjectId, (u32, i64)> =
+            new.iter().map(|(id, total)| (*id, (*total, 0))).collect();
+        for (content, change) in changes {
+            let small = key(kind::SMALL, content);
+            let old = db
+                .get(&small)
+                .and_then(|value| record::decode_small(&value));
+            let before = old.map_or(0, |(_, files)| i64::from(files));
+            let after = before.saturating_add(change.files).max(0);
+            let moved = old.filter(|(at, _)| *at != change.at && change.files > 0);
+            let at = match old {
+                Some((at, _)) if moved.is_none() => at,
+                _ => change.at,
+            };
+            if let Some((old_at, _)) = moved {
+                add(&mut packs, old_at.pack, -i64::from(old_at.len));
+            }
+            let was = before > 0 && moved.is_none();
+            match (was, after > 0) {
+                (false, true) => add(&mut packs, at.pack, i64::from(at.len)),
+                (true, false) => add(&mut packs, at.pack, -i64::from(at.len)),
+                _ => {}
+            }
+            match u32::try_from(after) {
+                Ok(0) => batch.delete(small),
+                Ok(files) => batch.put(small, record::encode_small(&at, files)),
+                Err(_) => {}
+            }
+        }
+        for (id, (total, change)) in packs {
+            let pack = key(kind::PACK, id.as_bytes());
+            let old = db
+                .get(&pack)
+                .and_then(|value| PackUse::decode(&value))
+                .unwrap_or_default();
+            let live = i64::from(old.live).saturating_add(change).max(0);
+            let total = old.total.max(total);
+            match u32::try_from(live) {
+                Ok(0) if change < 0 => batch.delete(pack),
+                Ok(live) => batch.put(pack, PackUse { total, live }.encode()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Forgets everything that rests on these objects: the node does not have them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget_objects(&self, lost: &BTreeSet<ObjectId>) -> Result<(), String> {
+        let Some(db) = &self.db else { return Ok(()) };
+        let mut batch = WriteBatch::default();
+        db.scan(&[kind::FILE], |key, value| {
+            let record = FileRecord::decode(value);
+            if record.is_none_or(|r| r.objects().iter().any(|id| lost.contains(id))) {
+                batch.delete(key);
+            }
+        });
+        db.scan(&[kind::SMALL], |key, value| {
+            if record::decode_small(value).is_none_or(|(at, _)| lost.contains(&at.pack)) {
+                batch.delete(key);
+            }
+        });
+        db.scan(&[kind::CHUNK], |key, value| {
+            if record::decode_chunk(value).is_none_or(|(id, _)| lost.contains(&id)) {
+                batch.delete(key);
+            }
+        });
+        // A segment names its packs and chunks only in itself: any of them may be concerned.
+        db.scan(&[kind::SEGMENT], |key, _| batch.delete(key));
+        for id in lost {
+            batch.delete(key(kind::PACK, id.as_bytes()));
+        }
+        db.write(batch)
+    }
+
+    /// Brings everything written to disk.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn flush(&self) -> Result<(), String> {
+        self.db.as_ref().map_or(Ok(()), db::Db::flush)
+    }
+}
+
+use super::db;
+
+fn add(packs: &mut BTreeMap<ObjectId, (u32, i64)>, id: ObjectId, bytes: i64) {
+    let entry = packs.entry(id).or_insert((0, 0));
+    entry.1 = entry.1.saturating_add(bytes);
+}

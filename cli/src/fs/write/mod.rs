@@ -4,11 +4,16 @@
 //! reached from the target's descriptor without following a link, sizes are those declared, and set-id bits
 //! and device nodes appear only when asked for. [`Target`] may be used by many threads at once.
 
+mod attrs;
+mod dirs;
+mod prune;
 mod sink;
 mod target;
 
+pub use dirs::TargetDir;
+pub use prune::Pruner;
 pub use sink::FileSink;
-pub use target::{Pruner, Target, TargetDir};
+pub use target::Target;
 
 /// What happens to files that are already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,74 +4,366 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use packnback_proto::format::entry::Entry;
+use packnback_proto::format::entry::{Entry, EntryType};
+use parking_lot::Mutex;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
-use super::{Created, Done, Report, RestoreOptions};
-use crate::fs::error::WriteError;
-
-/// An open directory below the target.
-#[derive(Debug)]
-pub struct TargetDir {}
+use super::attrs::{Attributes, Setter};
+use super::dirs::{Dirs, TargetDir, make_dir, open_one, remove_tree};
+use super::{Created, Done, FileSink, NoteKind, Overwrite, Report, RestoreOptions};
+use crate::fs::error::{Action, WriteError};
+use crate::fs::path::{check_path, path_cmp, split_parent};
+use crate::fs::stat::{Kind, Stat};
 
 /// The directory everything is restored below. Share it by reference or `Arc`.
 #[derive(Debug)]
-pub struct Target {}
+pub struct Target {
+    options: RestoreOptions,
+    pub(super) dirs: Dirs,
+    setter: Arc<Setter>,
+    /// Directories whose attributes are set at the end.
+    made: Mutex<Vec<(Box<[u8]>, Attributes)>>,
+}
+
+/// Where an entry goes: its directory and its name in it.
+struct Spot<'a> {
+    dir: Arc<TargetDir>,
+    name: &'a [u8],
+}
 
 impl Target {
     /// Opens the target directory, creating it if needed (not in a dry run).
     ///
     /// # Errors
     /// When it cannot be created or opened.
-    pub fn open(_dir: &Path, _options: RestoreOptions) -> Result<Target, WriteError> {
-        Ok(Target {})
+    pub fn open(dir: &Path, options: RestoreOptions) -> Result<Target, WriteError> {
+        use std::os::unix::ffi::OsStrExt;
+        let dirs = Dirs::open(dir, !options.dry_run)
+            .map_err(|error| WriteError::io(dir.as_os_str().as_bytes(), Action::OpenDir, error))?;
+        let setter = Arc::new(Setter::new(options.clone()));
+        Ok(Target {
+            options,
+            dirs,
+            setter,
+            made: Mutex::default(),
+        })
     }
 
-    /// The directory at `path`, made with all its parents if missing. Cached.
+    /// The options it was opened with.
+    #[must_use]
+    pub fn options(&self) -> &RestoreOptions {
+        &self.options
+    }
+
+    /// The directory at `path`, made with all its parents if missing (not in a dry run). Cached.
     ///
     /// # Errors
     /// A refusal if the path is bad or leads through a symbolic link; else what the system says.
-    pub fn dir(&self, _path: &[u8]) -> Result<Arc<TargetDir>, WriteError> {
-        Ok(Arc::new(TargetDir {}))
+    pub fn dir(&self, path: &[u8]) -> Result<Arc<TargetDir>, WriteError> {
+        self.dirs.get(path, !self.options.dry_run)
     }
 
     /// Makes the directory of an entry. Its attributes are set by [`Target::finish`], when nothing below changes any more.
     ///
     /// # Errors
     /// A refusal or what the system says.
-    pub fn add_dir(&self, _entry: &Entry) -> Result<Done, WriteError> {
-        Ok(Done::Created)
+    pub fn add_dir(&self, entry: &Entry) -> Result<Done, WriteError> {
+        expect_kind(entry, entry.kind == EntryType::Dir, "not a directory")?;
+        let Some(spot) = self.spot(&entry.path)? else {
+            return Ok(Done::Created);
+        };
+        let fail = |action, errno| WriteError::io(&entry.path, action, errno);
+        let there = spot
+            .dir
+            .stat(spot.name)
+            .map_err(|errno| fail(Action::Stat, errno))?;
+        let done = match there {
+            None => Done::Created,
+            Some(stat) if stat.kind == Kind::Dir => Done::Kept,
+            Some(_) if self.options.overwrite == Overwrite::Never => return Ok(Done::Kept),
+            Some(_) => Done::Replaced,
+        };
+        if self.options.dry_run {
+            return Ok(done);
+        }
+        if done == Done::Replaced {
+            let removed = rustix::fs::unlinkat(&spot.dir.fd, spot.name, AtFlags::empty());
+            removed.map_err(|errno| fail(Action::Remove, errno))?;
+        }
+        if done == Done::Kept {
+            if self.options.overwrite == Overwrite::Never {
+                return Ok(done);
+            }
+            self.make_accessible(&spot, there);
+        } else {
+            make_dir(&spot.dir, spot.name).map_err(|errno| fail(Action::Create, errno))?;
+        }
+        self.made
+            .lock()
+            .push((entry.path.as_slice().into(), self.setter.wanted(entry)));
+        Ok(done)
+    }
+
+    /// Without privileges, a directory restored earlier may be closed to us: open it until the end.
+    fn make_accessible(&self, spot: &Spot<'_>, there: Option<Stat>) {
+        let closed = there.is_some_and(|stat| stat.mode & 0o700 != 0o700);
+        if closed && !self.setter.privileged() {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            if let Ok(pinned) = rustix::fs::openat(&spot.dir.fd, spot.name, flags, Mode::empty()) {
+                use std::os::fd::AsRawFd;
+                // If this fails, creating files in it fails too and is reported then.
+                rustix::fs::chmod(format!("/proc/self/fd/{}", pinned.as_raw_fd()), Mode::RWXU)
+                    .unwrap_or(());
+            }
+        }
     }
 
     /// Starts a regular file.
     ///
     /// # Errors
     /// A refusal or what the system says.
-    pub fn create_file(&self, _entry: &Entry) -> Result<Created, WriteError> {
-        Ok(Created::No(Done::Kept))
+    pub fn create_file(&self, entry: &Entry) -> Result<Created, WriteError> {
+        expect_kind(entry, entry.kind == EntryType::File, "not a regular file")?;
+        let Some(spot) = self.spot(&entry.path)? else {
+            return Ok(Created::No(Done::Created));
+        };
+        if !self.options.dry_run {
+            match create_new(&spot.dir, spot.name) {
+                Ok(fd) => return Ok(Created::Write(self.sink(spot, entry, fd, None))),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(WriteError::io(&entry.path, Action::Create, errno)),
+            }
+        }
+        let done = self.decide(entry, &spot, |stat| {
+            stat.kind == Kind::File
+                && stat.size == entry.size
+                && stat.mtime_ns == entry.mtime_ns
+                && stat.mode == self.setter.mode(entry)
+        })?;
+        if done != Done::Replaced || self.options.dry_run {
+            return Ok(Created::No(done));
+        }
+        let temporary = temporary_name(spot.name);
+        let fd = fresh(&spot.dir, &temporary, || create_new(&spot.dir, &temporary))
+            .map_err(|errno| WriteError::io(&entry.path, Action::Create, errno))?;
+        Ok(Created::Write(self.sink(spot, entry, fd, Some(temporary))))
+    }
+
+    fn sink(
+        &self,
+        spot: Spot<'_>,
+        entry: &Entry,
+        fd: OwnedFd,
+        temporary: Option<Vec<u8>>,
+    ) -> FileSink {
+        FileSink::new(
+            spot.dir,
+            Arc::clone(&self.setter),
+            entry,
+            spot.name,
+            (fd, temporary),
+        )
     }
 
     /// A regular file in one go, if its content is at hand (small files).
     ///
     /// # Errors
     /// As [`Target::create_file`] and [`super::FileSink::finish`].
-    pub fn write_file(&self, _entry: &Entry, _content: &[u8]) -> Result<Done, WriteError> {
-        Ok(Done::Created)
+    pub fn write_file(&self, entry: &Entry, content: &[u8]) -> Result<Done, WriteError> {
+        match self.create_file(entry)? {
+            Created::No(done) => Ok(done),
+            Created::Write(sink) => {
+                sink.write_at(0, content)?;
+                sink.finish(entry)
+            }
+        }
     }
 
     /// Makes `entry` one more name of the file restored at `first`.
     ///
     /// # Errors
     /// A refusal (also when `first` leads out of the target) or what the system says.
-    pub fn add_hard_link(&self, _entry: &Entry, _first: &[u8]) -> Result<Done, WriteError> {
-        Ok(Done::Created)
+    pub fn add_hard_link(&self, entry: &Entry, first: &[u8]) -> Result<Done, WriteError> {
+        expect_kind(
+            entry,
+            entry.kind != EntryType::Dir,
+            "a directory with a second name",
+        )?;
+        let Some(spot) = self.spot(&entry.path)? else {
+            return Ok(Done::Created);
+        };
+        let fail = |action, errno| WriteError::io(&entry.path, action, errno);
+        let missing = || WriteError::io(first, Action::Link, Errno::NOENT);
+        let source = match self.spot_if_there(first)? {
+            None if self.options.dry_run => return self.decide(entry, &spot, |_| false),
+            None => return Err(missing()),
+            Some(source) => source,
+        };
+        let stat = match source
+            .dir
+            .stat(source.name)
+            .map_err(|errno| fail(Action::Link, errno))?
+        {
+            None if self.options.dry_run => return self.decide(entry, &spot, |_| false),
+            None => return Err(missing()),
+            Some(stat) => stat,
+        };
+        expect_kind(
+            entry,
+            stat.kind.entry_type() == Some(entry.kind),
+            "linked to something of another kind",
+        )?;
+        let there = spot
+            .dir
+            .stat(spot.name)
+            .map_err(|errno| fail(Action::Stat, errno))?;
+        if there.is_some_and(|there| there.same_file_as(&stat)) {
+            return Ok(Done::Kept);
+        }
+        let done = self.decide(entry, &spot, |_| false)?;
+        if self.options.dry_run || done == Done::Kept {
+            return Ok(done);
+        }
+        let link = |name: &[u8]| {
+            rustix::fs::linkat(
+                &source.dir.fd,
+                source.name,
+                &spot.dir.fd,
+                name,
+                AtFlags::empty(),
+            )
+        };
+        self.place(entry, &spot, done, Action::Link, link, |_| {})
     }
 
     /// Makes a symbolic link, named pipe or device node.
     ///
     /// # Errors
     /// A refusal or what the system says.
-    pub fn add_special(&self, _entry: &Entry) -> Result<Done, WriteError> {
-        Ok(Done::Created)
+    pub fn add_special(&self, entry: &Entry) -> Result<Done, WriteError> {
+        let kind = match entry.kind {
+            EntryType::Symlink => FileType::Symlink,
+            EntryType::Fifo => FileType::Fifo,
+            EntryType::Char => FileType::CharacterDevice,
+            EntryType::Block => FileType::BlockDevice,
+            EntryType::File | EntryType::Dir => {
+                return Err(malformed(entry, "not a link, pipe or device"));
+            }
+        };
+        let target = entry.link.as_deref().unwrap_or_default();
+        if kind == FileType::Symlink && (target.is_empty() || target.contains(&0)) {
+            return Err(malformed(entry, "a symbolic link without a usable target"));
+        }
+        let is_device = matches!(entry.kind, EntryType::Char | EntryType::Block);
+        let device = entry.rdev.unwrap_or(0);
+        expect_kind(
+            entry,
+            !is_device || entry.rdev.is_some(),
+            "a device without a number",
+        )?;
+        let Some(spot) = self.spot(&entry.path)? else {
+            return Ok(Done::Created);
+        };
+        if is_device && !self.options.devices {
+            self.setter.note(&entry.path, NoteKind::DeviceLeft, None);
+            return Ok(Done::Left);
+        }
+        let same = |there: &Stat| same_special(entry, there, &spot, self.setter.mode(entry));
+        let done = self.decide(entry, &spot, same)?;
+        if self.options.dry_run || done == Done::Kept {
+            return Ok(done);
+        }
+        let make = |name: &[u8]| match kind {
+            FileType::Symlink => rustix::fs::symlinkat(target, &spot.dir.fd, name),
+            kind => rustix::fs::mknodat(&spot.dir.fd, name, kind, Mode::RUSR | Mode::WUSR, device),
+        };
+        let want = self.setter.wanted(entry);
+        self.place(
+            entry,
+            &spot,
+            done,
+            Action::Create,
+            make,
+            |name| match spot.dir.stat(name) {
+                Ok(Some(now)) => self
+                    .setter
+                    .apply_name(&spot.dir, name, &entry.path, &want, &now),
+                Ok(None) => self
+                    .setter
+                    .note(&entry.path, NoteKind::Mode, Some(Errno::NOENT)),
+                Err(errno) => self.setter.note(&entry.path, NoteKind::Mode, Some(errno)),
+            },
+        )
+    }
+
+    /// Makes something under its own name, or under a temporary one that then replaces what is there.
+    fn place(
+        &self,
+        entry: &Entry,
+        spot: &Spot<'_>,
+        done: Done,
+        action: Action,
+        make: impl Fn(&[u8]) -> Result<(), Errno>,
+        attributes: impl Fn(&[u8]),
+    ) -> Result<Done, WriteError> {
+        let fail = |action, errno| WriteError::io(&entry.path, action, errno);
+        if done == Done::Created {
+            make(spot.name).map_err(|errno| fail(action, errno))?;
+            attributes(spot.name);
+            return Ok(done);
+        }
+        let temporary = temporary_name(spot.name);
+        fresh(&spot.dir, &temporary, || make(&temporary)).map_err(|errno| fail(action, errno))?;
+        attributes(&temporary);
+        let renamed = rustix::fs::renameat(&spot.dir.fd, &*temporary, &spot.dir.fd, spot.name);
+        renamed.map_err(|errno| {
+            rustix::fs::unlinkat(&spot.dir.fd, &*temporary, AtFlags::empty()).unwrap_or(());
+            fail(Action::Rename, errno)
+        })?;
+        Ok(done)
+    }
+
+    /// What to do where something may be in the way; an empty directory in the way is removed already.
+    fn decide(
+        &self,
+        entry: &Entry,
+        spot: &Spot<'_>,
+        same: impl Fn(&Stat) -> bool,
+    ) -> Result<Done, WriteError> {
+        let fail = |action, errno| WriteError::io(&entry.path, action, errno);
+        let Some(there) = spot
+            .dir
+            .stat(spot.name)
+            .map_err(|errno| fail(Action::Stat, errno))?
+        else {
+            return Ok(Done::Created);
+        };
+        match self.options.overwrite {
+            Overwrite::Never => return Ok(Done::Kept),
+            Overwrite::IfChanged if same(&there) => {
+                self.mend_owner(entry, spot, &there);
+                return Ok(Done::Kept);
+            }
+            Overwrite::IfChanged | Overwrite::Always => {}
+        }
+        if there.kind == Kind::Dir && !self.options.dry_run {
+            self.dirs.forget(&entry.path);
+            let removed = rustix::fs::unlinkat(&spot.dir.fd, spot.name, AtFlags::REMOVEDIR);
+            removed.map_err(|errno| fail(Action::Remove, errno))?;
+        }
+        Ok(Done::Replaced)
+    }
+
+    /// A file that is kept may still belong to somebody else, or lack its extended attributes.
+    fn mend_owner(&self, entry: &Entry, spot: &Spot<'_>, there: &Stat) {
+        let other_owner = self.setter.owner(entry) != (there.uid, there.gid);
+        if self.options.dry_run || !(other_owner || !entry.xattrs.is_empty()) {
+            return;
+        }
+        let want = self.setter.wanted(entry);
+        self.setter
+            .apply_name(&spot.dir, spot.name, &entry.path, &want, there);
     }
 
     /// Opens a regular file that is there, to compare its content (`--verify`).
@@ -79,57 +371,155 @@ impl Target {
     /// # Errors
     /// A refusal or what the system says.
     pub fn open_existing(&self, path: &[u8]) -> Result<OwnedFd, WriteError> {
-        Err(WriteError::NotADirectory {
-            path: path.to_vec(),
-        })
+        let fail = |errno| WriteError::io(path, Action::Open, errno);
+        let spot = self
+            .spot_if_there(path)?
+            .ok_or_else(|| fail(Errno::NOENT))?;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let fd = rustix::fs::openat(&spot.dir.fd, spot.name, flags, Mode::empty()).map_err(fail)?;
+        let raw = rustix::fs::fstat(&fd).map_err(fail)?;
+        if Stat::of(&raw).kind != Kind::File {
+            return Err(fail(Errno::INVAL));
+        }
+        Ok(fd)
     }
 
-    /// Removes the file or the whole directory at `path`, following no link.
+    /// Attributes of what is at `path`, following no link; `None` if nothing is.
     ///
     /// # Errors
     /// A refusal or what the system says.
-    pub fn remove(&self, _path: &[u8]) -> Result<(), WriteError> {
-        Ok(())
+    pub fn stat(&self, path: &[u8]) -> Result<Option<Stat>, WriteError> {
+        match self.spot_if_there(path)? {
+            None => Ok(None),
+            Some(spot) => spot
+                .dir
+                .stat(spot.name)
+                .map_err(|errno| WriteError::io(path, Action::Stat, errno)),
+        }
+    }
+
+    /// Removes the file or the whole directory at `path`, following no link. Does nothing in a dry run.
+    ///
+    /// # Errors
+    /// A refusal or what the system says.
+    pub fn remove(&self, path: &[u8]) -> Result<(), WriteError> {
+        let Some(spot) = self.spot_if_there(path)? else {
+            return Ok(());
+        };
+        if self.options.dry_run {
+            return Ok(());
+        }
+        self.dirs.forget(path);
+        remove_tree(&spot.dir.fd, spot.name, path)
     }
 
     /// Sets the attributes of all directories, deepest first, and tells what was worth a note. To be called
     /// when all files are finished.
     #[must_use]
     pub fn finish(&self) -> Report {
-        Report::default()
+        let mut made = std::mem::take(&mut *self.made.lock());
+        made.sort_by(|(a, _), (b, _)| path_cmp(b, a));
+        let mut errors = Vec::new();
+        for (path, want) in &made {
+            if let Err(error) = self.finish_dir(path, want) {
+                errors.push(error);
+            }
+        }
+        self.dirs.close();
+        let (notes, note_counts) = self.setter.take_notes();
+        Report {
+            notes,
+            note_counts,
+            errors,
+        }
+    }
+
+    fn finish_dir(&self, path: &[u8], want: &Attributes) -> Result<(), WriteError> {
+        let fail = |errno| WriteError::io(path, Action::SetAttributes, errno);
+        let spot = self
+            .spot_if_there(path)?
+            .ok_or_else(|| fail(Errno::NOENT))?;
+        let fd = open_one(&spot.dir.fd, spot.name).map_err(fail)?;
+        let now = Stat::of(&rustix::fs::fstat(&fd).map_err(fail)?);
+        self.setter.apply_fd(&fd, path, want, &now, true);
+        Ok(())
+    }
+
+    /// Directory and name of a path, with the directory made if missing; `None` in a dry run without it.
+    fn spot<'a>(&self, path: &'a [u8]) -> Result<Option<Spot<'a>>, WriteError> {
+        if self.options.dry_run {
+            return self.spot_if_there(path);
+        }
+        check_path(path).map_err(|reason| WriteError::BadPath {
+            path: path.to_vec(),
+            reason,
+        })?;
+        let (parent, name) = split_parent(path);
+        Ok(Some(Spot {
+            dir: self.dirs.get(parent, true)?,
+            name,
+        }))
+    }
+
+    fn spot_if_there<'a>(&self, path: &'a [u8]) -> Result<Option<Spot<'a>>, WriteError> {
+        check_path(path).map_err(|reason| WriteError::BadPath {
+            path: path.to_vec(),
+            reason,
+        })?;
+        let (parent, name) = split_parent(path);
+        Ok(self.dirs.find(parent)?.map(|dir| Spot { dir, name }))
     }
 }
 
-/// `--delete`: removes what is in the target but not in the snapshot. It is told every path of the snapshot in
-/// order ([`crate::fs::path_cmp`]); what is not told, in a directory that is at or below one of the saved roots, goes.
-#[derive(Debug)]
-pub struct Pruner {}
-
-impl Pruner {
-    /// `roots` are the saved roots, as stored paths; directories above them are never touched.
-    #[must_use]
-    pub fn new(_roots: &[Vec<u8>]) -> Pruner {
-        Pruner {}
+fn expect_kind(entry: &Entry, right: bool, what: &'static str) -> Result<(), WriteError> {
+    if right {
+        Ok(())
+    } else {
+        Err(malformed(entry, what))
     }
+}
 
-    /// The next path of the snapshot. Returns the stored paths that were (or, in a dry run, would be) removed.
-    ///
-    /// # Errors
-    /// A refusal or what the system says.
-    pub fn visit(
-        &mut self,
-        _target: &Target,
-        _path: &[u8],
-        _is_dir: bool,
-    ) -> Result<Vec<Vec<u8>>, WriteError> {
-        Ok(Vec::new())
+fn malformed(entry: &Entry, what: &'static str) -> WriteError {
+    WriteError::Malformed {
+        path: entry.path.clone(),
+        what,
     }
+}
 
-    /// After the last path.
-    ///
-    /// # Errors
-    /// A refusal or what the system says.
-    pub fn finish(self, _target: &Target) -> Result<Vec<Vec<u8>>, WriteError> {
-        Ok(Vec::new())
+/// A new file for us alone. Never opens what is there, a link least of all.
+fn create_new(dir: &TargetDir, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&dir.fd, name, flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Makes something under a temporary name, removing what an interrupted restore left under it.
+fn fresh<T>(dir: &TargetDir, name: &[u8], make: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
+    match make() {
+        Err(Errno::EXIST) => {
+            rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty())?;
+            make()
+        }
+        other => other,
+    }
+}
+
+/// The name under which a replacement is made. The same every time, so that an interrupted restore leaves
+/// nothing behind that the next one does not reuse.
+fn temporary_name(name: &[u8]) -> Vec<u8> {
+    let mark = blake3::hash(name);
+    format!(".packnback-{}", mark.to_hex().get(..16).unwrap_or_default()).into_bytes()
+}
+
+/// Whether a link, pipe or device is already what the entry wants.
+fn same_special(entry: &Entry, there: &Stat, spot: &Spot<'_>, mode: u32) -> bool {
+    if there.kind.entry_type() != Some(entry.kind) || there.mtime_ns != entry.mtime_ns {
+        return false;
+    }
+    match entry.kind {
+        EntryType::Symlink => rustix::fs::readlinkat(&spot.dir.fd, spot.name, Vec::new())
+            .is_ok_and(|target| Some(target.to_bytes()) == entry.link.as_deref()),
+        EntryType::Fifo => there.mode == mode,
+        _ => there.mode == mode && Some(there.rdev) == entry.rdev,
     }
 }

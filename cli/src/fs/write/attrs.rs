@@ -1,0 +1,307 @@
+//! Owner, mode, times and extended attributes of what is restored. What the system does not allow becomes a note.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use packnback_proto::format::entry::{Entry, EntryType};
+use parking_lot::Mutex;
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::dirs::TargetDir;
+use super::{Note, NoteKind, RestoreOptions};
+use crate::fs::stat::{Kind, Stat};
+
+/// Notes of one kind that are kept in full; the others are counted.
+const NOTES_KEPT: u64 = 100;
+
+const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// The part of an entry that attributes are set from.
+#[derive(Debug, Clone)]
+pub(super) struct Attributes {
+    pub(super) kind: EntryType,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime_ns: i64,
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// Sets attributes by the options and keeps the notes.
+#[derive(Debug)]
+pub(super) struct Setter {
+    options: RestoreOptions,
+    privileged: bool,
+    users: Mutex<HashMap<String, Option<u32>>>,
+    groups: Mutex<HashMap<String, Option<u32>>>,
+    notes: Mutex<(Vec<Note>, BTreeMap<NoteKind, u64>)>,
+}
+
+/// A file by its descriptor, or by its name in a directory when it cannot be opened.
+#[derive(Clone, Copy)]
+enum Node<'a> {
+    Fd(&'a OwnedFd),
+    Name(&'a TargetDir, &'a [u8]),
+}
+
+impl Setter {
+    pub(super) fn new(options: RestoreOptions) -> Setter {
+        Setter {
+            options,
+            privileged: rustix::process::geteuid().is_root(),
+            users: Mutex::default(),
+            groups: Mutex::default(),
+            notes: Mutex::default(),
+        }
+    }
+
+    pub(super) fn privileged(&self) -> bool {
+        self.privileged
+    }
+
+    /// Adds a note.
+    pub(super) fn note(&self, path: &[u8], kind: NoteKind, error: Option<Errno>) {
+        let mut notes = self.notes.lock();
+        let (kept, counts) = &mut *notes;
+        let count = counts.entry(kind).or_insert(0);
+        *count += 1;
+        if *count <= NOTES_KEPT {
+            kept.push(Note {
+                path: path.to_vec(),
+                kind,
+                error: error.map(Into::into),
+            });
+        }
+    }
+
+    /// Gives out the notes so far.
+    pub(super) fn take_notes(&self) -> (Vec<Note>, BTreeMap<NoteKind, u64>) {
+        std::mem::take(&mut *self.notes.lock())
+    }
+
+    /// Owner and group on this machine.
+    pub(super) fn owner(&self, entry: &Entry) -> (u32, u32) {
+        if self.options.numeric_ids {
+            return (entry.uid, entry.gid);
+        }
+        let by_name = |names: &Mutex<HashMap<String, Option<u32>>>,
+                       name: &Option<String>,
+                       look: fn(&str) -> Option<u32>| {
+            let name = name.as_deref()?;
+            let mut names = names.lock();
+            if let Some(known) = names.get(name) {
+                return *known;
+            }
+            let found = look(name);
+            names.insert(name.to_owned(), found);
+            found
+        };
+        let uid = by_name(&self.users, &entry.user, |name| {
+            nix::unistd::User::from_name(name)
+                .ok()
+                .flatten()
+                .map(|user| user.uid.as_raw())
+        });
+        let gid = by_name(&self.groups, &entry.group, |name| {
+            nix::unistd::Group::from_name(name)
+                .ok()
+                .flatten()
+                .map(|group| group.gid.as_raw())
+        });
+        (uid.unwrap_or(entry.uid), gid.unwrap_or(entry.gid))
+    }
+
+    /// Permission bits an entry gets by the options.
+    pub(super) fn mode(&self, entry: &Entry) -> u32 {
+        let keeps_set_id = self.options.set_id || entry.kind == EntryType::Dir;
+        entry.mode & if keeps_set_id { 0o7777 } else { 0o1777 }
+    }
+
+    /// What is to be set from an entry.
+    pub(super) fn wanted(&self, entry: &Entry) -> Attributes {
+        let (uid, gid) = self.owner(entry);
+        let mode = self.mode(entry);
+        if mode != entry.mode & 0o7777 {
+            self.note(&entry.path, NoteKind::SetIdDropped, None);
+        }
+        Attributes {
+            kind: entry.kind,
+            mode,
+            uid,
+            gid,
+            mtime_ns: entry.mtime_ns,
+            xattrs: entry.xattrs.clone(),
+        }
+    }
+
+    /// Sets everything on an open file that is now as `now` says. `clean`: remove extended attributes the entry
+    /// does not have.
+    pub(super) fn apply_fd(
+        &self,
+        fd: &OwnedFd,
+        path: &[u8],
+        want: &Attributes,
+        now: &Stat,
+        clean: bool,
+    ) {
+        self.apply(Node::Fd(fd), path, want, now, clean);
+    }
+
+    /// The same for a link, pipe or device, which is never opened.
+    pub(super) fn apply_name(
+        &self,
+        dir: &TargetDir,
+        name: &[u8],
+        path: &[u8],
+        want: &Attributes,
+        now: &Stat,
+    ) {
+        self.apply(
+            Node::Name(dir, name),
+            path,
+            want,
+            now,
+            dir.inherits && want.kind != EntryType::Symlink,
+        );
+    }
+
+    /// Owner first, since changing it clears set-id bits; then extended attributes, which a read-only mode could
+    /// forbid; then the mode; the time last.
+    fn apply(&self, node: Node<'_>, path: &[u8], want: &Attributes, now: &Stat, clean: bool) {
+        let mut chowned = false;
+        if (want.uid, want.gid) != (now.uid, now.gid) {
+            match self.chown(node, want, now) {
+                Ok(()) => chowned = true,
+                Err(errno) => self.note(path, NoteKind::Owner, errno),
+            }
+        }
+        if clean {
+            self.remove_strangers(node, path, want);
+        }
+        for (name, value) in &want.xattrs {
+            if name == CAPABILITY && !self.options.set_id {
+                self.note(path, NoteKind::SetIdDropped, None);
+                continue;
+            }
+            if let Err(errno) = set_xattr(node, name, value) {
+                self.note(path, NoteKind::Xattr, Some(errno));
+            }
+        }
+        let acl = clean || want.xattrs.contains_key(ACL_ACCESS);
+        let touched = acl || (chowned && want.mode & 0o6000 != 0);
+        if want.kind != EntryType::Symlink
+            && (want.mode != now.mode || touched)
+            && let Err(errno) = set_mode(node, want.mode, now)
+        {
+            self.note(path, NoteKind::Mode, Some(errno));
+        }
+        if let Err(errno) = set_mtime(node, want.mtime_ns) {
+            self.note(path, NoteKind::Time, Some(errno));
+        }
+    }
+
+    fn chown(&self, node: Node<'_>, want: &Attributes, now: &Stat) -> Result<(), Option<Errno>> {
+        // The number that means "do not change".
+        if want.uid == u32::MAX || want.gid == u32::MAX {
+            return Err(Some(Errno::INVAL));
+        }
+        let user = if want.uid == now.uid {
+            None
+        } else {
+            Some(Uid::from_raw(want.uid))
+        };
+        if user.is_some() && !self.privileged {
+            return Err(None);
+        }
+        let group = if want.gid == now.gid {
+            None
+        } else {
+            Some(Gid::from_raw(want.gid))
+        };
+        let done = match node {
+            Node::Fd(fd) => rustix::fs::fchown(fd, user, group),
+            Node::Name(dir, name) => {
+                rustix::fs::chownat(&dir.fd, name, user, group, AtFlags::SYMLINK_NOFOLLOW)
+            }
+        };
+        done.map_err(Some)
+    }
+
+    /// Removes user attributes and ACLs that the entry does not have; labels of the system stay.
+    fn remove_strangers(&self, node: Node<'_>, path: &[u8], want: &Attributes) {
+        let mut list = Vec::with_capacity(64 << 10);
+        let listed = match node {
+            Node::Fd(fd) => rustix::fs::flistxattr(fd, rustix::buffer::spare_capacity(&mut list)),
+            Node::Name(dir, name) => rustix::fs::llistxattr(
+                dir.proc_path(name),
+                rustix::buffer::spare_capacity(&mut list),
+            ),
+        };
+        match listed {
+            Ok(_) | Err(Errno::OPNOTSUPP) => {}
+            Err(errno) => self.note(path, NoteKind::Xattr, Some(errno)),
+        }
+        for name in list.split(|&b| b == 0) {
+            let ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
+            if !ours || want.xattrs.contains_key(name) {
+                continue;
+            }
+            let removed = match node {
+                Node::Fd(fd) => rustix::fs::fremovexattr(fd, name),
+                Node::Name(dir, own) => rustix::fs::lremovexattr(dir.proc_path(own), name),
+            };
+            if let Err(errno) = removed
+                && errno != Errno::NODATA
+            {
+                self.note(path, NoteKind::Xattr, Some(errno));
+            }
+        }
+    }
+}
+
+fn set_xattr(node: Node<'_>, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+    match node {
+        Node::Fd(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
+        Node::Name(dir, own) => {
+            rustix::fs::lsetxattr(dir.proc_path(own), name, value, XattrFlags::empty())
+        }
+    }
+}
+
+fn set_mode(node: Node<'_>, mode: u32, now: &Stat) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(mode);
+    match node {
+        Node::Fd(fd) => rustix::fs::fchmod(fd, mode),
+        Node::Name(dir, name) => {
+            // By name, chmod would follow a link somebody may have put there: pin the node, check it, then set.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let pinned = rustix::fs::openat(&dir.fd, name, flags, Mode::empty())?;
+            let found = Stat::of(&rustix::fs::fstat(&pinned)?);
+            if !found.same_file_as(now) || found.kind == Kind::Symlink {
+                return Err(Errno::STALE);
+            }
+            rustix::fs::chmod(format!("/proc/self/fd/{}", pinned.as_raw_fd()), mode)
+        }
+    }
+}
+
+fn set_mtime(node: Node<'_>, mtime_ns: i64) -> Result<(), Errno> {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: mtime_ns.div_euclid(1_000_000_000),
+            tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
+        },
+    };
+    match node {
+        Node::Fd(fd) => rustix::fs::futimens(fd, &times),
+        Node::Name(dir, name) => {
+            rustix::fs::utimensat(&dir.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        }
+    }
+}

@@ -1,11 +1,31 @@
 //! packnback's command line: reads files, seals them, signs and renders. The program is `packnback`.
 //!
 //! Rooms in here: [`fs`] (files and their attributes), [`backup`] and [`restore`] (pipelines),
-//! [`cache`] (what the last run knew), [`client`] (the local node's socket).
+//! [`cache`] (what the last run knew), [`client`] (the local node's socket), [`commands`] (one file
+//! per command). Around them: the home and its device bundle, secrets typed in, the start of the
+//! node, exit codes, and what people see.
 
+pub mod args;
 pub mod backup;
+pub mod bundle;
 pub mod cache;
 pub mod client;
+pub mod commands;
+pub mod compare;
+pub mod enrol;
+pub mod exit;
+pub mod files;
 pub mod fs;
+pub mod home;
+pub mod meter;
 pub mod progress;
+pub mod records;
+pub mod render;
 pub mod restore;
+mod run;
+pub mod secrets;
+pub mod sheet;
+pub mod spawn;
+pub mod system;
+
+pub use run::run;

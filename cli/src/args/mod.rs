@@ -1,0 +1,104 @@
+//! What can be said on the command line. The help texts are the first thing a person reads.
+
+mod backup;
+mod keys;
+mod peers;
+mod restore;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use backup::{BackupArgs, DedupArg, WaitFor};
+pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs, PassphraseArgs};
+pub use peers::{NodeCommand, PeerCommand};
+pub use restore::{
+    ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, SnapPath, WriteArgs,
+};
+
+/// Backs up to friends' machines: encrypted, deduplicated, and nothing on this machine can delete it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "packnback",
+    version,
+    max_term_width = 100,
+    after_help = "A first backup:\n  packnback init\n  packnback backup ~/Documents\n  packnback peer invite        (and send what it prints to a friend)\n  packnback status\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files are missing,\n4 not safe yet (too few receipts), 5 refused (key, passphrase, owner or policy), 130 ended by Ctrl-C."
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Keep everything of this node below DIR (several nodes on one machine)
+    #[arg(long, global = true, env = "PACKNBACK_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print one line of JSON instead of text (docs/cli.md has the fields)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set up: make an owner key, its recovery sheet, and make this machine a device of that owner
+    Init(InitArgs),
+    /// Save files and folders as a new snapshot
+    Backup(BackupArgs),
+    /// List the snapshots and where they are (needs no key)
+    Snapshots {
+        /// Show those of every device of the owner, not of this one only
+        #[arg(long)]
+        all: bool,
+    },
+    /// List the files of a snapshot
+    Ls(LsArgs),
+    /// Bring files back from a snapshot that this machine's node holds
+    Restore(RestoreArgs),
+    /// Bring everything back on a blank machine, with the owner key and one friend's address
+    Recover(RecoverArgs),
+    /// Show the node, the friends, and which snapshots are safe
+    Status {
+        /// End with 4 if the newest snapshot is on fewer than N friends
+        #[arg(long, value_name = "N")]
+        require: Option<u32>,
+    },
+    /// Make and check owner keys and their recovery sheets
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Write snapshots as stored: the seed disk, and what an independent reader needs
+    Export(ExportArgs),
+    /// Invite friends, accept invites, see who is there
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Start and stop the node of this home (commands that need it start it by themselves)
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Three nodes, one lost machine, everything back: watch it work on this machine
+    Demo {
+        /// What to back up; default: a real folder of this machine
+        dir: Option<PathBuf>,
+        /// Leave the folders of the demo behind
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Print the versions of the program, its formats and protocols
+    Version,
+    /// Print completions for a shell
+    Completions {
+        /// Which one
+        shell: clap_complete::Shell,
+    },
+}

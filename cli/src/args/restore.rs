@@ -1,0 +1,211 @@
+//! `ls`, `restore`, `recover`, `export`.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::KeyArgs;
+
+/// `SNAP[:PATH]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapPath {
+    /// `latest`, an id or the beginning of one.
+    pub snap: String,
+    /// Stored path: without leading and trailing slash.
+    pub path: Option<Vec<u8>>,
+}
+
+impl SnapPath {
+    /// Splits at the first colon; a path may hold more of them and any bytes.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn parse(text: OsString) -> Result<Self, Infallible> {
+        let bytes = text.into_vec();
+        let mut parts = bytes.splitn(2, |b| *b == b':');
+        let snap = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        Ok(Self {
+            snap,
+            path: parts.next().and_then(stored),
+        })
+    }
+}
+
+/// A path as people write it, as it is stored; `None` for all.
+#[must_use]
+pub(super) fn stored(path: &[u8]) -> Option<Vec<u8>> {
+    let parts: Vec<&[u8]> = path
+        .split(|b| *b == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(&b'/'))
+}
+
+fn snap_path() -> impl clap::builder::TypedValueParser {
+    use clap::builder::TypedValueParser;
+    clap::builder::OsStringValueParser::new().try_map(SnapPath::parse)
+}
+
+/// `ls`.
+#[derive(Debug, Clone, Args)]
+pub struct LsArgs {
+    /// `latest`, or the first digits of its id
+    pub snap: String,
+    /// Only what is at or below this path
+    pub path: Option<OsString>,
+    /// Mode, owner, size and time as well
+    #[arg(short, long)]
+    pub long: bool,
+    /// The key.
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+impl LsArgs {
+    /// The path as stored.
+    #[must_use]
+    pub fn below(&self) -> Option<Vec<u8>> {
+        self.path.as_ref().and_then(|path| stored(path.as_bytes()))
+    }
+}
+
+/// What happens to files that are already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum OverwriteArg {
+    /// Replace them
+    Always,
+    /// Replace them unless kind, size, time and mode are the same
+    #[default]
+    IfChanged,
+    /// Leave them alone
+    Never,
+}
+
+/// Options of everything that writes files back.
+#[derive(Debug, Clone, Args)]
+pub struct WriteArgs {
+    /// Only what matches this pattern; may be repeated
+    #[arg(long, short = 'i', value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Not what matches this pattern; may be repeated
+    #[arg(long, short = 'e', value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// What to do with files that are already there
+    #[arg(long, value_enum, default_value_t)]
+    pub overwrite: OverwriteArg,
+    /// Remove what is in the target and not in the snapshot
+    #[arg(long)]
+    pub delete: bool,
+    /// Say what would be done, write nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Read back what was written and compare
+    #[arg(long)]
+    pub verify: bool,
+    /// Use the numbers of users and groups, not their names on this machine
+    #[arg(long)]
+    pub numeric_ids: bool,
+    /// Leave out set-id bits, file capabilities and device nodes, also as root
+    #[arg(long)]
+    pub no_privileges: bool,
+    /// Worker threads; default: one for each core
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub threads: usize,
+}
+
+/// `restore`.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// `latest`, or the first digits of its id; and what of it
+    #[arg(value_name = "SNAP[:PATH]", value_parser = snap_path())]
+    pub what: SnapPath,
+    /// Folder to restore into: /etc/hosts comes back as DIR/etc/hosts
+    #[arg(long, value_name = "DIR")]
+    pub target: PathBuf,
+    /// Of this friend's copy (name, id or address), not of this machine's
+    #[arg(long, value_name = "PEER")]
+    pub from: Option<String>,
+    /// How to write.
+    #[command(flatten)]
+    pub write: WriteArgs,
+    /// The key.
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+/// `recover`.
+#[derive(Debug, Clone, Args)]
+pub struct RecoverArgs {
+    /// Address of a friend's node (on the sheet); may be repeated
+    #[arg(long, value_name = "ADDR", required = true)]
+    pub peer: Vec<String>,
+    /// Folder to restore into; without it the snapshots are listed only
+    #[arg(long, value_name = "DIR")]
+    pub target: Option<PathBuf>,
+    /// Which snapshot; default: the newest of each device
+    #[arg(long, value_name = "SNAP[:PATH]", value_parser = snap_path())]
+    pub snapshot: Option<SnapPath>,
+    /// Only of the device with this name
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// How to write.
+    #[command(flatten)]
+    pub write: WriteArgs,
+    /// The key.
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+/// `export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// `latest`, the first digits of an id, or `all`
+    pub snap: String,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Where to
+    pub dir: PathBuf,
+}
+
+/// Form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum ExportFormat {
+    /// DIR/objects/HH/ID and DIR/records/ID.cbor, sealed as they are
+    #[default]
+    Raw,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_and_a_path_with_colons_and_odd_bytes() {
+        let parse = |bytes: &[u8]| SnapPath::parse(OsString::from_vec(bytes.to_vec()));
+        assert_eq!(
+            parse(b"latest"),
+            Ok(SnapPath {
+                snap: "latest".into(),
+                path: None
+            })
+        );
+        assert_eq!(
+            parse(b"ab12:/home//x/a:b\xff/"),
+            Ok(SnapPath {
+                snap: "ab12".into(),
+                path: Some(b"home/x/a:b\xff".to_vec())
+            })
+        );
+        assert_eq!(
+            parse(b"ab12:/"),
+            Ok(SnapPath {
+                snap: "ab12".into(),
+                path: None
+            })
+        );
+    }
+}

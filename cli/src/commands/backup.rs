@@ -1,0 +1,323 @@
+//! `packnback backup`: a new snapshot.
+
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use packnback_proto::wire::local::HostCopy;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::restore::{note_json, show_notes};
+use crate::args::{BackupArgs, DedupArg};
+use crate::backup::{self, BackupOptions, BackupReport, Dedup, StdinFile};
+use crate::bundle::Bundle;
+use crate::cache::Cache;
+use crate::commands::wait::{self, Waited};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::files::read_small;
+use crate::fs::{Excludes, WalkOptions};
+use crate::meter::Meter;
+use crate::render::{self, Voice};
+use crate::system;
+
+const EXCLUDE_FILE_MAX: u64 = 16 * 1024 * 1024;
+const SAFE_TO_STOP: &str = "No snapshot is made now; earlier ones are untouched, and what was sent need not be sent again.";
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no snapshot. Files that could not be saved make exit code 3 instead.
+pub fn run(context: &Context, args: BackupArgs) -> Outcome {
+    let (bundle, client) = context.device()?;
+    let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
+    let options = BackupOptions {
+        cancel,
+        ..options(context, &args, &bundle)?
+    };
+    let cache = open_cache(context);
+    let meter = Meter::start(
+        context.voice,
+        if args.dry_run { "checking" } else { "saving" },
+    );
+    let started = Instant::now();
+    let report = backup::run(options, &bundle.keys, &client, &cache, &meter);
+    drop(meter);
+    let report = report?;
+    let time = started.elapsed();
+    say_report(context.voice, &args, &report, time)?;
+    let waited = match report.snapshot {
+        Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
+        None => Waited::default(),
+    };
+    context.voice.result(&report_json(&report, &waited, time))?;
+    finish(context.voice, &args, &report, &waited)
+}
+
+fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {
+    let mut exclude_texts = args.exclude.clone();
+    let walk = WalkOptions {
+        excludes: excludes(args, &mut exclude_texts)?,
+        exclude_caches: args.exclude_caches,
+        exclude_larger_than: args.exclude_larger_than,
+        one_file_system: args.one_file_system,
+        exclude_inodes: own_folders(context),
+        threads: None,
+    };
+    for path in &args.paths {
+        if let Err(error) = path.symlink_metadata() {
+            return Err(Failure::file("save", path, &error)
+                .safe("No snapshot was made; earlier ones are untouched.")
+                .next("Check the path."));
+        }
+    }
+    let stdin: Option<Box<dyn Read + Send>> = match &args.exec {
+        Some(command) => Some(Box::new(Output::of(command)?)),
+        None if args.stdin => Some(Box::new(io::stdin())),
+        None => None,
+    };
+    Ok(BackupOptions {
+        roots: args.paths.clone(),
+        cwd: std::env::current_dir()
+            .map_err(|e| Failure::file("find", std::path::Path::new("."), &e))?,
+        walk,
+        stdin: stdin.map(|reader| StdinFile {
+            name: args.stdin_filename.clone(),
+            reader,
+        }),
+        exclude_texts,
+        label: args.tag.clone().unwrap_or_else(|| bundle.label.clone()),
+        time: system::now(),
+        tool: concat!("packnback ", env!("CARGO_PKG_VERSION")).to_owned(),
+        full: args.full,
+        dedup: match args.dedup {
+            DedupArg::Owner => Dedup::Owner,
+            DedupArg::Session => Dedup::Session,
+        },
+        dry_run: args.dry_run,
+        threads: args.threads,
+        cancel: backup::Cancel::default(),
+    })
+}
+
+fn excludes(args: &BackupArgs, texts: &mut Vec<String>) -> Outcome<Excludes> {
+    let bad = |e: crate::fs::PatternError| {
+        Failure::usage(format!("the pattern cannot be understood: {e}"))
+            .safe("No snapshot was made.")
+    };
+    let mut excludes = Excludes::new();
+    for pattern in &args.exclude {
+        excludes.add(pattern.as_bytes()).map_err(bad)?;
+    }
+    for file in &args.exclude_file {
+        let text = read_small(file, EXCLUDE_FILE_MAX).map_err(|e| {
+            Failure::file("read the patterns in", file, &e).safe("No snapshot was made.")
+        })?;
+        excludes.add_file(&text).map_err(bad)?;
+        texts.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
+    }
+    Ok(excludes)
+}
+
+/// The node's store and the cache never go into a backup: it would grow by itself with every run.
+fn own_folders(context: &Context) -> Vec<(u64, u64)> {
+    let folders = [context.home.node_dir(), context.home.cache_dir()];
+    folders
+        .iter()
+        .filter_map(|dir| dir.metadata().ok())
+        .map(|found| (found.dev(), found.ino()))
+        .collect()
+}
+
+fn open_cache(context: &Context) -> Cache {
+    let cache = Cache::open(&context.home.cache_dir());
+    if let Some(warning) = cache.warning() {
+        context.voice.note(&format!("note: {warning}"));
+    }
+    cache
+}
+
+/// What a command prints. Its failure is an error at the end, so that no snapshot is made of half a dump.
+struct Output {
+    child: Child,
+    stdout: ChildStdout,
+    ended: bool,
+}
+
+impl Output {
+    fn of(command: &str) -> Outcome<Self> {
+        let failed = |e: io::Error| {
+            Failure::failed("exec", format!("cannot run {command:?}: {e}"))
+                .safe("No snapshot was made.")
+        };
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", command])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        Ok(Self {
+            child,
+            stdout,
+            ended: false,
+        })
+    }
+}
+
+impl Read for Output {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.stdout.read(buf)?;
+        if read == 0 && !buf.is_empty() && !self.ended {
+            let status = self.child.wait()?;
+            if !status.success() {
+                return Err(io::Error::other(format!("the command failed ({status})")));
+            }
+            self.ended = true;
+        }
+        Ok(read)
+    }
+}
+
+fn say_report(
+    voice: Voice,
+    args: &BackupArgs,
+    report: &BackupReport,
+    time: Duration,
+) -> Outcome<()> {
+    let totals = &report.totals;
+    let title = match report.snapshot {
+        Some(snap) => format!("Snapshot {}", snap.short()),
+        None => "Dry run, nothing was stored".to_owned(),
+    };
+    voice.say(&format!(
+        "{title}: {}, {} in {} ({}).",
+        render::counted(totals.files, "file", "files"),
+        render::bytes(totals.bytes),
+        render::duration(time),
+        render::rate(totals.bytes, time),
+    ))?;
+    voice.say(&format!(
+        "  {} new, {} changed, {} unchanged; read {}, stored {} in {}.",
+        render::count(totals.files_new),
+        render::count(totals.files_changed),
+        render::count(totals.files_unmodified),
+        render::bytes(totals.bytes_read),
+        render::bytes(totals.bytes_stored),
+        render::counted(totals.objects_new, "new object", "new objects"),
+    ))?;
+    for warning in &report.warnings {
+        voice.note(&format!("note: {warning}"));
+    }
+    if voice.verbose > 0 || args.dry_run {
+        show_notes(voice, "Left out", &report.skipped, report.skipped_more);
+    } else if !report.skipped.is_empty() {
+        let all = u64::try_from(report.skipped.len())
+            .unwrap_or(0)
+            .saturating_add(report.skipped_more);
+        voice.say(&format!(
+            "  {} left out that cannot be saved, sockets for example (-v lists them).",
+            render::count(all)
+        ))?;
+    }
+    if report.pending_orders > 0 {
+        voice.note(&format!(
+            "note: {} of the owner not carried out yet. Nobody but the owner can sign one: if that is news, look at it.",
+            render::counted(report.pending_orders.into(), "order", "orders")
+        ));
+    }
+    Ok(())
+}
+
+fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value {
+    let totals = &report.totals;
+    json!({
+        "snapshot": report.snapshot.map(|id| id.to_string()),
+        "root": report.root.map(|id| id.to_string()),
+        "complete": report.is_complete(),
+        "entries": totals.entries,
+        "files": totals.files,
+        "dirs": totals.dirs,
+        "bytes": totals.bytes,
+        "files_new": totals.files_new,
+        "files_changed": totals.files_changed,
+        "files_unmodified": totals.files_unmodified,
+        "bytes_read": totals.bytes_read,
+        "objects_new": totals.objects_new,
+        "bytes_stored": totals.bytes_stored,
+        "seconds": time.as_secs_f64(),
+        "problems": report.problems.iter().map(note_json).collect::<Vec<_>>(),
+        "problems_more": report.problems_more,
+        "skipped": report.skipped.iter().map(note_json).collect::<Vec<_>>(),
+        "skipped_more": report.skipped_more,
+        "warnings": report.warnings,
+        "pending_orders": report.pending_orders,
+        "safe": waited.enough,
+        "friends": waited.done(),
+        "copies": waited.hosts.iter().map(super::status::copy_json).collect::<Vec<_>>(),
+        "wait_seconds": waited.time.as_secs_f64(),
+    })
+}
+
+fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waited) -> Outcome {
+    if report.snapshot.is_some() {
+        say_copies(voice, args, waited)?;
+    }
+    if !report.is_complete() {
+        show_notes(
+            voice,
+            "NOT saved, or not as they are now",
+            &report.problems,
+            report.problems_more,
+        );
+        voice.note("  safe: everything else is in the snapshot.");
+        voice.note(
+            "  next: run it again as a user who may read them, or leave them out with --exclude.",
+        );
+    }
+    Ok(match (waited.enough, report.is_complete()) {
+        (false, _) => Exit::NotSafe,
+        (true, false) => Exit::Incomplete,
+        (true, true) => Exit::Done,
+    })
+}
+
+fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {
+    let done = waited.done();
+    let all = waited.hosts.len();
+    if args.wait.is_none() {
+        return match all {
+            0 => voice.say("  It is on this machine only: invite a friend (packnback peer invite)."),
+            _ => voice.say(&format!("  It is on this machine and on {done} of {all} friends; it goes to the others by itself (packnback status).")),
+        };
+    }
+    if waited.enough {
+        return voice.say(&format!(
+            "  Safe on {done} of {all} friends after {}.",
+            render::duration(waited.time)
+        ));
+    }
+    voice.note(&format!(
+        "Not safe yet: on {done} of {all} friends after {}.",
+        render::duration(waited.time)
+    ));
+    if all == 0 {
+        voice.note("  There are no friends yet: packnback peer invite");
+    }
+    let left: Vec<HostCopy> = waited
+        .hosts
+        .iter()
+        .filter(|copy| !copy.receipt)
+        .cloned()
+        .collect();
+    if !left.is_empty() {
+        voice.note(&format!("  {}", super::status::left(&left)));
+    }
+    voice.note("  safe: the snapshot is complete on this machine, and goes out by itself while the node runs.");
+    voice.note("  next: look again with `packnback status`; a longer wait: --wait-timeout 12h");
+    Ok(())
+}

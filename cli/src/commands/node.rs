@@ -1,0 +1,97 @@
+//! `packnback node`: the daemon of this home.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::Context;
+use crate::args::NodeCommand;
+use crate::client::Client;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::render;
+use crate::spawn::{log_tail, running_node, start_node};
+
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs the command.
+///
+/// # Errors
+/// When the node cannot be started or does not end.
+pub fn run(context: &Context, command: NodeCommand) -> Outcome {
+    context.home.check_user()?;
+    match command {
+        NodeCommand::Start { listen } => start(context, &listen),
+        NodeCommand::Stop => stop(context),
+        NodeCommand::Log => log(context),
+    }
+}
+
+fn start(context: &Context, listen: &[String]) -> Outcome {
+    let running = running_node(&context.home)?;
+    let was_running = running.is_some();
+    let client = match running {
+        Some(client) => client,
+        None => start_node(&context.home, listen)?,
+    };
+    let hello = client.hello();
+    context.voice.result(&json!({
+        "node": hello.node.map(|n| n.to_string()), "listen": hello.listen, "was_running": was_running,
+    }))?;
+    let how = if was_running {
+        "was running already"
+    } else {
+        "started"
+    };
+    context.voice.say(&format!("The node {how}."))?;
+    if was_running && !listen.is_empty() {
+        context
+            .voice
+            .note("It keeps its addresses; stop it first to change them.");
+    }
+    for address in &hello.listen {
+        context.voice.say(&format!("  {address}"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn stop(context: &Context) -> Outcome {
+    let Some(client) = running_node(&context.home)? else {
+        context.voice.result(&json!({ "was_running": false }))?;
+        context.voice.say("No node is running.")?;
+        return Ok(Exit::Done);
+    };
+    client.shutdown()?;
+    drop(client);
+    let asked = Instant::now();
+    while Client::connect(&context.home.socket()).is_ok() {
+        if asked.elapsed() > STOP_DEADLINE {
+            return Err(Failure::failed(
+                "node-stop",
+                "the node was asked to end, but still answers",
+            )
+            .safe("What it acknowledged is on disk.")
+            .next("Look at its log: packnback node log"));
+        }
+        std::thread::sleep(POLL);
+    }
+    context.voice.result(&json!({ "was_running": true }))?;
+    context.voice.say(
+        "The node has stopped. Friends cannot reach their backups here until it runs again.",
+    )?;
+    Ok(Exit::Done)
+}
+
+fn log(context: &Context) -> Outcome {
+    let path = context.home.log();
+    let tail = log_tail(&path).map_err(|e| Failure::file("read", &path, &e))?;
+    context
+        .voice
+        .result(&json!({ "path": path, "tail": tail }))?;
+    context.voice.say(&format!(
+        "{}\n\nAll of it: {}",
+        render::path(tail.as_bytes()).replace("\\n", "\n"),
+        path.display()
+    ))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,249 @@
+//! How a run of the program ends: exit codes, and failures a person can act on.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use packnback_proto::wire::ErrorCode;
+
+use crate::backup::BackupError;
+use crate::client::ClientError;
+use crate::restore::RestoreError;
+
+/// Exit codes of the program (docs/cli.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// Done, but some files are missing or not as they should be.
+    Incomplete = 3,
+    /// Not safe yet: fewer receipts than asked for.
+    NotSafe = 4,
+    /// Refused: wrong key, passphrase or words, another owner, or against a policy.
+    Refused = 5,
+    /// Ended by Ctrl-C.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.number())
+    }
+}
+
+/// Why a command did not do what it was asked to, for people: what happened, what is safe in spite of
+/// it, what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Exit code.
+    pub exit: Exit,
+    /// Stable name of the kind, for programs.
+    pub code: &'static str,
+    /// What happened.
+    pub what: String,
+    /// What is safe.
+    pub safe: String,
+    /// What to do next.
+    pub next: String,
+}
+
+/// Result of a command.
+pub type Outcome<T = Exit> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure with exit code 1.
+    #[must_use]
+    pub fn failed(code: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Failed,
+            code,
+            what: what.into(),
+            safe: String::new(),
+            next: String::new(),
+        }
+    }
+
+    /// Wrong usage.
+    #[must_use]
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            ..Self::failed("usage", what)
+        }
+    }
+
+    /// Refused by key or policy.
+    #[must_use]
+    pub fn refused(code: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Refused,
+            ..Self::failed(code, what)
+        }
+    }
+
+    /// Adds what is safe.
+    #[must_use]
+    pub fn safe(mut self, safe: impl Into<String>) -> Self {
+        self.safe = safe.into();
+        self
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = next.into();
+        self
+    }
+
+    /// A file could not be used. Tells a full disk apart, which asks for another remedy.
+    #[must_use]
+    pub fn file(doing: &str, path: &std::path::Path, error: &io::Error) -> Self {
+        let failure = Self::failed(
+            "file",
+            format!("cannot {doing} {}: {error}", path.display()),
+        );
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self {
+                code: "disk-full",
+                ..failure.next("Free some space on that disk, then run the same command again.")
+            },
+            io::ErrorKind::PermissionDenied => {
+                failure.next("Check who owns it, or run as the user it belongs to.")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        if !self.safe.is_empty() {
+            write!(f, "\n  safe: {}", self.safe)?;
+        }
+        if !self.next.is_empty() {
+            write!(f, "\n  next: {}", self.next)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Exit code and stable name for a refusal of the node.
+fn refusal(code: ErrorCode) -> (Exit, &'static str) {
+    let exit = match code {
+        ErrorCode::Denied
+        | ErrorCode::Certificate
+        | ErrorCode::Record
+        | ErrorCode::Quota
+        | ErrorCode::DayBudget
+        | ErrorCode::OtherOwner
+        | ErrorCode::Invite => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    (exit, code.as_str())
+}
+
+const RERUN: &str =
+    "Run the same command again; the log of the node says more (packnback node log).";
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let what = error.to_string();
+        match error {
+            ClientError::Refused {
+                code,
+                message,
+                safe,
+                next,
+            } => {
+                let (exit, code) = refusal(code);
+                Self {
+                    exit,
+                    code,
+                    what: message,
+                    safe,
+                    next,
+                }
+            }
+            ClientError::NotRunning { .. } => Self::failed("node-not-running", what)
+                .safe("Everything acknowledged before is on disk.")
+                .next("Start it with: packnback node start"),
+            ClientError::Version { .. } => Self::failed("node-version", what)
+                .safe("Nothing was changed.")
+                .next(
+                    "Run: packnback node stop. The next command starts the node of this version.",
+                ),
+            ClientError::Io(_) | ClientError::Closed => Self::failed("node-lost", what)
+                .safe("Every snapshot acknowledged before is safe; this one was not acknowledged.")
+                .next(RERUN),
+            ClientError::Frame(_) | ClientError::Body(_) | ClientError::OutOfTurn(_) => {
+                Self::failed("node-protocol", what)
+                    .safe("Every snapshot acknowledged before is safe.")
+                    .next(RERUN)
+            }
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let what = error.to_string();
+        let older = "Earlier snapshots are untouched.";
+        match error {
+            BackupError::Node(error) => error.into(),
+            BackupError::Cancelled => Self {
+                exit: Exit::Interrupted,
+                ..Self::failed("interrupted", "interrupted: no snapshot was made")
+            }
+            .safe("Earlier snapshots are untouched, and what was sent is kept for a while.")
+            .next("Run the same backup again: it continues where this one stopped."),
+            BackupError::Nothing => Self::failed("nothing", what)
+                .safe(older)
+                .next("Check the paths, and whether this user may read them."),
+            BackupError::Keys(_) => Self::failed("device-keys", what)
+                .safe(older)
+                .next("Enrol this device again: packnback init --owner-key FILE"),
+            _ => Self::failed("backup", what).safe(older).next(RERUN),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let what = error.to_string();
+        let source = "The backup itself was only read.";
+        match error {
+            RestoreError::Node(error) => error.into(),
+            RestoreError::NoSnapshot => Self::failed("no-snapshot", what)
+                .next("List what there is: packnback snapshots"),
+            RestoreError::NoPath(_) => Self::failed("no-path", what)
+                .safe("Nothing was written.")
+                .next("List what is in it: packnback ls SNAP"),
+            RestoreError::Object { .. } => Self::failed("object", what)
+                .safe("Nothing wrong was written; files restored so far are complete.")
+                .next("Restore from a friend's copy: packnback recover --peer ADDR"),
+            RestoreError::Target { .. } => Self::failed("target", what)
+                .safe(source)
+                .next("Choose another --target, or make room there, and run it again: it goes on where it stopped."),
+            RestoreError::Cancelled => Self { exit: Exit::Interrupted, ..Self::failed("interrupted", "interrupted") }
+                .safe("Every file restored so far is complete.")
+                .next("Run the same command again: it goes on where it stopped."),
+            RestoreError::Internal(_) => Self::failed("restore", what).safe(source).next(RERUN),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Putting things before people: sizes, times, tables, and JSON for programs.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::exit::{Failure, Outcome};
+
+/// How a command talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Voice {
+    /// One JSON object instead of text.
+    pub json: bool,
+    /// Nothing but errors.
+    pub quiet: bool,
+    /// How much more than usual.
+    pub verbose: u8,
+}
+
+impl Voice {
+    /// Says a line to the person, on standard output.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    pub fn say(self, text: &str) -> Outcome<()> {
+        if self.json || self.quiet {
+            return Ok(());
+        }
+        print_line(text)
+    }
+
+    /// A remark beside the result, on standard error.
+    pub fn note(self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// The result for programs: one line of JSON. Nothing without `--json`.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    pub fn result(self, value: &Value) -> Outcome<()> {
+        if self.json {
+            print_line(&value.to_string())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether progress is shown: on standard error, so that `--json` keeps standard output to itself.
+    #[must_use]
+    pub fn shows_progress(self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+}
+
+/// Writes a line to standard output. A closed pipe ends the command quietly, as with other tools.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print_line(text: &str) -> Outcome<()> {
+    let mut out = io::stdout().lock();
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"));
+    written
+        .and_then(|()| out.flush())
+        .map_err(|e| output_failure(&e))
+}
+
+/// Standard output could not be written.
+#[must_use]
+pub fn output_failure(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::failed("broken-pipe", "");
+    }
+    Failure::failed("output", format!("cannot write the output: {error}"))
+}
+
+/// Bytes, with three digits and a binary unit.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut tenths = u128::from(n).saturating_mul(10);
+    let mut unit = "B";
+    for next in UNITS {
+        if tenths < 10_240 {
+            break;
+        }
+        tenths = tenths.div_ceil(1024);
+        unit = next;
+    }
+    if tenths < 1000 {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {unit}", tenths / 10)
+    }
+}
+
+/// Bytes per second.
+#[must_use]
+pub fn rate(n: u64, time: Duration) -> String {
+    let millis = time.as_millis().max(1);
+    let per_second = u128::from(n).saturating_mul(1000) / millis;
+    format!("{}/s", bytes(u64::try_from(per_second).unwrap_or(u64::MAX)))
+}
+
+/// A number with its digits in groups of three.
+#[must_use]
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len().saturating_mul(2));
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && digits.len().saturating_sub(at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number with the right form of its noun.
+#[must_use]
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// A duration as people say it.
+#[must_use]
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=9 => format!("{seconds}.{} s", time.subsec_millis() / 100),
+        10..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Unix seconds in local time.
+#[must_use]
+pub fn time(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(
+            || format!("@{seconds}"),
+            |stamp| {
+                stamp
+                    .to_zoned_datetime(jiff::tz::TimeZone::system())
+                    .strftime("%Y-%m-%d %H:%M:%S")
+                    .to_string()
+            },
+        )
+}
+
+/// Unix seconds as RFC 3339 in UTC, for programs.
+#[must_use]
+pub fn time_utc(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(|| format!("@{seconds}"), |stamp| stamp.to_string())
+}
+
+/// How long ago something was.
+#[must_use]
+pub fn ago(then: u64, now: u64) -> String {
+    if then > now {
+        "just now".into()
+    } else {
+        format!(
+            "{} ago",
+            duration(Duration::from_secs(now.saturating_sub(then)))
+        )
+    }
+}
+
+/// Raw bytes for a terminal: what is not printable is escaped, so that a file name cannot move the
+/// cursor or hide a line.
+#[must_use]
+pub fn path(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() || is_hiding(c) {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            // Writing to a string does not fail.
+            let _ok = write!(out, "\\x{byte:02x}").is_ok();
+        }
+    }
+    out
+}
+
+/// Characters that change the order or the look of what stands around them.
+fn is_hiding(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A table: columns as wide as their widest cell, the first row is the head.
+#[must_use]
+pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+            let gap = " ".repeat(width.saturating_sub(cell.chars().count()));
+            if right.contains(&column) {
+                line.push_str(&gap);
+                line.push_str(cell);
+            } else {
+                line.push_str(cell);
+                line.push_str(&gap);
+            }
+            line.push_str("  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Sizes as people write them: `500M`, `10GiB`, `1T`, plain bytes.
+///
+/// # Errors
+/// When the text is no size.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        "p" | "pb" | "pib" => 50,
+        _ => return Err(format!("{text} is not a size such as 500M or 10G")),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text} is not a size such as 500M or 10G"))?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("{text} is too large"))
+}
+
+/// Durations as people write them: `90s`, `30m`, `12h`, `7d`; in seconds.
+///
+/// # Errors
+/// When the text is no duration.
+pub fn parse_duration(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let factor = match unit.trim() {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err(format!("{text} is not a duration such as 90s, 12h or 7d")),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text} is not a duration such as 90s, 12h or 7d"))?;
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| format!("{text} is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn sizes_times_and_counts_read_well() {
+        for (n, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (102_400, "100 KiB"),
+            (1 << 30, "1.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(n), text);
+        }
+        assert_eq!(rate(1 << 20, Duration::from_millis(500)), "2.0 MiB/s");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "file", "files"), "1 file");
+        assert_eq!(duration(Duration::from_millis(1250)), "1.2 s");
+        assert_eq!(duration(Duration::from_secs(7199)), "119 min");
+        assert_eq!(time_utc(0), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn sizes_and_durations_are_understood() {
+        assert_eq!(parse_size("10"), Ok(10));
+        assert_eq!(parse_size("10 GiB"), Ok(10 << 30));
+        assert_eq!(parse_size("3t"), Ok(3 << 40));
+        for bad in ["", "x", "10q", "-1", "99999999999999999999", "99999999P"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_duration("7d"), Ok(604_800));
+        assert!(parse_duration("7y").is_err());
+    }
+
+    #[test]
+    fn a_file_name_cannot_play_with_the_terminal() {
+        assert_eq!(
+            path(b"a\x1b[2Jb\n\xff\xe2\x80\xae"),
+            "a\\u{1b}[2Jb\\n\\xff\\u{202e}"
+        );
+        assert_eq!(path("grün".as_bytes()), "grün");
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let rows = vec![
+            vec!["a".into(), "size".into()],
+            vec!["long".into(), "1".into()],
+        ];
+        assert_eq!(table(&rows, &[1]), "a     size\nlong     1");
+    }
+}

@@ -1,0 +1,111 @@
+//! From the command line to the command, and from its outcome to the exit code.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command};
+use crate::commands::{self, Context};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::home::Home;
+use crate::render::Voice;
+use crate::spawn::{COMPANION_WORD, LAUNCH_WORD, become_companion, launch_and_leave};
+
+/// Runs the program.
+pub fn run(words: impl Iterator<Item = OsString>) -> Exit {
+    let words: Vec<OsString> = words.collect();
+    if let Some(exit) = internal(&words) {
+        return exit;
+    }
+    crate::system::harden();
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let voice = Voice {
+        json: cli.global.json,
+        quiet: cli.global.quiet,
+        verbose: cli.global.verbose,
+    };
+    match command(cli, voice) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            report(&failure, voice);
+            failure.exit
+        }
+    }
+}
+
+/// What this program starts itself for.
+fn internal(words: &[OsString]) -> Option<Exit> {
+    let rest = words.iter().skip(2).cloned();
+    let done = match words.get(1)?.to_str()? {
+        LAUNCH_WORD => launch_and_leave(rest),
+        COMPANION_WORD => become_companion(rest),
+        _ => return None,
+    };
+    Some(match done {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Failed
+        }
+    })
+}
+
+fn usage(error: &clap::Error) -> Exit {
+    // Nothing better can be done if the terminal is gone.
+    drop(error.print());
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
+    }
+}
+
+fn command(cli: Cli, voice: Voice) -> Outcome {
+    let home = || Home::find(cli.global.home.as_deref());
+    let context = || {
+        Ok::<_, Failure>(Context {
+            home: home()?,
+            voice,
+        })
+    };
+    match cli.command {
+        Command::Init(args) => commands::init::run(&context()?, &args),
+        Command::Backup(args) => commands::backup::run(&context()?, args),
+        Command::Snapshots { all } => commands::snapshots::run(&context()?, all),
+        Command::Ls(args) => commands::ls::run(&context()?, &args),
+        Command::Restore(args) => commands::restore::run(&context()?, args),
+        Command::Recover(args) => commands::recover::run(&context()?, &args),
+        Command::Status { require } => commands::status::run(&context()?, require),
+        Command::Key(args) => commands::key::run(&context()?, args),
+        Command::Export(args) => commands::export::run(&context()?, &args),
+        Command::Peer(args) => commands::peer::run(&context()?, args),
+        Command::Node(args) => commands::node::run(&context()?, args),
+        Command::Demo { dir, keep } => commands::demo::run(voice, dir, keep),
+        Command::Version => commands::version::run(voice),
+        Command::Completions { shell } => commands::completions::run(shell),
+    }
+}
+
+/// Tells of a failure on standard error: text, or with `--json` one line of JSON.
+fn report(failure: &Failure, voice: Voice) {
+    if failure.what.is_empty() {
+        return;
+    }
+    if voice.json {
+        let value = serde_json::json!({
+            "error": {
+                "code": failure.code,
+                "exit": failure.exit.number(),
+                "message": failure.what,
+                "safe": failure.safe,
+                "next": failure.next,
+            }
+        });
+        eprintln!("{value}");
+    } else {
+        eprintln!("packnback: {failure}");
+    }
+}

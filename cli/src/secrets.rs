@@ -1,0 +1,203 @@
+//! Reading secrets: owner keys from files and words, passphrases from prompts and files.
+
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use packnback_proto::crypto::keys::OwnerSeed;
+use packnback_proto::keyfile::{
+    KeyFileError, Protection, Work, inspect, open_keyfile, open_unprotected, seal_keyfile,
+    seal_unprotected,
+};
+use packnback_proto::limits::KEYFILE_LEN_MAX;
+use packnback_proto::words::from_words;
+use zeroize::Zeroizing;
+
+use crate::exit::{Failure, Outcome};
+use crate::files::{Existing, read_small, write_private};
+use crate::system::random;
+
+/// Environment variable that names a key file.
+pub const OWNER_KEY_VARIABLE: &str = "PACKNBACK_OWNER_KEY";
+const PASSPHRASE_MAX: u64 = 4096;
+const WORDS_MAX: u64 = 4096;
+const UNCHANGED: &str = "Nothing was changed.";
+
+/// Where an owner key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A key file.
+    File(PathBuf),
+    /// 24 words from the terminal or from standard input.
+    Words,
+}
+
+/// How the passphrase of a key file is found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PassphraseSource {
+    /// The first line of this file.
+    pub file: Option<PathBuf>,
+    /// There is none (for new key files).
+    pub none: bool,
+}
+
+/// Reads an owner key.
+///
+/// # Errors
+/// Wrong words, wrong passphrase, a damaged file; each with its own message.
+pub fn read_owner_key(source: &KeySource, passphrase: &PassphraseSource) -> Outcome<OwnerSeed> {
+    match source {
+        KeySource::File(path) => open_key_file(path, passphrase),
+        KeySource::Words => read_words(),
+    }
+}
+
+fn read_words() -> Outcome<OwnerSeed> {
+    let text = if io::stdin().is_terminal() {
+        eprintln!(
+            "Type the 24 words of the recovery sheet, in one line (they are not shown), then Enter."
+        );
+        Zeroizing::new(rpassword::prompt_password("words: ").map_err(|e| no_terminal(&e))?)
+    } else {
+        let mut text = Zeroizing::new(String::with_capacity(1024));
+        let read = io::stdin().take(WORDS_MAX).read_to_string(&mut text);
+        read.map_err(|e| Failure::failed("words", format!("cannot read the words: {e}")))?;
+        text
+    };
+    from_words(&text).map_err(|error| {
+        Failure::refused("words", error.to_string())
+            .safe(UNCHANGED)
+            .next("Compare each word with the sheet, in the order of its numbers; `packnback key verify-words` tries them.")
+    })
+}
+
+/// Opens a key file.
+///
+/// # Errors
+/// As [`read_owner_key`].
+pub fn open_key_file(path: &Path, passphrase: &PassphraseSource) -> Outcome<OwnerSeed> {
+    let limit = u64::try_from(KEYFILE_LEN_MAX).unwrap_or(u64::MAX);
+    let bytes = read_small(path, limit).map_err(|e| {
+        Failure::file("read the owner key", path, &e)
+            .safe(UNCHANGED)
+            .next("Name the key file with --owner-key FILE, or type the words with --words.")
+    })?;
+    let bytes = Zeroizing::new(bytes);
+    let refused = |error: KeyFileError| key_file_failure(path, &error);
+    if inspect(&bytes).map_err(refused)? == Protection::None {
+        return open_unprotected(&bytes).map_err(refused);
+    }
+    let prompt = format!("Passphrase of {}: ", path.display());
+    let phrase = ask_passphrase(passphrase, &prompt)?;
+    open_keyfile(&bytes, phrase.as_bytes()).map_err(refused)
+}
+
+fn key_file_failure(path: &Path, error: &KeyFileError) -> Failure {
+    let what = format!("{}: {error}", path.display());
+    match error {
+        KeyFileError::WrongPassphrase | KeyFileError::EmptyPassphrase => {
+            Failure::refused("passphrase", what)
+                .safe(UNCHANGED)
+                .next("Try again. If the passphrase is lost, the 24 words of the recovery sheet work too: --words")
+        }
+        KeyFileError::Memory => Failure::failed("memory", what)
+            .safe(UNCHANGED)
+            .next("Close other programs, or use the 24 words: --words"),
+        _ => Failure::failed("key-file", what)
+            .safe(UNCHANGED)
+            .next("Use another copy of the key file, or the 24 words of the recovery sheet: --words"),
+    }
+}
+
+/// Asks for the passphrase of an existing key file.
+///
+/// # Errors
+/// When there is neither a file nor a terminal to ask at.
+pub fn ask_passphrase(source: &PassphraseSource, prompt: &str) -> Outcome<Zeroizing<String>> {
+    match &source.file {
+        Some(path) => passphrase_from(path),
+        None => rpassword::prompt_password(prompt)
+            .map(Zeroizing::new)
+            .map_err(|e| no_terminal(&e)),
+    }
+}
+
+fn no_terminal(error: &io::Error) -> Failure {
+    Failure::usage(format!("there is no terminal to ask at ({error})"))
+        .safe(UNCHANGED)
+        .next("Name a file that holds the passphrase: --passphrase-file FILE")
+}
+
+fn passphrase_from(path: &Path) -> Outcome<Zeroizing<String>> {
+    let bytes = read_small(path, PASSPHRASE_MAX)
+        .map_err(|e| Failure::file("read the passphrase from", path, &e).safe(UNCHANGED))?;
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        Failure::usage(format!("the passphrase in {} is not text", path.display())).safe(UNCHANGED)
+    })?;
+    Ok(Zeroizing::new(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
+}
+
+/// The passphrase for a new key file: `None` only when it was asked for.
+///
+/// # Errors
+/// When none can be had, it is empty, or the two typed ones differ.
+pub fn new_passphrase(
+    source: &PassphraseSource,
+    file: &Path,
+) -> Outcome<Option<Zeroizing<String>>> {
+    if source.none {
+        return Ok(None);
+    }
+    let phrase = match &source.file {
+        Some(path) => passphrase_from(path)?,
+        None if io::stdin().is_terminal() => {
+            let first =
+                ask_passphrase(source, &format!("New passphrase for {}: ", file.display()))?;
+            if *first != *ask_passphrase(source, "The same again: ")? {
+                return Err(
+                    Failure::refused("passphrase", "the two passphrases differ").safe(UNCHANGED)
+                );
+            }
+            first
+        }
+        None => {
+            return Err(Failure::usage("a new key file needs a passphrase, and there is no terminal to ask at")
+                .safe(UNCHANGED)
+                .next("Use --passphrase-file FILE, or --no-passphrase if the file is kept safe otherwise."));
+        }
+    };
+    if phrase.is_empty() {
+        return Err(Failure::refused("passphrase", "the passphrase is empty")
+            .safe(UNCHANGED)
+            .next("Choose one, or say --no-passphrase if the file is kept safe otherwise."));
+    }
+    Ok(Some(phrase))
+}
+
+/// Writes a key file.
+///
+/// # Errors
+/// When it cannot be written; an existing file is as it was then.
+pub fn write_key_file(
+    path: &Path,
+    seed: &OwnerSeed,
+    passphrase: Option<&Zeroizing<String>>,
+    existing: Existing,
+) -> Outcome<()> {
+    let bytes = match passphrase {
+        Some(phrase) => seal_keyfile(seed, phrase.as_bytes(), random()?, Work::default())
+            .map(Zeroizing::new)
+            .map_err(|e| key_file_failure(path, &e))?,
+        None => seal_unprotected(seed),
+    };
+    write_private(path, &bytes, existing).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::refused("key-exists", format!("{} exists already", path.display()))
+                .safe("It was not touched: it may be the only key to older backups.")
+                .next("Choose another name.")
+        }
+        _ => Failure::file("write the owner key", path, &e).safe(UNCHANGED),
+    })
+}

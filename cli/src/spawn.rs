@@ -1,0 +1,232 @@
+//! Reaching the local node, and starting it when nobody answers: nobody has to learn about daemons.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+
+use crate::client::{Client, ClientError};
+use crate::exit::{Failure, Outcome};
+use crate::home::Home;
+
+/// Name of the daemon's program.
+pub const NODE_PROGRAM: &str = "packnback-node";
+/// Word after the program's name that makes it launch the daemon and end.
+pub const LAUNCH_WORD: &str = "internal-launch-node";
+/// Word that makes the program become a daemon that ends with its parent (for the demo).
+pub const COMPANION_WORD: &str = "internal-companion-node";
+/// A store that was cut off may take a while to open.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// How long another node may take to answer after ours found its lock taken.
+const RIVAL_DEADLINE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(15);
+const LOG_TAIL: u64 = 1500;
+
+/// Connects to the node of a home; starts it if nobody answers.
+///
+/// # Errors
+/// When it does not answer and cannot be started either.
+pub fn reach_node(home: &Home) -> Outcome<Client> {
+    match Client::connect(&home.socket()) {
+        Err(error) if error.is_not_running() => start_node(home, &[]),
+        other => other.map_err(Failure::from),
+    }
+}
+
+/// Connects to the node of a home if it runs.
+///
+/// # Errors
+/// When something answers that is no node of this version.
+pub fn running_node(home: &Home) -> Outcome<Option<Client>> {
+    match Client::connect(&home.socket()) {
+        Err(error) if error.is_not_running() => Ok(None),
+        other => other.map(Some).map_err(Failure::from),
+    }
+}
+
+/// Starts the node of a home in the background and connects to it.
+///
+/// # Errors
+/// When it does not come up; the message has the end of its log.
+pub fn start_node(home: &Home, listen: &[String]) -> Outcome<Client> {
+    home.create()?;
+    let pid = launch(home, listen)?;
+    let started = Instant::now();
+    let mut gone_at = None;
+    loop {
+        match Client::connect(&home.socket()) {
+            Err(error) if error.is_not_running() => {}
+            other => return other.map_err(|e| late_failure(home, e)),
+        }
+        if gone_at.is_none() && !is_alive(pid) {
+            gone_at = Some(Instant::now());
+        }
+        // A node that ended at once may have found the lock taken by one that is still starting.
+        let gone = gone_at.is_some_and(|at| at.elapsed() > RIVAL_DEADLINE || !lock_is_held(home));
+        if gone || started.elapsed() > START_DEADLINE {
+            return Err(not_started(home, gone));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn is_alive(pid: Pid) -> bool {
+    rustix::process::test_kill_process(pid).is_ok()
+}
+
+/// Whether some node holds this home: it keeps an exclusive lock on a file there.
+fn lock_is_held(home: &Home) -> bool {
+    let Ok(file) = File::open(home.node_dir().join("node.lock")) else {
+        return false;
+    };
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
+}
+
+fn late_failure(home: &Home, error: ClientError) -> Failure {
+    let failure = Failure::from(error);
+    let next = format!("{} Its log: {}", failure.next, home.log().display());
+    failure.next(next)
+}
+
+fn not_started(home: &Home, ended: bool) -> Failure {
+    let how = if ended {
+        "ended at once"
+    } else {
+        "did not answer in time"
+    };
+    let tail = log_tail(&home.log()).unwrap_or_default();
+    let mut what = format!("the node ({NODE_PROGRAM}) {how}");
+    if !tail.is_empty() {
+        what.push_str("; the end of its log:\n    ");
+        what.push_str(&tail.replace('\n', "\n    "));
+    }
+    let failure = Failure::failed("node-start", what)
+        .safe("Nothing was changed; what it acknowledged before is on disk.");
+    let full = ["No space left", "StorageFull", "disk full"]
+        .iter()
+        .any(|sign| tail.contains(sign));
+    if full {
+        failure.next(format!(
+            "Free some space on the disk of {}, then try again.",
+            home.data_dir().display()
+        ))
+    } else {
+        failure.next(format!(
+            "Look at {}, or try another folder with --home.",
+            home.log().display()
+        ))
+    }
+}
+
+/// The last lines of the log.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn log_tail(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(LOG_TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.len().saturating_sub(8);
+    Ok(lines.get(last..).unwrap_or_default().join("\n"))
+}
+
+/// The daemon's program: beside this one, else in `PATH`.
+///
+/// # Errors
+/// When it is in neither place.
+pub fn find_node_program() -> Outcome<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.iter().flat_map(|exe| {
+        // Test programs live one folder below the programs.
+        let dir = exe.parent();
+        [dir, dir.and_then(Path::parent)]
+            .into_iter()
+            .flatten()
+            .map(|dir| dir.join(NODE_PROGRAM))
+    });
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).map(|dir| dir.join(NODE_PROGRAM));
+    let found = beside.chain(in_path).find(|file| file.is_file());
+    found.ok_or_else(|| {
+        Failure::failed(
+            "node-program",
+            format!("the program {NODE_PROGRAM} is neither beside this one nor in PATH"),
+        )
+        .safe("Nothing was changed.")
+        .next("Install both programs of packnback into the same folder.")
+    })
+}
+
+/// Starts the daemon through a short-lived process of its own session, so that it belongs to nobody:
+/// closing the terminal does not end it.
+fn launch(home: &Home, listen: &[String]) -> Outcome<Pid> {
+    let node = find_node_program()?;
+    let failed = |e: io::Error| {
+        Failure::failed(
+            "node-start",
+            format!("cannot start {}: {e}", node.display()),
+        )
+        .safe("Nothing was changed.")
+    };
+    let own = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(own);
+    command
+        .arg(LAUNCH_WORD)
+        .arg(&node)
+        .arg(home.log())
+        .arg(home.data_dir())
+        .args(listen);
+    let output = command.stdin(Stdio::null()).output().map_err(failed)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+    pid.filter(|_| output.status.success()).ok_or_else(|| {
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        failed(io::Error::other(why))
+    })
+}
+
+/// The short-lived process: `NODE LOG HOME LISTEN...`. Prints the daemon's process id.
+///
+/// # Errors
+/// When the daemon's program cannot be started.
+pub fn launch_and_leave(mut words: impl Iterator<Item = std::ffi::OsString>) -> io::Result<()> {
+    let mut word = || words.next().ok_or(io::ErrorKind::InvalidInput);
+    let (node, log, home) = (word()?, word()?, word()?);
+    rustix::process::setsid()?;
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(PathBuf::from(log))?;
+    let mut command = Command::new(&node);
+    command.arg0(NODE_PROGRAM).arg("--home").arg(home);
+    for address in words {
+        command.arg("--listen").arg(address);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .current_dir("/");
+    println!("{}", command.spawn()?.id());
+    Ok(())
+}
+
+/// Becomes the program named, which is killed when the process that started this one ends.
+///
+/// # Errors
+/// When it cannot be started; else this does not return.
+pub fn become_companion(mut words: impl Iterator<Item = std::ffi::OsString>) -> io::Result<()> {
+    let program = words.next().ok_or(io::ErrorKind::InvalidInput)?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    Err(Command::new(program).arg0(NODE_PROGRAM).args(words).exec())
+}

@@ -1,0 +1,102 @@
+//! Small requests to the system: random numbers, the clock, hardening of this process, Ctrl-C.
+
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use packnback_proto::crypto::secret::Secret32;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+
+use crate::backup::Cancel;
+use crate::exit::{Exit, Failure, Outcome};
+
+/// Random bytes from the system.
+///
+/// # Errors
+/// When the system has none.
+pub fn random<const N: usize>() -> Outcome<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| {
+        Failure::failed("random", format!("the system gave no random numbers: {e}"))
+    })?;
+    Ok(bytes)
+}
+
+/// A random secret, never held anywhere else.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn random_secret() -> Outcome<Secret32> {
+    Secret32::try_init_with(|out| {
+        getrandom::fill(out).map_err(|e| {
+            Failure::failed("random", format!("the system gave no random numbers: {e}"))
+        })
+    })
+}
+
+/// Unix seconds.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Keeps secrets of this process off the disk and away from other processes of the user: no core
+/// dump, no tracing, and memory not swapped out where the system lets us. Best effort by nature.
+pub fn harden() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let done = [
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
+        rustix::process::setrlimit(Resource::Core, none).is_ok(),
+    ];
+    if done.contains(&false) {
+        eprintln!("note: this system does not let programs switch off core dumps");
+    }
+}
+
+static CANCEL: OnceLock<Cancel> = OnceLock::new();
+
+/// Ctrl-C (and SIGTERM) ask the run to end and say what is safe; the second one ends it at once.
+///
+/// # Errors
+/// When the system refuses to tell of signals.
+pub fn cancel_on_signal(safe: &'static str) -> Outcome<Cancel> {
+    listen(Some(safe))
+}
+
+/// Ctrl-C asks the run to end, however often it is pressed: there is something to clean up.
+///
+/// # Errors
+/// When the system refuses to tell of signals.
+pub fn cancel_and_clean_up() -> Outcome<Cancel> {
+    listen(None)
+}
+
+fn listen(safe: Option<&'static str>) -> Outcome<Cancel> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let cancel = CANCEL.get_or_init(Cancel::default).clone();
+    let refused = |e| Failure::failed("signal", format!("cannot listen for Ctrl-C: {e}"));
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(refused)?;
+    let flag = cancel.clone();
+    let wait = move || {
+        for _ in signals.forever() {
+            match safe {
+                Some(_) if flag.is_cancelled() => {
+                    std::process::exit(Exit::Interrupted.number().into())
+                }
+                Some(safe) => eprintln!("\nStopping. {safe} Press Ctrl-C again to stop at once."),
+                None => eprintln!("\nStopping and cleaning up."),
+            }
+            flag.cancel();
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(wait)
+        .map_err(refused)?;
+    Ok(cancel)
+}

@@ -1,1 +1,9 @@
+//! The numbered negative tests of docs/threat-model.md at the level of a session: each asserts the
+//! refusal and that the store is as it was.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod commit;
+mod have;
+mod put;
+mod read;
+mod session;

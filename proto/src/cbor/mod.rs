@@ -8,9 +8,9 @@
 //!   should not be copied about.
 //!
 //! Refused: integers and lengths not in their shortest form, indefinite lengths, floats, tags,
-//! `undefined` and other simple values, text that is not UTF-8, map keys that repeat or are not in
-//! ascending order of their encoded bytes, nesting or sizes over the given bounds, and bytes after
-//! the item.
+//! `undefined` and other simple values, text that is not UTF-8, map keys that are arrays or maps,
+//! repeat, or are not in ascending order of their encoded bytes, nesting or sizes over the given
+//! bounds, and bytes after the item.
 
 mod reader;
 mod value;

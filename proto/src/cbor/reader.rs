@@ -248,6 +248,13 @@ impl<'a> Reader<'a> {
         let mut last: Option<&[u8]> = None;
         for _ in 0..count {
             let before = self.rest;
+            // No format has such keys, and comparing them is slow.
+            if before
+                .first()
+                .is_some_and(|byte| matches!(byte >> 5, major::ARRAY | major::MAP))
+            {
+                return Err(CborError::WrongType);
+            }
             self.skip(depth)?;
             let len = before.len().saturating_sub(self.rest.len());
             let key = before.get(..len).ok_or(CborError::Truncated)?;

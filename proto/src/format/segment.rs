@@ -3,7 +3,7 @@
 //! ```text
 //! segment = { 1: [* session], 2: [* entry] }      session = [epk bstr32, e uint]
 //! ```
-//! Entries: [`super::entry_codec`].
+//! Entries are described in [`super::entry`]; docs/format.md has their encoding.
 
 use super::entry::Entry;
 use super::entry_codec::{Scope, check_entry, read_entry, write_entry};

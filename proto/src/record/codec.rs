@@ -22,7 +22,7 @@ pub trait Body: Validate + Sized {
     /// The body as a CBOR map.
     fn to_map(&self) -> Value;
 
-    /// From a CBOR map, each field for itself; relations are checked by [`Validate`].
+    /// From a CBOR map, each field for itself; relations between fields are checked afterwards.
     ///
     /// # Errors
     /// [`RecordError`], the first problem found.

@@ -1,0 +1,191 @@
+//! What all threads of one restore share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use packnback_proto::format::entry::Entry;
+use parking_lot::Mutex;
+
+use super::open::{ObjectFault, Reader};
+use super::options::{RestoreError, RestoreOptions, RestoreReport};
+use super::packs::Packs;
+use crate::backup::FileNote;
+use crate::fs::{Done, Target, WriteError};
+use crate::progress::{Counters, Progress};
+
+/// Damage kept with texts.
+const LISTED_MAX: usize = 4096;
+
+/// The restore is over; why, is in [`Ctx::failure`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop;
+
+#[derive(Default)]
+struct Notes {
+    listed: Vec<FileNote>,
+    more: u64,
+}
+
+impl Notes {
+    fn add(&mut self, path: &[u8], reason: String) {
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(FileNote {
+                path: path.to_vec(),
+                reason,
+            });
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Numbers {
+    entries: AtomicU64,
+    written: AtomicU64,
+    kept: AtomicU64,
+    pub(super) bytes_written: AtomicU64,
+    pub(super) deleted: AtomicU64,
+    pub(super) objects: AtomicU64,
+}
+
+pub(super) struct Ctx<'a> {
+    pub(super) options: &'a RestoreOptions,
+    pub(super) reader: Reader<'a>,
+    pub(super) target: &'a Target,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) packs: Packs,
+    /// Something is in the target already: ask before fetching.
+    pub(super) resumes: bool,
+    pub(super) numbers: Numbers,
+    damage: Mutex<Notes>,
+    notes: Mutex<Notes>,
+    stopped: AtomicBool,
+    failure: Mutex<Option<RestoreError>>,
+}
+
+impl<'a> Ctx<'a> {
+    pub(super) fn new(
+        options: &'a RestoreOptions,
+        reader: Reader<'a>,
+        target: &'a Target,
+        progress: &'a dyn Progress,
+        resumes: bool,
+    ) -> Self {
+        Self {
+            options,
+            reader,
+            target,
+            progress,
+            packs: Packs::default(),
+            resumes,
+            numbers: Numbers::default(),
+            damage: Mutex::default(),
+            notes: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            failure: Mutex::default(),
+        }
+    }
+
+    pub(super) fn fail(&self, error: RestoreError) -> Stop {
+        self.failure.lock().get_or_insert(error);
+        self.stopped.store(true, Ordering::Release);
+        Stop
+    }
+
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        if self.options.cancel.is_cancelled() {
+            return Err(self.fail(RestoreError::Cancelled));
+        }
+        if self.stopped.load(Ordering::Acquire) {
+            Err(Stop)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn failure(&self) -> Option<RestoreError> {
+        self.failure.lock().take()
+    }
+
+    /// A file that is not restored as it was saved.
+    pub(super) fn damaged(&self, path: &[u8], reason: String) {
+        self.progress.problem(path, &reason);
+        self.damage.lock().add(path, reason);
+    }
+
+    /// Something about a file whose content is fine.
+    pub(super) fn note(&self, path: &[u8], reason: String) {
+        self.notes.lock().add(path, reason);
+    }
+
+    /// An object is unusable: so are these files. Ends the run if the source is gone.
+    pub(super) fn lost<'e>(
+        &self,
+        fault: &ObjectFault,
+        paths: impl Iterator<Item = &'e [u8]>,
+    ) -> Result<(), Stop> {
+        if let ObjectFault::Source(error) = fault {
+            return Err(self.fail(error.clone().into()));
+        }
+        for path in paths {
+            self.damaged(path, fault.reason());
+        }
+        Ok(())
+    }
+
+    /// The system refused to write. Ends the run if the disk is full or broken.
+    pub(super) fn unwritten(&self, path: &[u8], error: &WriteError) -> Result<(), Stop> {
+        if error.is_fatal() {
+            return Err(self.fail(RestoreError::Target {
+                path: self.options.target.clone(),
+                reason: error.to_string(),
+            }));
+        }
+        self.damaged(path, error.to_string());
+        Ok(())
+    }
+
+    /// Takes the outcome for one entry.
+    pub(super) fn done(&self, entry: &Entry, result: Result<Done, WriteError>) -> Result<(), Stop> {
+        let counters = self.progress.counters();
+        Counters::add(&counters.entries_done, 1);
+        Counters::add(&counters.bytes_done, entry.size);
+        let done = match result {
+            Ok(done) => done,
+            Err(error) => return self.unwritten(&entry.path, &error),
+        };
+        Counters::add(&self.numbers.entries, 1);
+        if entry.kind == packnback_proto::format::entry::EntryType::File {
+            match done {
+                Done::Created | Done::Replaced => Counters::add(&self.numbers.written, 1),
+                Done::Kept => Counters::add(&self.numbers.kept, 1),
+                Done::Left => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn report(&self) -> RestoreReport {
+        let numbers = &self.numbers;
+        let take = |notes: &Mutex<Notes>| {
+            let notes = std::mem::take(&mut *notes.lock());
+            (notes.listed, notes.more)
+        };
+        let (mut damage, damage_more) = take(&self.damage);
+        let (notes, notes_more) = take(&self.notes);
+        damage.sort_by(|a, b| crate::fs::path_cmp(&a.path, &b.path));
+        RestoreReport {
+            entries: Counters::get(&numbers.entries),
+            files_written: Counters::get(&numbers.written),
+            files_kept: Counters::get(&numbers.kept),
+            bytes_written: Counters::get(&numbers.bytes_written),
+            deleted: Counters::get(&numbers.deleted),
+            objects: Counters::get(&numbers.objects),
+            bytes_fetched: Counters::get(&self.progress.counters().bytes_moved),
+            damage,
+            damage_more,
+            notes,
+            notes_more,
+        }
+    }
+}

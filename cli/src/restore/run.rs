@@ -1,0 +1,402 @@
+//! One restore: the tree is read in order, its files are handed to workers pack by pack; names that
+//! need others to be there first (hard links, attributes of directories, deletions) come last.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crossbeam_channel::{Sender, bounded};
+use packnback_proto::format::entry::{Entry, EntryType, FileData};
+use packnback_proto::format::segment::Session;
+use packnback_proto::ids::ObjectId;
+
+use super::ctx::{Ctx, Stop};
+use super::keys::ReaderKeys;
+use super::large::{Large, Spread};
+use super::open::{ObjectFault, Reader};
+use super::options::{RestoreError, RestoreOptions, RestoreReport};
+use super::select::Selection;
+use super::tree::{Found, Part, Tree, reference};
+use super::work::{self, Small, Task, is_kept};
+use crate::client::ObjectSource;
+use crate::fs::{Pruner, Target, show};
+use crate::progress::{Counters, Progress};
+
+/// Entries without content handed over together.
+const PLAIN_TOGETHER: usize = 128;
+
+/// Writes a snapshot, or a part of it, below a directory.
+///
+/// # Errors
+/// [`RestoreError`] if nothing can be restored; damage to single files is in the report instead.
+pub fn run(
+    options: &RestoreOptions,
+    keys: &ReaderKeys,
+    source: &dyn ObjectSource,
+    progress: &dyn Progress,
+) -> Result<RestoreReport, RestoreError> {
+    let reader = Reader {
+        source,
+        keys,
+        counters: Some(progress),
+    };
+    let tree = Tree::open(reader, options.snapshot.snap.root).map_err(ObjectFault::into_error)?;
+    let resumes = std::fs::read_dir(&options.target).is_ok_and(|mut dir| dir.next().is_some());
+    let mut write = options.write.clone();
+    write.dry_run |= options.dry_run;
+    let target = Target::open(&options.target, write).map_err(|e| RestoreError::Target {
+        path: options.target.clone(),
+        reason: e.to_string(),
+    })?;
+    let ctx = Ctx::new(options, reader, &target, progress, resumes);
+    Counters::add(&progress.counters().entries_found, entries_of(&tree));
+    Counters::add(&progress.counters().bytes_found, tree.root.stats.bytes);
+    Counters::add(&progress.counters().found_all, 1);
+    match restore(&ctx, &tree) {
+        Ok(()) => {
+            finish(&ctx);
+            Ok(ctx.report())
+        }
+        Err(Stop) => Err(ctx
+            .failure()
+            .unwrap_or_else(|| RestoreError::Internal("it stopped without a reason".into()))),
+    }
+}
+
+fn entries_of(tree: &Tree<'_>) -> u64 {
+    tree.root.children.iter().map(|child| child.entries).sum()
+}
+
+fn threads(wanted: usize) -> usize {
+    match wanted {
+        // Two more than cores: somebody always waits for the node.
+        0 => {
+            std::thread::available_parallelism()
+                .map_or(2, std::num::NonZero::get)
+                .min(16)
+                + 2
+        }
+        n => n.min(64),
+    }
+}
+
+fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
+    let mut rest = passes(ctx, tree, None)?;
+    if rest.seen == 0 && ctx.options.below.is_some() {
+        let below = show(ctx.options.below.as_deref().unwrap_or_default());
+        return Err(ctx.fail(RestoreError::NoPath(below)));
+    }
+    // Links whose file is outside of what was asked for: its content is found in the whole tree.
+    let orphans = std::mem::take(&mut rest.orphans);
+    if !orphans.is_empty() {
+        let found = passes(ctx, tree, Some(orphans))?;
+        rest.links.extend(found.links);
+        for (_, entries) in found.orphans {
+            for entry in entries {
+                ctx.damaged(
+                    &entry.path,
+                    "the file it is a hard link of is not in the snapshot".into(),
+                );
+            }
+        }
+    }
+    for (entry, first) in rest.links {
+        ctx.check()?;
+        let result = ctx.target.add_hard_link(&entry, &first);
+        ctx.done(&entry, result)?;
+    }
+    if ctx.options.delete {
+        prune(ctx, tree)?;
+    }
+    Ok(())
+}
+
+/// What a pass leaves for later.
+#[derive(Default)]
+struct Rest {
+    /// Hard links and the path of their file.
+    links: Vec<(Entry, Vec<u8>)>,
+    /// Hard links whose file was not seen.
+    orphans: HashMap<[u8; 8], Vec<Entry>>,
+    seen: u64,
+}
+
+/// One pass over the tree with workers. With `orphans`, only to find their content.
+fn passes(
+    ctx: &Ctx<'_>,
+    tree: &Tree<'_>,
+    orphans: Option<HashMap<[u8; 8], Vec<Entry>>>,
+) -> Result<Rest, Stop> {
+    let n = threads(ctx.options.threads);
+    let (tasks_in, tasks_out) = bounded(n.saturating_mul(2));
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..n)
+            .map(|_| {
+                let tasks = tasks_out.clone();
+                scope.spawn(move || work::run(ctx, &tasks))
+            })
+            .collect();
+        drop(tasks_out);
+        let mut pass = Pass {
+            ctx,
+            tasks: tasks_in,
+            firsts: HashMap::new(),
+            finding: orphans.is_some(),
+            rest: Rest {
+                orphans: orphans.unwrap_or_default(),
+                ..Rest::default()
+            },
+            plain: Vec::new(),
+        };
+        let walked = pass.walk(tree);
+        let rest = walked.and_then(|()| pass.finish());
+        let mut result = rest;
+        for worker in workers {
+            match worker.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(stop)) => result = Err(stop),
+                Err(_) => {
+                    result = Err(ctx.fail(RestoreError::Internal("a worker panicked".into())));
+                }
+            }
+        }
+        result
+    })
+}
+
+struct Pass<'p, 'c> {
+    ctx: &'p Ctx<'c>,
+    tasks: Sender<Task>,
+    /// Path of the file of each group of hard links.
+    firsts: HashMap<[u8; 8], Vec<u8>>,
+    finding: bool,
+    rest: Rest,
+    plain: Vec<Entry>,
+}
+
+impl Pass<'_, '_> {
+    fn walk(&mut self, tree: &Tree<'_>) -> Result<(), Stop> {
+        let options = self.ctx.options;
+        let below = if self.finding {
+            None
+        } else {
+            options.below.as_deref()
+        };
+        let (include, exclude) = (options.include.as_ref(), options.exclude.as_ref());
+        let mut selection = Selection::new(options.below.as_deref(), include, exclude);
+        let ctx = self.ctx;
+        let mut stopped = false;
+        let walked = tree.walk(below, &mut |found| {
+            let step = match found {
+                Found::Part(part) => self.part(part, &mut selection),
+                Found::Lost { first, fault } => {
+                    if !self.finding {
+                        ctx.damaged(
+                            &first,
+                            format!("names from here on are lost: {}", fault.reason()),
+                        );
+                        self.rest.seen = self.rest.seen.saturating_add(1);
+                    }
+                    Ok(())
+                }
+            };
+            stopped |= step.is_err();
+            Ok(step.is_ok() && ctx.check().is_ok())
+        });
+        walked.map_err(|error| ctx.fail(error))?;
+        if stopped { Err(Stop) } else { ctx.check() }
+    }
+
+    fn finish(mut self) -> Result<Rest, Stop> {
+        self.send_plain()?;
+        Ok(self.rest)
+    }
+
+    fn send(&self, task: Task) -> Result<(), Stop> {
+        self.tasks.send(task).map_err(|_| Stop)
+    }
+
+    fn send_plain(&mut self) -> Result<(), Stop> {
+        if self.plain.is_empty() {
+            return Ok(());
+        }
+        let plain = std::mem::take(&mut self.plain);
+        self.send(Task::Plain(plain))
+    }
+
+    fn part(&mut self, part: Part, selection: &mut Selection<'_>) -> Result<(), Stop> {
+        let Part { segment, refs } = part;
+        let mut packs: BTreeMap<ObjectId, Vec<Small>> = BTreeMap::new();
+        for entry in segment.entries {
+            let wanted = if self.finding {
+                self.found(entry)
+            } else {
+                selection.next(entry)
+            };
+            for entry in wanted {
+                self.rest.seen = self.rest.seen.saturating_add(1);
+                self.entry(entry, &refs, &segment.sessions, &mut packs)?;
+            }
+        }
+        for (id, files) in packs {
+            self.send(Task::Pack(id, files))?;
+        }
+        self.send_plain()
+    }
+
+    /// In the second pass: the file of orphaned links, under the name of the first of them.
+    fn found(&mut self, entry: Entry) -> Vec<Entry> {
+        let orphans = entry
+            .hardlink
+            .filter(|_| entry.data.is_some())
+            .and_then(|group| self.rest.orphans.remove(&group));
+        let mut orphans = orphans.unwrap_or_default().into_iter();
+        let Some(first) = orphans.next() else {
+            return Vec::new();
+        };
+        self.rest
+            .links
+            .extend(orphans.map(|link| (link, first.path.clone())));
+        vec![Entry {
+            data: entry.data,
+            ..first
+        }]
+    }
+
+    fn entry(
+        &mut self,
+        mut entry: Entry,
+        refs: &[ObjectId],
+        sessions: &[Session],
+        packs: &mut BTreeMap<ObjectId, Vec<Small>>,
+    ) -> Result<(), Stop> {
+        if entry.kind == EntryType::Dir {
+            let result = self.ctx.target.add_dir(&entry);
+            return self.ctx.done(&entry, result);
+        }
+        if let Some(group) = entry.hardlink {
+            if let Some(first) = self.firsts.get(&group) {
+                self.rest.links.push((entry, first.clone()));
+                return Ok(());
+            }
+            let is_file = entry.kind == EntryType::File;
+            if is_file && entry.size > 0 && entry.data.is_none() {
+                self.rest.orphans.entry(group).or_default().push(entry);
+                return Ok(());
+            }
+            self.firsts.insert(group, entry.path.clone());
+        }
+        match entry.data.take() {
+            None => {
+                self.plain.push(entry);
+                if self.plain.len() >= PLAIN_TOGETHER {
+                    self.send_plain()
+                } else {
+                    Ok(())
+                }
+            }
+            Some(FileData::Pack { ref_idx, off, len }) => {
+                let files = packs.entry(reference(refs, ref_idx)).or_default();
+                files.push(Small { entry, off, len });
+                Ok(())
+            }
+            Some(data) => self.large(entry, data, refs, sessions),
+        }
+    }
+
+    fn large(
+        &mut self,
+        entry: Entry,
+        data: FileData,
+        refs: &[ObjectId],
+        sessions: &[Session],
+    ) -> Result<(), Stop> {
+        let ctx = self.ctx;
+        ctx.progress.file(&entry.path);
+        if ctx.resumes && !is_kept(ctx, &entry) && ctx.options.verify {
+            // Asked to look closely: what is there already is compared by being written again.
+        }
+        let Some(file) = Large::start(ctx, entry)? else {
+            return Ok(());
+        };
+        let tasks = &self.tasks;
+        let mut send = |job| tasks.send(Task::Chunks(job)).map_err(|_| Stop);
+        let spread = Spread::new(ctx, file, &mut send);
+        match data {
+            FileData::Chunks {
+                dom,
+                ses_idx,
+                parts,
+                kb,
+            } => {
+                let session = usize::try_from(ses_idx)
+                    .ok()
+                    .and_then(|at| sessions.get(at));
+                let session = session.copied().unwrap_or(([0; 32], 0));
+                spread.inline((dom, session), &parts, &kb, refs)
+            }
+            FileData::Maps { refs: maps } => {
+                let maps: Vec<ObjectId> = maps.iter().map(|map| reference(refs, *map)).collect();
+                spread.maps(&maps)
+            }
+            FileData::Pack { .. } => Ok(()),
+        }
+    }
+}
+
+/// Removes what is not in the snapshot, in a pass of its own: nothing is being written any more.
+fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
+    let below = ctx.options.below.as_deref();
+    let roots = below.map_or_else(|| tree.root.paths.clone(), |below| vec![below.to_vec()]);
+    let mut pruner = Pruner::new(&roots);
+    let selection = Selection::new(below, None, None);
+    let mut lost = false;
+    let deleted = |gone: Result<Vec<Vec<u8>>, crate::fs::WriteError>| match gone {
+        Ok(gone) => {
+            Counters::add(&ctx.numbers.deleted, u64::try_from(gone.len()).unwrap_or(0));
+        }
+        Err(error) => ctx.note(&[], error.to_string()),
+    };
+    let walked = tree.walk(below, &mut |found| {
+        match found {
+            Found::Part(part) => {
+                for entry in part
+                    .segment
+                    .entries
+                    .iter()
+                    .filter(|e| selection.is_in_part(&e.path))
+                {
+                    let is_dir = entry.kind == EntryType::Dir;
+                    deleted(pruner.visit(ctx.target, &entry.path, is_dir));
+                }
+            }
+            // Not knowing what belongs here, nothing may be removed.
+            Found::Lost { .. } => lost = true,
+        }
+        Ok(!lost && ctx.check().is_ok())
+    });
+    walked.map_err(|error| ctx.fail(error))?;
+    ctx.check()?;
+    if lost {
+        ctx.note(
+            &[],
+            "nothing more was removed: a part of the snapshot is unreadable".into(),
+        );
+    } else {
+        deleted(pruner.finish(ctx.target));
+    }
+    Ok(())
+}
+
+fn finish(ctx: &Ctx<'_>) {
+    let report = ctx.target.finish();
+    for note in report.notes {
+        let kind = format!("{:?}", note.kind).to_lowercase();
+        let reason = match note.error {
+            Some(error) => format!("{kind} not restored: {error}"),
+            None => format!("{kind} not restored"),
+        };
+        ctx.note(&note.path, reason);
+    }
+    for error in report.errors {
+        ctx.damaged(&[], error.to_string());
+    }
+}

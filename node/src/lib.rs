@@ -7,6 +7,7 @@
 //! | [`local`] | answers programs of this machine over a Unix socket |
 //! | [`frames`] | messages on a stream |
 //! | [`net`] | libp2p: who may connect, streams between nodes |
+//! | [`network`] | the node among its friends: serving, invites, reading from hosts |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
 //! | [`runtime`], [`config`], [`identity`] | put a node together |
@@ -19,6 +20,7 @@ pub mod frames;
 pub mod identity;
 pub mod local;
 pub mod net;
+pub mod network;
 pub mod peers;
 pub mod ports;
 pub mod replicate;

@@ -5,6 +5,7 @@ mod exchange;
 mod invite;
 mod rows;
 mod state;
+mod stored;
 mod table;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ pub use invite::{
 };
 pub use rows::{Friend, Invite};
 pub use state::{Change, MemoryState, StatePort};
+pub use stored::StoredState;
 pub use table::{Accepted, Contact, Gate, PeerTable};

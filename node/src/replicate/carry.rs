@@ -102,16 +102,20 @@ fn next_lot(mut upload: Upload, source: &dyn Source) -> Result<Lot, CarryError> 
             Action::Wait => Then::Wait,
             Action::Done => Then::Done,
         };
-        return Ok(Lot { upload, steps, then });
+        return Ok(Lot {
+            upload,
+            steps,
+            then,
+        });
     }
-    Ok(Lot { upload, steps, then: Then::More })
+    Ok(Lot {
+        upload,
+        steps,
+        then: Then::More,
+    })
 }
 
-fn expect_receipt(
-    envelope: &Bytes,
-    snap: &OwnSnap,
-    host: &NodeId,
-) -> Result<(), CarryError> {
+fn expect_receipt(envelope: &Bytes, snap: &OwnSnap, host: &NodeId) -> Result<(), CarryError> {
     let wrong = |reason: &str| Err(CarryError::Receipt(reason.to_owned()));
     let receipt = decode_receipt(envelope)
         .map_err(|error: RecordError| CarryError::Receipt(error.to_string()))?;
@@ -207,7 +211,9 @@ where
             Step::Put(id, object) => client.send(&StoreRequest::Put { id }, &object).await?,
             Step::Sync => client.send(&StoreRequest::Sync, &[]).await?,
             Step::Commit => {
-                client.send(&StoreRequest::Commit { snap: snap.clone() }, &[]).await?;
+                client
+                    .send(&StoreRequest::Commit { snap: snap.clone() }, &[])
+                    .await?;
             }
         }
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use packnback_proto::ids::{NodeId, ObjectId, RecordId, SnapshotId};
+use packnback_proto::limits::HAVE_IDS_MAX;
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids};
 use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
-use packnback_proto::limits::HAVE_IDS_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
 
 use crate::frames::{StreamError, read_frame, write_frame};
@@ -62,14 +62,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StoreClient<S> {
     pub async fn hello(stream: S, peer: &NodeId) -> Result<(Self, Greeting), ClientError> {
         let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
         let mut client = Self { stream };
-        let hello = StoreRequest::Hello { version: STORE_VERSION };
+        let hello = StoreRequest::Hello {
+            version: STORE_VERSION,
+        };
         match client.ask(&hello, &[]).await?.0 {
             StoreReply::Hello { host, .. } if host != *peer => {
                 Err(ClientError::Protocol("it claims to be another host"))
             }
-            StoreReply::Hello { time, nonce, host, .. } => {
-                Ok((client, Greeting { time, nonce, host }))
-            }
+            StoreReply::Hello {
+                time, nonce, host, ..
+            } => Ok((client, Greeting { time, nonce, host })),
             _ => Err(ClientError::Protocol("no answer to hello")),
         }
     }
@@ -129,11 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StoreClient<S> {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn open(
-        &mut self,
-        cert: Bytes,
-        base: Option<SnapshotId>,
-    ) -> Result<(), ClientError> {
+    pub async fn open(&mut self, cert: Bytes, base: Option<SnapshotId>) -> Result<(), ClientError> {
         match self.ask(&StoreRequest::Open { cert, base }, &[]).await?.0 {
             StoreReply::Opened { .. } => Ok(()),
             _ => Err(ClientError::Protocol("no answer to open")),

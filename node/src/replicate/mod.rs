@@ -1,10 +1,166 @@
 //! Carries every snapshot of this node to its friends.
+//!
+//! | Module | Does |
+//! |---|---|
+//! | [`upload`](Upload) | what to send for one snapshot: pure |
+//! | `round` | what one host still has to be told: pure |
+//! | `client` | the asking side of a storage session |
+//! | `carry` | runs an upload over a stream |
+//! | `worker` | one task per friend: rounds, pauses, retries |
+//! | `board` | where every copy stands |
 
+mod board;
+mod carry;
+mod client;
+mod local;
+mod round;
 mod source;
 mod upload;
+mod worker;
 
 #[cfg(test)]
 mod upload_tests;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::wire::local::HostCopy;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use carry::{CarryError, carry};
+pub use client::{ClientError, Greeting, StoreClient};
+pub use local::StoreSource;
+pub use round::{Round, SnapState, round_for};
 pub use source::{OwnSnap, Shape, Source};
 pub use upload::{Action, Left, Reply, Shapes, Upload, UploadError};
+pub use worker::Timing;
+
+use crate::net::NetHandle;
+use crate::peers::PeerTable;
+use board::Board;
+use worker::{Common, Worker};
+
+/// Replication to all friends that store for us.
+pub struct Replicator {
+    common: Arc<Common>,
+    workers: Mutex<HashMap<NodeId, JoinHandle<()>>>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Replicator {
+    /// Starts a worker per friend, now and whenever friends come and go.
+    #[must_use]
+    pub fn start(
+        net: NetHandle,
+        peers: Arc<PeerTable>,
+        source: Arc<dyn Source>,
+        timing: Timing,
+    ) -> Arc<Self> {
+        let (board, wake) = (Board::default(), watch::Sender::default());
+        let common = Arc::new(Common {
+            net,
+            peers,
+            source,
+            board,
+            wake,
+            timing,
+        });
+        let this = Arc::new(Self {
+            common,
+            workers: Mutex::default(),
+            supervisor: Mutex::default(),
+        });
+        let weak = Arc::downgrade(&this);
+        let mut changed = this.common.peers.changed();
+        let supervisor = tokio::spawn(async move {
+            loop {
+                match weak.upgrade() {
+                    Some(this) => this.match_workers(),
+                    None => return,
+                }
+                if changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        *this.supervisor.lock() = Some(supervisor);
+        this
+    }
+
+    /// One worker for every friend that stores for us, none for others.
+    fn match_workers(&self) {
+        let hosts: Vec<NodeId> = self.hosts().into_iter().map(|(host, _)| host).collect();
+        let mut workers = self.workers.lock();
+        workers.retain(|host, task| {
+            let stays = hosts.contains(host) && !task.is_finished();
+            if !stays {
+                task.abort();
+                self.common.board.forget(host);
+            }
+            stays
+        });
+        for host in hosts {
+            workers
+                .entry(host)
+                .or_insert_with(|| tokio::spawn(Worker::new(Arc::clone(&self.common), host).run()));
+        }
+        drop(workers);
+        self.common.board.touch();
+    }
+
+    fn hosts(&self) -> Vec<(NodeId, String)> {
+        let friends = self.common.peers.friends().into_iter();
+        friends
+            .filter(|(_, f)| f.quota_taken > 0)
+            .map(|(node, f)| (node, f.name))
+            .collect()
+    }
+
+    /// There may be something new to carry. Returns at once.
+    pub fn wake(&self) {
+        self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+        self.common.board.touch();
+    }
+
+    /// Where a snapshot is, host by host.
+    #[must_use]
+    pub fn copies(&self, snap: &SnapshotId) -> Vec<HostCopy> {
+        let receipts = match self.common.source.receipts(snap) {
+            Ok(receipts) => receipts,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the receipts");
+                Vec::new()
+            }
+        };
+        let copy = |(host, name): (NodeId, String)| {
+            let receipt = receipts.iter().any(|(receipted, _)| *receipted == host);
+            self.common.board.copy(host, name, snap, receipt)
+        };
+        self.hosts().into_iter().map(copy).collect()
+    }
+
+    /// Changes whenever an answer of [`Replicator::copies`] may have changed.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.common.board.subscribe()
+    }
+
+    /// Ends all workers. What they had sent and synced stays at the hosts.
+    pub fn stop(&self) {
+        if let Some(supervisor) = self.supervisor.lock().take() {
+            supervisor.abort();
+        }
+        for (_, worker) in self.workers.lock().drain() {
+            worker.abort();
+        }
+    }
+}
+
+impl Drop for Replicator {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,289 @@
+//! The node among its friends: everything that needs the network, behind [`crate::ports::Network`].
+
+mod invite;
+mod remote;
+mod serve;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use packnback_proto::crypto::secret::Secret32;
+use packnback_proto::crypto::sign::SigningKey;
+use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::wire::local::{HostCopy, PeerInfo};
+use packnback_proto::wire::{ErrorCode, Role, SecretBytes};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::net::{
+    Multiaddr, NetConfig, NetError, NetHandle, format_peer_addr, keypair_from_seed, now_s,
+    parse_addrs, parse_peer_addr,
+};
+use crate::peers::{Friend, PeerTable, StoredState};
+use crate::ports::{Clock, Failure, Network, Remote};
+use crate::replicate::{Replicator, StoreSource, Timing};
+use crate::service::Host;
+use crate::store::Store;
+
+/// How a node takes part.
+#[derive(Debug, Clone)]
+pub struct P2pConfig {
+    /// Where to listen; empty: only dial.
+    pub listen: Vec<Multiaddr>,
+    /// Pauses and limits of replication.
+    pub timing: Timing,
+    /// Changes to the network's defaults (tests use short pauses).
+    pub tune: fn(&mut NetConfig),
+}
+
+impl P2pConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new(listen: Vec<Multiaddr>) -> Self {
+        Self {
+            listen,
+            timing: Timing::default(),
+            tune: |_| {},
+        }
+    }
+}
+
+/// See the module.
+pub struct P2p {
+    net: NetHandle,
+    key: SigningKey,
+    table: Arc<PeerTable>,
+    replicator: Arc<Replicator>,
+    tune: fn(&mut NetConfig),
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl P2p {
+    /// Starts the network of the node with this identity over its store. Returns it with the
+    /// service that answers storage sessions.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or the peer table cannot be read.
+    pub async fn start(
+        config: P2pConfig,
+        identity: &Secret32,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Host>, Arc<Self>), Failure> {
+        let keypair = keypair_from_seed(*identity.expose()).map_err(net_failure)?;
+        let mut net_config = NetConfig::new(keypair, config.listen);
+        (config.tune)(&mut net_config);
+        let (net, incoming, swarm) = NetHandle::start(net_config).await.map_err(net_failure)?;
+        let state = Arc::new(StoredState::new(Arc::clone(&store)));
+        let table = Arc::new(PeerTable::open(net.node(), state, Arc::new(net.clone()))?);
+        let host = Arc::new(Host::new(
+            Arc::clone(&store),
+            Arc::<PeerTable>::clone(&table),
+            clock,
+        ));
+        let source = Arc::new(StoreSource::new(store));
+        let replicator = Replicator::start(net.clone(), Arc::clone(&table), source, config.timing);
+        let this = Arc::new(Self {
+            net,
+            key: SigningKey::from_seed(identity),
+            table,
+            replicator,
+            tune: config.tune,
+            tasks: Mutex::default(),
+        });
+        let serving = serve::run(incoming, Arc::clone(&host), Arc::downgrade(&this));
+        let keeping = serve::keep_friends(this.net.clone(), Arc::clone(&this.table));
+        *this.tasks.lock() = vec![swarm, tokio::spawn(serving), tokio::spawn(keeping)];
+        Ok((host, this))
+    }
+
+    /// The handle to the swarm.
+    #[must_use]
+    pub fn net(&self) -> &NetHandle {
+        &self.net
+    }
+
+    /// The peer table.
+    #[must_use]
+    pub fn table(&self) -> &Arc<PeerTable> {
+        &self.table
+    }
+
+    fn own_addrs(&self) -> Vec<String> {
+        self.net
+            .listen_addrs()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    fn info(&self, node: NodeId, friend: Friend) -> PeerInfo {
+        let contact = self.table.contact(&node);
+        let connected = self.net.is_connected(node);
+        PeerInfo {
+            node,
+            name: friend.name,
+            role: Role::Friend,
+            addrs: friend.addrs,
+            connected,
+            quota_given: friend.quota_given,
+            used_given: 0,
+            quota_taken: friend.quota_taken,
+            owner: friend.owner,
+            last_seen: if connected {
+                Some(now_s())
+            } else {
+                contact.last_seen
+            },
+            last_error: contact.last_error,
+        }
+    }
+
+    /// A multiaddress with `/p2p/`, or the id of a friend (or enough of its start).
+    fn find_host(&self, addr: &str) -> Result<(NodeId, Vec<Multiaddr>), Failure> {
+        if addr.trim_start().starts_with('/') {
+            let (node, addr) = parse_peer_addr(addr).map_err(net_failure)?;
+            return Ok((node, vec![addr]));
+        }
+        let wanted = addr.trim();
+        let fits = |node: &NodeId, friend: &Friend| {
+            friend.name == wanted || (wanted.len() >= 4 && node.to_string().starts_with(wanted))
+        };
+        let mut hits = self
+            .table
+            .friends()
+            .into_iter()
+            .filter(|(node, f)| fits(node, f));
+        match (hits.next(), hits.next()) {
+            (Some((node, friend)), None) => Ok((node, parse_addrs(&friend.addrs))),
+            (None, _) => Err(Failure::new(
+                ErrorCode::NotFound,
+                format!("{wanted} is neither an address nor a known friend"),
+            )
+            .next("an address looks like /ip4/192.0.2.1/tcp/4711/p2p/12D3KooW...")),
+            _ => Err(Failure::new(
+                ErrorCode::NotFound,
+                format!("{wanted} fits more than one friend"),
+            )
+            .next("use more digits of its id")),
+        }
+    }
+}
+
+/// A network error for people.
+pub(crate) fn net_failure(error: NetError) -> Failure {
+    let (code, next) = match &error {
+        NetError::Unreachable { .. } | NetError::Timeout(_) | NetError::Closed(_) => (
+            ErrorCode::Unreachable,
+            "check that the other node runs, that its address is right and that it knows this node",
+        ),
+        NetError::NoAddress(_) => (
+            ErrorCode::Unreachable,
+            "give its address, or wait until it connects by itself",
+        ),
+        NetError::Refused { .. } | NetError::NotAllowed(_) => (
+            ErrorCode::Denied,
+            "the two nodes must be friends: invite one from the other",
+        ),
+        NetError::BadAddress { .. } => (
+            ErrorCode::Protocol,
+            "an address looks like /ip4/192.0.2.1/tcp/4711/p2p/12D3KooW...",
+        ),
+        NetError::Listen { .. } => (
+            ErrorCode::Internal,
+            "free the port or choose another one with --listen",
+        ),
+        NetError::Busy(_) => (ErrorCode::Busy, "try again"),
+        NetError::BadKey(_) | NetError::Setup(_) | NetError::Down => (ErrorCode::Internal, ""),
+    };
+    Failure::new(code, error.to_string())
+        .safe("nothing was changed")
+        .next(next)
+}
+
+impl Network for P2p {
+    fn listen_addrs(&self) -> Vec<String> {
+        let node = self.net.node();
+        let addrs = self.net.listen_addrs();
+        addrs
+            .iter()
+            .filter_map(|addr| format_peer_addr(&node, addr).ok())
+            .collect()
+    }
+
+    fn invite(
+        &self,
+        quota: u64,
+        expires_s: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async move { self.make_invite(quota, expires_s, &name) })
+    }
+
+    fn accept(
+        &self,
+        token: String,
+        quota: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<PeerInfo, Failure>> {
+        Box::pin(async move { self.accept_invite(&token, quota, &name).await })
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        self.table
+            .friends()
+            .into_iter()
+            .map(|(node, friend)| self.info(node, friend))
+            .collect()
+    }
+
+    fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            self.table.remove_friend(&node)?;
+            self.net.expel(node).await.map_err(net_failure)
+        })
+    }
+
+    fn remote_open(
+        &self,
+        addr: String,
+        recovery_seed: Option<SecretBytes>,
+    ) -> BoxFuture<'_, Result<Box<dyn Remote>, Failure>> {
+        Box::pin(async move {
+            let (host, addrs) = self.find_host(&addr)?;
+            let remote = match recovery_seed {
+                Some(seed) => remote::open_as(*seed.expose(), host, &addrs, self.tune).await?,
+                None => remote::open(&self.net, host, &addrs).await?,
+            };
+            Ok(Box::new(remote) as Box<dyn Remote>)
+        })
+    }
+
+    fn wake_replication(&self) {
+        self.replicator.wake();
+    }
+
+    fn copies(&self, snap: &SnapshotId) -> Vec<HostCopy> {
+        self.replicator.copies(snap)
+    }
+
+    fn copies_changed(&self) -> watch::Receiver<u64> {
+        self.replicator.changed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.replicator.stop();
+            self.net.shutdown().await;
+            let tasks = std::mem::take(&mut *self.tasks.lock());
+            let mut tasks = tasks.into_iter();
+            if let Some(swarm) = tasks.next() {
+                let _ = swarm.await;
+            }
+            for task in tasks {
+                task.abort();
+            }
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! Reading from a host: as a friend, or on a blank machine as the owner's recovery peer.
+
+use std::collections::VecDeque;
+
+use futures::future::BoxFuture;
+use packnback_proto::crypto::hash::object_id;
+use packnback_proto::ids::{NodeId, ObjectId, RecordId};
+use packnback_proto::limits::{GET_IDS_MAX, MIB};
+use packnback_proto::wire::ids::encode_ids;
+use packnback_proto::wire::store::{StoreReply, StoreRequest};
+use packnback_proto::wire::{Bytes, ErrorCode, Role};
+use tokio::sync::mpsc;
+
+use super::net_failure;
+use crate::frames::StreamError;
+use crate::net::{
+    Counted, Multiaddr, NetConfig, NetHandle, PeerStream, Progress, Protocol, keypair_from_seed,
+};
+use crate::ports::{Failure, RecordPage, Remote, RemoteInfo};
+use crate::replicate::{ClientError, Greeting, StoreClient};
+
+/// Ids per question: at 1 MiB per object this is a second of a fast line.
+const BATCH: usize = 32;
+/// Questions in flight, so that the host always has the next one.
+const BATCHES_AHEAD: usize = 4;
+/// A host that sends nothing for this long is given up.
+const STALL: std::time::Duration = std::time::Duration::from_secs(30);
+
+const _: () = assert!(BATCH <= GET_IDS_MAX && BATCH * BATCHES_AHEAD * MIB <= 256 * MIB);
+
+/// A conversation with a host.
+pub(super) struct HostReader {
+    client: StoreClient<Counted<PeerStream>>,
+    progress: Progress,
+    greeting: Greeting,
+    reader: NodeId,
+    /// A swarm of its own under the recovery key: it ends when its handle is dropped.
+    _own: Option<NetHandle>,
+}
+
+/// As this node.
+pub(super) async fn open(
+    net: &NetHandle,
+    host: NodeId,
+    addrs: &[Multiaddr],
+) -> Result<HostReader, Failure> {
+    let opened = net
+        .open(host, addrs, Protocol::Store)
+        .await
+        .map_err(net_failure)?;
+    let (stream, progress) = Counted::new(opened.stream);
+    let greeted = in_time(&progress, StoreClient::hello(stream, &host)).await?;
+    let (client, greeting) = greeted;
+    Ok(HostReader {
+        client,
+        progress,
+        greeting,
+        reader: net.node(),
+        _own: None,
+    })
+}
+
+/// As the recovery peer, over a swarm that only dials.
+pub(super) async fn open_as(
+    seed: [u8; 32],
+    host: NodeId,
+    addrs: &[Multiaddr],
+    tune: fn(&mut NetConfig),
+) -> Result<HostReader, Failure> {
+    let key = keypair_from_seed(seed).map_err(net_failure)?;
+    let mut config = NetConfig::new(key, Vec::new());
+    tune(&mut config);
+    let (net, _incoming, _task) = NetHandle::start(config).await.map_err(net_failure)?;
+    // Friend: the connection is kept while we read. It may open streams here, but nobody listens.
+    net.admit(host, Role::Friend, None).map_err(net_failure)?;
+    match open(&net, host, addrs).await {
+        Ok(reader) => Ok(HostReader {
+            _own: Some(net),
+            ..reader
+        }),
+        Err(failure) => {
+            net.shutdown().await;
+            Err(failure)
+        }
+    }
+}
+
+/// Runs a step of the conversation, unless nothing moves any more.
+async fn in_time<T>(
+    progress: &Progress,
+    step: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = step => done.map_err(client_failure),
+        () = progress.stalled(STALL) => Err(Failure::new(
+            ErrorCode::Unreachable,
+            format!("the host sent nothing for {} seconds", STALL.as_secs()),
+        )
+        .safe("what was read before is good")
+        .next("run the command again: it goes on where it stopped")),
+    }
+}
+
+pub(super) fn client_failure(error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused { code, message, .. } => {
+            Failure::new(code, message).safe("nothing was changed")
+        }
+        ClientError::Protocol(_) => Failure::new(ErrorCode::Protocol, error.to_string())
+            .safe("nothing was changed")
+            .next("the other node may be of another version, or damaged: try another friend"),
+        ClientError::Stream(StreamError::Frame(_)) => {
+            Failure::new(ErrorCode::Protocol, error.to_string()).next("try another friend")
+        }
+        ClientError::Stream(_) => Failure::new(ErrorCode::Unreachable, error.to_string())
+            .safe("what was read before is good")
+            .next("run the command again: it goes on where it stopped"),
+    }
+}
+
+type Out = mpsc::Sender<(ObjectId, Option<Vec<u8>>)>;
+
+/// Fetches in order. Only the host is watched: a slow reader may take its time.
+async fn fetch(
+    client: &mut StoreClient<Counted<PeerStream>>,
+    progress: &Progress,
+    ids: &[ObjectId],
+    out: &Out,
+) -> Result<(), Failure> {
+    let mut batches = ids.chunks(BATCH);
+    let mut in_flight: VecDeque<&[ObjectId]> = VecDeque::new();
+    loop {
+        while in_flight.len() < BATCHES_AHEAD
+            && let Some(batch) = batches.next()
+        {
+            let body = encode_ids(batch);
+            in_time(progress, client.send(&StoreRequest::Get, &body)).await?;
+            in_flight.push_back(batch);
+        }
+        let Some(batch) = in_flight.pop_front() else {
+            return Ok(());
+        };
+        for id in batch {
+            let reply = in_time(progress, client.reply()).await?;
+            let object = object_of(reply, *id).map_err(client_failure)?;
+            if out.send((*id, object)).await.is_err() {
+                // The conversation has answers under way that nobody will read: it is of no more use.
+                return Err(Failure::new(ErrorCode::Internal, "the reader went away"));
+            }
+        }
+    }
+}
+
+/// The answer for one id. Bytes that do not fit their address count as not there.
+fn object_of(
+    reply: (StoreReply, Vec<u8>),
+    wanted: ObjectId,
+) -> Result<Option<Vec<u8>>, ClientError> {
+    match reply {
+        (StoreReply::Object { id, .. }, _) if id != wanted => {
+            Err(ClientError::Protocol("an object nobody asked for"))
+        }
+        (StoreReply::Object { found: false, .. }, _) => Ok(None),
+        (StoreReply::Object { .. }, bytes) if object_id(&bytes) == wanted => Ok(Some(bytes)),
+        (StoreReply::Object { id, .. }, _) => {
+            tracing::warn!(object = ?id, "the host sent a damaged object");
+            Ok(None)
+        }
+        _ => Err(ClientError::Protocol("no answer to get")),
+    }
+}
+
+impl Remote for HostReader {
+    fn info(&self) -> RemoteInfo {
+        RemoteInfo {
+            host: self.greeting.host,
+            time: self.greeting.time,
+            nonce: self.greeting.nonce,
+            reader: self.reader,
+        }
+    }
+
+    fn grant(&mut self, envelope: Bytes) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let request = StoreRequest::Grant { envelope };
+            in_time(&self.progress, self.client.ask_ok(&request)).await
+        })
+    }
+
+    fn records(&mut self, after: Option<RecordId>) -> BoxFuture<'_, Result<RecordPage, Failure>> {
+        Box::pin(async move {
+            let (more, last, body) = in_time(&self.progress, self.client.records(after)).await?;
+            Ok(RecordPage { more, last, body })
+        })
+    }
+
+    fn get(&mut self, ids: Vec<ObjectId>, out: Out) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { fetch(&mut self.client, &self.progress, &ids, &out).await })
+    }
+}

@@ -1,0 +1,113 @@
+//! Takes the streams that peers open, and stays in touch with friends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use packnback_proto::ids::NodeId;
+use packnback_proto::wire::Nonce16;
+use tokio::sync::Semaphore;
+
+use super::P2p;
+use crate::net::{InboundStream, Incoming, NetHandle, Protocol, now_s, parse_addrs};
+use crate::peers::{Introduction, PeerTable, serve_invite};
+use crate::ports::Network as _;
+use crate::service::{Host, serve_session};
+
+/// Sessions served at once, over all peers; more wait.
+const SESSIONS_MAX: usize = 64;
+
+/// Serves streams until the network ends.
+pub(super) async fn run(mut incoming: Incoming, host: Arc<Host>, p2p: Weak<P2p>) {
+    let sessions = Arc::new(Semaphore::new(SESSIONS_MAX));
+    while let Some(arrived) = incoming.recv().await {
+        let Ok(permit) = Arc::clone(&sessions).acquire_owned().await else {
+            return;
+        };
+        let (host, p2p) = (Arc::clone(&host), Weak::clone(&p2p));
+        tokio::spawn(async move {
+            one(arrived, host, p2p).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
+    let peer = arrived.peer;
+    let ended = match arrived.protocol {
+        Protocol::Store => {
+            if let Some(p2p) = p2p.upgrade() {
+                p2p.table.note_contact(peer, now_s(), Ok(()));
+            }
+            serve_session(arrived.stream, peer, host).await
+        }
+        Protocol::Invite => match p2p.upgrade() {
+            Some(p2p) => invite(arrived, &p2p).await,
+            None => Ok(()),
+        },
+    };
+    if let Err(error) = ended {
+        tracing::debug!(?peer, %error, "a stream of a peer ended early");
+    }
+}
+
+async fn invite(mut arrived: InboundStream, p2p: &P2p) -> Result<(), crate::frames::StreamError> {
+    let mut nonce = [0; 16];
+    if getrandom::fill(&mut nonce).is_err() {
+        return Ok(());
+    }
+    let over_loopback = super::invite::is_loopback(&arrived.conn.remote);
+    let me = Introduction {
+        name: String::new(),
+        addrs: p2p.own_addrs(),
+        quota: 0,
+    };
+    let served = serve_invite(
+        &mut arrived.stream,
+        &p2p.table,
+        &p2p.net.node(),
+        &arrived.peer,
+        Nonce16(nonce),
+        &me,
+        over_loopback,
+    )
+    .await;
+    if let Ok(Some(friend)) = &served {
+        tracing::info!(?friend, "an invite was taken up");
+        // The guest key has done its work; its connection goes with it.
+        if *friend != arrived.peer && p2p.net.expel(arrived.peer).await.is_err() {
+            tracing::debug!("the network ended while an invite was taken up");
+        }
+        p2p.wake_replication();
+    }
+    served.map(|_| ())
+}
+
+/// Keeps a connection to every friend, as they come, go and move.
+pub(super) async fn keep_friends(net: NetHandle, table: Arc<PeerTable>) {
+    let mut changed = table.changed();
+    let mut kept: HashMap<NodeId, Vec<String>> = HashMap::new();
+    loop {
+        let friends = table.friends();
+        for gone in kept
+            .keys()
+            .filter(|node| !friends.iter().any(|(f, _)| f == *node))
+        {
+            if net.unkeep(*gone).await.is_err() {
+                return;
+            }
+        }
+        kept.retain(|node, _| friends.iter().any(|(friend, _)| friend == node));
+        for (node, friend) in friends {
+            if kept.get(&node) == Some(&friend.addrs) {
+                continue;
+            }
+            if net.keep(node, parse_addrs(&friend.addrs)).await.is_err() {
+                return;
+            }
+            kept.insert(node, friend.addrs);
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}

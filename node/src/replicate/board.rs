@@ -1,0 +1,128 @@
+//! Where every copy stands, for `status` and the long poll of `copies`.
+
+use std::collections::HashMap;
+
+use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::wire::local::{CopyState, HostCopy};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use super::upload::Left;
+
+#[derive(Debug, Clone, Default)]
+struct Standing {
+    sending: Option<(SnapshotId, Left)>,
+    last_error: Option<String>,
+}
+
+/// Progress of all hosts.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    hosts: RwLock<HashMap<NodeId, Standing>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Board {
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn touch(&self) {
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    fn set(&self, host: NodeId, change: impl FnOnce(&mut Standing)) {
+        change(self.hosts.write().entry(host).or_default());
+        self.touch();
+    }
+
+    pub(super) fn sending(&self, host: NodeId, snap: SnapshotId, left: Left) {
+        self.set(host, |standing| {
+            *standing = Standing {
+                sending: Some((snap, left)),
+                last_error: None,
+            };
+        });
+    }
+
+    pub(super) fn idle(&self, host: NodeId) {
+        self.set(host, |standing| *standing = Standing::default());
+    }
+
+    pub(super) fn failed(&self, host: NodeId, error: String) {
+        self.set(host, |standing| {
+            *standing = Standing {
+                sending: None,
+                last_error: Some(error),
+            };
+        });
+    }
+
+    pub(super) fn forget(&self, host: &NodeId) {
+        self.hosts.write().remove(host);
+        self.touch();
+    }
+
+    /// The copy of one snapshot on one host.
+    pub(super) fn copy(
+        &self,
+        host: NodeId,
+        name: String,
+        snap: &SnapshotId,
+        receipt: bool,
+    ) -> HostCopy {
+        let standing = self.hosts.read().get(&host).cloned().unwrap_or_default();
+        let left = standing
+            .sending
+            .filter(|(sending, _)| sending == snap)
+            .map(|(_, left)| left);
+        let state = match (receipt, left, &standing.last_error) {
+            (true, _, _) => CopyState::Done,
+            (false, Some(_), _) => CopyState::Sending,
+            (false, None, Some(_)) => CopyState::Failing,
+            (false, None, None) => CopyState::Waiting,
+        };
+        let left = left.filter(|_| !receipt).unwrap_or_default();
+        HostCopy {
+            host,
+            name,
+            state,
+            receipt,
+            objects_left: left.objects,
+            bytes_left: left.bytes,
+            last_error: if receipt { None } else { standing.last_error },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use packnback_proto::ids::RecordId;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_goes_from_waiting_to_done() {
+        let (board, host) = (Board::default(), NodeId([1; 32]));
+        let (snap, other) = (RecordId([2; 32]), RecordId([3; 32]));
+        let state = |snap, receipt| board.copy(host, String::new(), snap, receipt).state;
+        assert_eq!(state(&snap, false), CopyState::Waiting);
+        board.sending(
+            host,
+            snap,
+            Left {
+                objects: 5,
+                bytes: 50,
+            },
+        );
+        assert_eq!(state(&snap, false), CopyState::Sending);
+        assert_eq!(state(&other, false), CopyState::Waiting);
+        assert_eq!(board.copy(host, String::new(), &snap, false).bytes_left, 50);
+        board.failed(host, "gone".to_owned());
+        assert_eq!(state(&snap, false), CopyState::Failing);
+        let copy = board.copy(host, String::new(), &snap, true);
+        assert_eq!((copy.state, copy.last_error), (CopyState::Done, None));
+        board.forget(&host);
+        assert_eq!(state(&snap, false), CopyState::Waiting);
+    }
+}

@@ -12,7 +12,8 @@ pub struct Config {
     /// Folder of the node's data [default: as `packnback`]
     #[arg(long, value_name = "DIR", env = "PACKNBACK_HOME")]
     pub home: Option<PathBuf>,
-    /// Address to listen on (multiaddress); may be repeated
+    /// Address to listen on (multiaddress); may be repeated [default: port 4117 of all interfaces,
+    /// TCP and QUIC]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<String>,
     /// Stay in the foreground (the node never detaches by itself; kept for scripts)

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -14,6 +15,8 @@ use crate::identity;
 use crate::local::offline::Offline;
 use crate::local::socket::HomeLock;
 use crate::local::{self, LocalNode};
+use crate::net::{DEFAULT_PORT, Multiaddr, default_listen};
+use crate::network::{P2p, P2pConfig};
 use crate::ports::{Clock, Network};
 use crate::service::Host;
 use crate::store::rocks::RocksEngine;
@@ -64,7 +67,7 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     let engine = RocksEngine::open(&dir.join("db")).context("cannot open the store")?;
     let key = SigningKey::from_seed(&seed);
     let store = Arc::new(Store::new(Arc::new(engine), key, DiskReserve::default()));
-    let (host, network) = compose(config, Arc::clone(&store)).await?;
+    let (host, network) = compose(config, Arc::clone(&store), &seed).await?;
     let stop = Arc::new(Notify::new());
     let node = Arc::new(LocalNode::new(
         host,
@@ -85,13 +88,41 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
 
 /// The service and the network that feeds it.
 async fn compose(
-    _config: &Config,
+    config: &Config,
     store: Arc<Store>,
+    seed: &Secret32,
 ) -> anyhow::Result<(Arc<Host>, Arc<dyn Network>)> {
     let clock = Arc::new(SystemClock);
-    let network = Arc::new(Offline::default());
-    let host = Host::new(store, Arc::<Offline>::clone(&network), clock);
-    Ok((Arc::new(host), network))
+    if config.offline {
+        let network = Arc::new(Offline::default());
+        let host = Host::new(store, Arc::<Offline>::clone(&network), clock);
+        return Ok((Arc::new(host), network));
+    }
+    let mut listen = Vec::new();
+    for addr in &config.listen {
+        let parsed = addr.parse::<Multiaddr>();
+        listen.push(parsed.with_context(|| format!("{addr} is not a multiaddress"))?);
+    }
+    if !listen.is_empty() {
+        let config = P2pConfig::new(listen);
+        let started = P2p::start(config, seed, store, clock).await;
+        let (host, network) = started.context("cannot start the network")?;
+        return Ok((host, network));
+    }
+    let at = |port| P2pConfig {
+        tune: |net| net.listen_some = true,
+        ..P2pConfig::new(default_listen(port))
+    };
+    let first = P2p::start(at(DEFAULT_PORT), seed, Arc::clone(&store), clock.clone()).await;
+    let started = match first {
+        Ok(started) => Ok(started),
+        Err(error) => {
+            tracing::warn!(%error, "port {DEFAULT_PORT} is taken: using any other");
+            P2p::start(at(0), seed, store, clock).await
+        }
+    };
+    let (host, network) = started.context("cannot start the network")?;
+    Ok((host, network))
 }
 
 async fn told_to_end(stop: &Notify) -> anyhow::Result<()> {

@@ -7,6 +7,9 @@ use packnback_proto::ids::NodeId;
 use super::error::NetError;
 use super::peer_id::{node_id, peer_id};
 
+/// The port of a node that is not told otherwise.
+pub const DEFAULT_PORT: u16 = 4117;
+
 /// Both transports on one port, on all interfaces.
 #[must_use]
 pub fn default_listen(port: u16) -> Vec<Multiaddr> {

@@ -47,11 +47,11 @@ impl NetHandle {
         let node = node_id_of(&config.key)
             .ok_or_else(|| NetError::BadKey("not an Ed25519 key".to_owned()))?;
         let open_timeout = config.open_timeout;
-        let listeners = config.listen.len();
         let shared = Arc::new(Shared::new());
         let (commands, command_queue) = mpsc::channel(COMMAND_BACKLOG);
         let (inbound, incoming) = mpsc::channel(INBOUND_BACKLOG);
         let (task, running) = NetTask::new(config, Arc::clone(&shared), command_queue, inbound)?;
+        let listeners = running.listeners();
         let join = tokio::spawn(task.run(running));
         let handle = Self {
             commands,

@@ -12,7 +12,12 @@ struct Wanted {
     addrs: Vec<Multiaddr>,
     attempt: u32,
     next: Instant,
+    connected: Option<Instant>,
 }
+
+/// A connection that lasted this long was a good one: the next loss starts with the shortest pause.
+/// One that ends at once (a peer that no longer knows us) is a failure like any other.
+const STABLE: Duration = Duration::from_secs(30);
 
 /// The friends we want to stay connected to.
 #[derive(Debug)]
@@ -39,6 +44,7 @@ impl Redials {
                 addrs,
                 attempt: 0,
                 next: now,
+                connected: None,
             },
         );
     }
@@ -47,16 +53,20 @@ impl Redials {
         self.wanted.remove(peer);
     }
 
-    /// A connection was established: the next loss starts with the shortest pause.
-    pub(crate) fn connected(&mut self, peer: &PeerId) {
+    /// A connection was established.
+    pub(crate) fn connected(&mut self, peer: &PeerId, now: Instant) {
         if let Some(wanted) = self.wanted.get_mut(peer) {
-            wanted.attempt = 0;
+            wanted.connected.get_or_insert(now);
         }
     }
 
-    /// A connection was lost or a dial failed: the next dial comes after a pause.
+    /// The last connection was lost or a dial failed: the next dial comes after a pause.
     pub(crate) fn lost(&mut self, peer: &PeerId, now: Instant, random: u32) {
         if let Some(wanted) = self.wanted.get_mut(peer) {
+            let since = wanted.connected.take();
+            if since.is_some_and(|since| now.saturating_duration_since(since) >= STABLE) {
+                wanted.attempt = 0;
+            }
             wanted.next = now + backoff(wanted.attempt, self.first, self.max, random);
             wanted.attempt = wanted.attempt.saturating_add(1);
         }
@@ -97,9 +107,13 @@ mod tests {
         redials.lost(&peer, start, u32::MAX);
         assert!(!is_due(&redials, 1));
         assert!(is_due(&redials, 2));
-        redials.connected(&peer);
+        // A connection that ends at once changes nothing, one that lasted does.
+        redials.connected(&peer, start);
         redials.lost(&peer, start, u32::MAX);
-        assert!(is_due(&redials, 1));
+        assert!(!is_due(&redials, 3));
+        redials.connected(&peer, start);
+        redials.lost(&peer, start + STABLE, u32::MAX);
+        assert!(is_due(&redials, 31));
         redials.forget(&peer);
         assert!(!is_due(&redials, 1000));
     }

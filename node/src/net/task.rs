@@ -93,17 +93,30 @@ impl NetTask {
             .with_max_negotiating_inbound_streams(32);
         let me = self.config.key.public().to_peer_id();
         let mut swarm = Swarm::new(transport, behaviour, me, config);
-        let mut listeners = HashMap::new();
-        for (index, addr) in self.config.listen.iter().enumerate() {
-            let id = swarm
-                .listen_on(addr.clone())
-                .map_err(|e| NetError::Listen {
-                    addr: addr.to_string(),
-                    reason: e.to_string(),
-                })?;
-            listeners.insert(id, index);
+        let (mut listeners, mut failed) = (HashMap::new(), None);
+        // All before any is bound: a probe of `::` would meet our own `0.0.0.0`.
+        let free: Vec<_> = self.config.listen.iter().map(probe).collect();
+        for (index, (addr, free)) in self.config.listen.iter().zip(free).enumerate() {
+            let listening = free.and_then(|()| {
+                swarm
+                    .listen_on(addr.clone())
+                    .map_err(|error| listen_error(addr, &error))
+            });
+            match listening {
+                Ok(id) => {
+                    listeners.insert(id, index);
+                }
+                Err(error) if self.config.listen_some => {
+                    tracing::warn!(%error, "going on without this address");
+                    failed = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Running { swarm, listeners })
+        match failed {
+            Some(error) if listeners.is_empty() => Err(error),
+            _ => Ok(Running { swarm, listeners }),
+        }
     }
 
     /// Runs until the last handle is gone or asks for the end.
@@ -199,7 +212,9 @@ impl NetTask {
                 self.shared.counters.stalled_connection();
                 running.swarm.close_connection(connection);
             }
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.redials.connected(&peer_id),
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+                self.redials.connected(&peer_id, Instant::now())
+            }
             SwarmEvent::ConnectionClosed {
                 peer_id,
                 num_established: 0,
@@ -258,6 +273,42 @@ impl NetTask {
 pub(crate) struct Running {
     swarm: Swarm<Behaviour>,
     listeners: HashMap<ListenerId, usize>,
+}
+
+impl Running {
+    /// How many addresses will be listened on.
+    pub(crate) fn listeners(&self) -> usize {
+        self.listeners.len()
+    }
+}
+
+fn listen_error(addr: &Multiaddr, error: &dyn std::error::Error) -> NetError {
+    NetError::Listen {
+        addr: addr.to_string(),
+        reason: error.to_string(),
+    }
+}
+
+/// libp2p shares TCP ports, so a second node on the same port would start without a word and each
+/// of the two would get half of the connections. A plain bind tells.
+fn probe(addr: &Multiaddr) -> Result<(), NetError> {
+    match tcp_socket(addr).map(std::net::TcpListener::bind) {
+        Some(Err(error)) => Err(listen_error(addr, &error)),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+fn tcp_socket(addr: &Multiaddr) -> Option<std::net::SocketAddr> {
+    let mut parts = addr.iter();
+    let ip: std::net::IpAddr = match parts.next()? {
+        Part::Ip4(ip) => ip.into(),
+        Part::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    match parts.next()? {
+        Part::Tcp(port) if port != 0 => Some((ip, port).into()),
+        _ => None,
+    }
 }
 
 fn port_of(addr: &Multiaddr) -> Option<u16> {

@@ -248,6 +248,21 @@ async fn streams_nobody_takes_are_reset_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_an_error_unless_others_work() {
+    let a = Node::start(1, &[TCP, QUIC], |_| {}).await;
+    for taken in a.handle.listen_addrs() {
+        let key = keypair_from_seed([2; 32]).unwrap();
+        let config = NetConfig::new(key.clone(), vec![taken.clone()]);
+        let error = NetHandle::start(config).await.unwrap_err();
+        assert!(matches!(error, NetError::Listen { .. }), "{error}");
+        let mut config = NetConfig::new(key, vec![taken, TCP.parse().unwrap()]);
+        config.listen_some = true;
+        let (handle, _, _) = NetHandle::start(config).await.unwrap();
+        assert_eq!(handle.listen_addrs().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_kept_friend_is_dialled_again_when_it_comes_back() {
     let a = Node::start(1, &[], |c| {
         c.redial_first = Duration::from_millis(50);

@@ -116,6 +116,9 @@ pub struct NetConfig {
     pub key: Keypair,
     /// Where to listen; empty for a client-only swarm.
     pub listen: Vec<Multiaddr>,
+    /// Whether to start although some of the addresses cannot be listened on (no IPv6, say). One
+    /// always has to work.
+    pub listen_some: bool,
     /// The transport dialled first when a peer has addresses for both.
     pub prefer: Transport,
     /// Time between pings on a connection.
@@ -139,6 +142,7 @@ impl NetConfig {
         Self {
             key,
             listen,
+            listen_some: false,
             prefer: Transport::Quic,
             ping_interval: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(20),

@@ -1,6 +1,6 @@
 //! 24 (and the cuts of 11): where files are cut.
 
-use packnback_proto::chunk::{Chunker, reference};
+use packnback_proto::chunk::{Chunker, GEAR_MASK, reference};
 use packnback_proto::crypto::keys::ChunkKeys;
 use packnback_proto::limits::{CHUNK_AVG, CHUNK_MAX, CHUNK_MIN, KIB, MIB};
 use proptest::prelude::*;
@@ -120,6 +120,49 @@ fn n24_degenerate_gear_table_still_cuts_like_the_reference() {
         cuts(&Chunker::new(&keys), &data),
         reference_cuts(&keys, &data)
     );
+}
+
+/// A label whose [`bulk`] bytes have a candidate in the warm-up that the cut key would confirm: only
+/// the rule that no cut lies before `CHUNK_MIN` refuses it.
+pub(crate) fn label_with_tempting_warm_up(keys: &ChunkKeys) -> String {
+    let tempts = |label: &String| {
+        let mut noise = [0; 128];
+        let mut reader = blake3::Hasher::new()
+            .update(label.as_bytes())
+            .finalize_xof();
+        reader.set_position(CHUNK_MIN as u64 - 128);
+        reader.fill(&mut noise);
+        let mut h = 0_u64;
+        (65..128).any(|end| {
+            h = (h << 1).wrapping_add(keys.gear()[usize::from(noise[end - 1])]);
+            let is_candidate = h & GEAR_MASK == 0;
+            h = if is_candidate { 0 } else { h };
+            let u = || blake3::keyed_hash(keys.cut().expose(), &noise[end - 64..end]);
+            is_candidate && u16::from_le_bytes([u().as_bytes()[0], u().as_bytes()[1]]) & 0x7ff == 0
+        })
+    };
+    (0..).map(|i| format!("warm-up {i}")).find(tempts).unwrap()
+}
+
+#[test]
+fn no_cut_in_the_warm_up() {
+    let keys = keys("group a");
+    let data = bulk(&label_with_tempting_warm_up(&keys), 6 * MIB);
+    let lens = cuts(&Chunker::new(&keys), &data);
+    assert_eq!(lens, reference_cuts(&keys, &data));
+}
+
+/// Labels found by search, for group `a`: a candidate exactly at `CHUNK_MIN` that the strict rule
+/// confirms, and one exactly at `CHUNK_AVG` that only the loose rule does.
+pub(crate) const AT_MIN: &str = "first possible cut 8826407";
+pub(crate) const AT_AVG: &str = "relaxed from here 741684";
+
+#[test]
+fn first_cut_at_the_minimum_and_loose_rule_at_the_average() {
+    let chunker = Chunker::new(&keys("group a"));
+    for (label, at) in [(AT_MIN, CHUNK_MIN), (AT_AVG, CHUNK_AVG)] {
+        assert_eq!(chunker.cut(&bulk(label, at + 1), false), Some(at));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use packnback_proto::limits::{CHUNK_AVG, CHUNK_MAX, CHUNK_MIN, MIB};
 use serde_json::{Value, json};
 
 use super::{GENERATORS, Input, check, each, hex, key, number, read};
-use crate::n24_chunker::{cuts, reference_cuts};
+use crate::n24_chunker::{AT_AVG, AT_MIN, cuts, label_with_tempting_warm_up, reference_cuts};
 use crate::support::bytes32;
 
 const FILE: &str = "chunker.json";
@@ -19,21 +19,25 @@ fn cases() -> Value {
         Input::zeros(CHUNK_MIN),
         Input::period("cuts", 61, 9 * MIB),
         Input::period("cuts", 100_003, 9 * MIB),
-        // Cut so that the end comes right behind, at and before a place the chunker would cut.
         Input::bulk("cuts", CHUNK_MIN + 1),
+        // For the first group: cuts exactly where the strict and the loose rule begin.
+        Input::bulk(AT_MIN, 2 * MIB),
+        Input::bulk(AT_AVG, 2 * MIB),
     ];
     let mut all = Vec::new();
     for group in ["group a", "group b"] {
         let group_key = bytes32(group);
-        let chunker = Chunker::new(&ChunkKeys::new(&key(&json!({ "k": hex(&group_key) }), "k")));
-        for input in &inputs {
+        let keys = ChunkKeys::new(&key(&json!({ "k": hex(&group_key) }), "k"));
+        let chunker = Chunker::new(&keys);
+        let tempting = Input::bulk(&label_with_tempting_warm_up(&keys), 3 * MIB);
+        for input in inputs.iter().chain([&tempting]) {
             let lens = cuts(&chunker, &input.1);
             all.push(json!({ "group_key": hex(&group_key), "data": input.0, "chunks": lens }));
         }
         let first = cuts(&chunker, &inputs[0].1)[0];
+        // The same file, ending right before, at and behind its first cut.
         for len in [first - 1, first, first + 1] {
             let data = Input::bulk("cuts", len);
-            // The label decides all bytes before `len`, so this is the same file cut short.
             assert!(inputs[0].1.starts_with(&data.1));
             let lens = cuts(&chunker, &data.1);
             all.push(json!({ "group_key": hex(&group_key), "data": data.0, "chunks": lens }));

@@ -16,8 +16,9 @@ use rustix::io::Errno;
 use super::path::KERNEL_PATH_MAX;
 use super::stat::Stat;
 
-/// Paths up to this length are kept in the directory; longer ones are put together when asked for.
-const CACHED_PATH_MAX: usize = 1024;
+/// Paths up to this length are kept in the directory. Longer ones are kept only now and then on the way down
+/// and put together from there when asked for, so that a deep tree needs little memory.
+const KEPT_PATH_MAX: usize = 1024;
 
 /// Closes the directories that were opened longest ago, so that descriptors never run out.
 #[derive(Debug)]
@@ -65,9 +66,11 @@ impl FdCache {
 pub struct Dir {
     parent: Option<Arc<Dir>>,
     name: Box<[u8]>,
-    /// Stored path when short; else `None`.
+    /// Stored path, if kept.
     path: Option<Box<[u8]>>,
     path_len: usize,
+    /// Directories up to one whose path is kept.
+    levels_to_kept: usize,
     /// Whether a symbolic link of this name is followed: only for the ancestors of the roots.
     follow: bool,
     cache: Arc<FdCache>,
@@ -89,6 +92,7 @@ impl Dir {
             name: Box::default(),
             path: Some(Box::default()),
             path_len: 0,
+            levels_to_kept: 0,
             follow: true,
             cache,
             state: Mutex::default(),
@@ -102,7 +106,9 @@ impl Dir {
         } else {
             self.path_len + 1 + name.len()
         };
-        let path = (path_len <= CACHED_PATH_MAX).then(|| {
+        // With the second term, all paths kept on the way down are together at most 64 times as long as the longest.
+        let keep = path_len <= KEPT_PATH_MAX || self.levels_to_kept >= 64.max(path_len / 64);
+        let path = keep.then(|| {
             let mut path = Vec::with_capacity(path_len);
             self.push_child_path(name, &mut path);
             path.into_boxed_slice()
@@ -112,6 +118,7 @@ impl Dir {
             name: name.into(),
             path,
             path_len,
+            levels_to_kept: if keep { 0 } else { self.levels_to_kept + 1 },
             follow,
             cache: Arc::clone(&self.cache),
             state: Mutex::default(),

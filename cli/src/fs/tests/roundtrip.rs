@@ -239,11 +239,11 @@ fn paths_longer_than_the_kernel_takes_come_back() {
 }
 
 #[test]
-fn a_tree_ten_thousand_levels_deep_comes_back_with_few_descriptors() {
+fn a_tree_two_thousand_levels_deep_comes_back_with_few_descriptors() {
     let (source, target) = (temp(), temp());
     let mut dir =
         rustix::fs::open(source.path(), rustix::fs::OFlags::DIRECTORY, Mode::empty()).unwrap();
-    for _ in 0..10_000 {
+    for _ in 0..2_000 {
         rustix::fs::mkdirat(&dir, "d", Mode::RWXU).unwrap();
         dir = rustix::fs::openat(&dir, "d", rustix::fs::OFlags::DIRECTORY, Mode::empty()).unwrap();
     }

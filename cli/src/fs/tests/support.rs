@@ -180,7 +180,7 @@ pub(super) fn describe(root: &Path) -> BTreeMap<String, String> {
             continue;
         }
         let mut entry = entry_of(&item, &names);
-        entry.path = path[prefix..].to_vec();
+        entry.path = Vec::new();
         let groups = link_groups.len();
         let group = item
             .stat
@@ -200,7 +200,10 @@ pub(super) fn describe(root: &Path) -> BTreeMap<String, String> {
             }
             content = format!("{} {:?}", hasher.finalize(), open.extents().unwrap());
         }
-        out.insert(show(&entry.path), format!("{entry:?} {group:?} {content}"));
+        out.insert(
+            show(&path[prefix..]),
+            format!("{entry:?} {group:?} {content}"),
+        );
     }
     out
 }

@@ -1,6 +1,6 @@
 //! Directories below the target, reached from its descriptor only, never through a link.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::fs::error::{Action, WriteError};
-use crate::fs::path::{KERNEL_PATH_MAX, check_path, join, split_parent};
+use crate::fs::path::{KERNEL_PATH_MAX, check_path, is_at_or_below, join, split_parent};
 use crate::fs::stat::{Kind, Stat};
 
 /// Directories kept open. Those in use by unfinished files come on top.
@@ -71,7 +71,26 @@ pub(super) struct Dirs {
 #[derive(Debug, Default)]
 struct Open {
     by_path: HashMap<Box<[u8]>, (Arc<TargetDir>, u64)>,
+    /// Lengths of the paths in there: a deep path has many ancestors, and few are worth a look.
+    lengths: HashSet<usize>,
     clock: u64,
+}
+
+impl Open {
+    fn lookup(&mut self, path: &[u8]) -> Option<Arc<TargetDir>> {
+        if !self.lengths.contains(&path.len()) {
+            return None;
+        }
+        self.clock += 1;
+        let (dir, used) = self.by_path.get_mut(path)?;
+        *used = self.clock;
+        Some(Arc::clone(dir))
+    }
+
+    fn retain(&mut self, keep: impl Fn(&[u8], u64) -> bool) {
+        self.by_path.retain(|path, (_, used)| keep(path, *used));
+        self.lengths = self.by_path.keys().map(|path| path.len()).collect();
+    }
 }
 
 impl Dirs {
@@ -112,50 +131,88 @@ impl Dirs {
         if path.is_empty() {
             return Ok(Arc::clone(root));
         }
-        if let Some(dir) = self.cached(path) {
+        if let Some(dir) = self.open.lock().lookup(path) {
             return Ok(dir);
         }
         check_path(path).map_err(|reason| WriteError::BadPath {
             path: path.to_vec(),
             reason,
         })?;
-        let (mut base, mut known) = (Arc::clone(root), 0);
-        let mut ancestor = split_parent(path).0;
-        while !ancestor.is_empty() {
-            if let Some(dir) = self.cached(ancestor) {
-                (base, known) = (dir, ancestor.len() + 1);
-                break;
-            }
-            ancestor = split_parent(ancestor).0;
-        }
+        let (base, known) = self.nearest(path).unwrap_or_else(|| (Arc::clone(root), 0));
         let rest = path.get(known..).unwrap_or_default();
         let dir = match open_beneath(&base.fd, rest) {
             Some(fd) => Arc::new(TargetDir::of(fd)),
-            None => descend(base, path, known, create)?,
+            None => self.descend(base, path, known, create)?,
         };
         self.keep(path, &dir);
         Ok(dir)
     }
 
+    /// The nearest open ancestor, and how much of the path it and its slash are.
+    fn nearest(&self, path: &[u8]) -> Option<(Arc<TargetDir>, usize)> {
+        let mut open = self.open.lock();
+        let mut ancestor = split_parent(path).0;
+        while !ancestor.is_empty() {
+            if let Some(dir) = open.lookup(ancestor) {
+                return Some((dir, ancestor.len() + 1));
+            }
+            ancestor = split_parent(ancestor).0;
+        }
+        None
+    }
+
+    /// From `base`, which is the first `known` bytes of `path`, one name at a time.
+    fn descend(
+        &self,
+        base: Arc<TargetDir>,
+        path: &[u8],
+        known: usize,
+        create: bool,
+    ) -> Result<Arc<TargetDir>, WriteError> {
+        let mut at = base;
+        let mut end = known;
+        for (level, name) in path
+            .get(known..)
+            .unwrap_or_default()
+            .split(|&b| b == b'/')
+            .enumerate()
+        {
+            end += name.len();
+            let so_far = path.get(..end).unwrap_or(path);
+            end += 1;
+            let opened = match open_one(&at.fd, name) {
+                Err(Errno::NOENT) if create => {
+                    make_dir(&at, name)
+                        .map_err(|errno| WriteError::io(so_far, Action::Create, errno))?;
+                    open_one(&at.fd, name)
+                }
+                other => other,
+            };
+            match opened {
+                Ok(fd) => at = Arc::new(TargetDir::of(fd)),
+                Err(Errno::LOOP | Errno::NOTDIR) => {
+                    return Err(WriteError::NotADirectory {
+                        path: so_far.to_vec(),
+                    });
+                }
+                Err(errno) => return Err(WriteError::io(so_far, Action::OpenDir, errno)),
+            }
+            // Marks on a long way, so that the next one to go there does not start from the top.
+            if level % 64 == 63 {
+                self.keep(so_far, &at);
+            }
+        }
+        Ok(at)
+    }
+
     /// Forgets a directory that was removed, with all below it.
     pub(super) fn forget(&self, path: &[u8]) {
-        let mut open = self.open.lock();
-        open.by_path
-            .retain(|key, _| !crate::fs::path::is_at_or_below(key, path));
+        self.open.lock().retain(|key, _| !is_at_or_below(key, path));
     }
 
     /// Closes all but the target.
     pub(super) fn close(&self) {
-        self.open.lock().by_path.clear();
-    }
-
-    fn cached(&self, path: &[u8]) -> Option<Arc<TargetDir>> {
-        let mut open = self.open.lock();
-        open.clock += 1;
-        let now = open.clock;
-        let (dir, used) = open.by_path.get_mut(path)?;
-        *used = now;
-        Some(Arc::clone(dir))
+        self.open.lock().retain(|_, _| false);
     }
 
     fn keep(&self, path: &[u8], dir: &Arc<TargetDir>) {
@@ -165,9 +222,11 @@ impl Dirs {
             let mut ages: Vec<u64> = open.by_path.values().map(|&(_, used)| used).collect();
             ages.sort_unstable();
             let middle = ages.get(ages.len() / 2).copied().unwrap_or(u64::MAX);
-            open.by_path.retain(|_, (_, used)| *used > middle);
+            open.retain(|_, used| used > middle);
         }
+        open.clock += 1;
         let now = open.clock;
+        open.lengths.insert(path.len());
         open.by_path.insert(path.into(), (Arc::clone(dir), now));
     }
 }
@@ -180,40 +239,6 @@ fn open_beneath(base: &OwnedFd, relative: &[u8]) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     rustix::fs::openat2(base, relative, flags, Mode::empty(), resolve).ok()
-}
-
-/// From `base`, which is the first `known` bytes of `path`, one name at a time.
-fn descend(
-    base: Arc<TargetDir>,
-    path: &[u8],
-    known: usize,
-    create: bool,
-) -> Result<Arc<TargetDir>, WriteError> {
-    let mut at = base;
-    let mut end = known;
-    for name in path.get(known..).unwrap_or_default().split(|&b| b == b'/') {
-        end += name.len();
-        let so_far = path.get(..end).unwrap_or(path);
-        end += 1;
-        let opened = match open_one(&at.fd, name) {
-            Err(Errno::NOENT) if create => {
-                make_dir(&at, name)
-                    .map_err(|errno| WriteError::io(so_far, Action::Create, errno))?;
-                open_one(&at.fd, name)
-            }
-            other => other,
-        };
-        match opened {
-            Ok(fd) => at = Arc::new(TargetDir::of(fd)),
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(WriteError::NotADirectory {
-                    path: so_far.to_vec(),
-                });
-            }
-            Err(errno) => return Err(WriteError::io(so_far, Action::OpenDir, errno)),
-        }
-    }
-    Ok(at)
 }
 
 /// Opens a directory by one checked name, not following a link.

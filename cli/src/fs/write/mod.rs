@@ -6,6 +6,7 @@
 
 mod attrs;
 mod dirs;
+mod place;
 mod prune;
 mod sink;
 mod target;

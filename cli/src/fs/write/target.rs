@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::attrs::{Attributes, Setter};
 use super::dirs::{Dirs, TargetDir, make_dir, open_one, remove_tree};
+use super::place::{Spot, create_new, fresh, same_special, temporary_name};
 use super::{Created, Done, FileSink, NoteKind, Overwrite, Report, RestoreOptions};
 use crate::fs::error::{Action, WriteError};
 use crate::fs::path::{check_path, path_cmp, split_parent};
@@ -24,12 +25,6 @@ pub struct Target {
     setter: Arc<Setter>,
     /// Directories whose attributes are set at the end.
     made: Mutex<Vec<(Box<[u8]>, Attributes)>>,
-}
-
-/// Where an entry goes: its directory and its name in it.
-struct Spot<'a> {
-    dir: Arc<TargetDir>,
-    name: &'a [u8],
 }
 
 impl Target {
@@ -357,8 +352,8 @@ impl Target {
 
     /// A file that is kept may still belong to somebody else, or lack its extended attributes.
     fn mend_owner(&self, entry: &Entry, spot: &Spot<'_>, there: &Stat) {
-        let other_owner = self.setter.owner(entry) != (there.uid, there.gid);
-        if self.options.dry_run || !(other_owner || !entry.xattrs.is_empty()) {
+        let same_owner = self.setter.owner(entry) == (there.uid, there.gid);
+        if self.options.dry_run || (same_owner && entry.xattrs.is_empty()) {
             return;
         }
         let want = self.setter.wanted(entry);
@@ -484,42 +479,5 @@ fn malformed(entry: &Entry, what: &'static str) -> WriteError {
     WriteError::Malformed {
         path: entry.path.clone(),
         what,
-    }
-}
-
-/// A new file for us alone. Never opens what is there, a link least of all.
-fn create_new(dir: &TargetDir, name: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(&dir.fd, name, flags, Mode::RUSR | Mode::WUSR)
-}
-
-/// Makes something under a temporary name, removing what an interrupted restore left under it.
-fn fresh<T>(dir: &TargetDir, name: &[u8], make: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
-    match make() {
-        Err(Errno::EXIST) => {
-            rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty())?;
-            make()
-        }
-        other => other,
-    }
-}
-
-/// The name under which a replacement is made. The same every time, so that an interrupted restore leaves
-/// nothing behind that the next one does not reuse.
-fn temporary_name(name: &[u8]) -> Vec<u8> {
-    let mark = blake3::hash(name);
-    format!(".packnback-{}", mark.to_hex().get(..16).unwrap_or_default()).into_bytes()
-}
-
-/// Whether a link, pipe or device is already what the entry wants.
-fn same_special(entry: &Entry, there: &Stat, spot: &Spot<'_>, mode: u32) -> bool {
-    if there.kind.entry_type() != Some(entry.kind) || there.mtime_ns != entry.mtime_ns {
-        return false;
-    }
-    match entry.kind {
-        EntryType::Symlink => rustix::fs::readlinkat(&spot.dir.fd, spot.name, Vec::new())
-            .is_ok_and(|target| Some(target.to_bytes()) == entry.link.as_deref()),
-        EntryType::Fifo => there.mode == mode,
-        _ => there.mode == mode && Some(there.rdev) == entry.rdev,
     }
 }

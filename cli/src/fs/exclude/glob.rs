@@ -199,7 +199,7 @@ pub(super) fn units(mut bytes: &[u8]) -> Vec<u32> {
     let mut out = Vec::new();
     while let Some((unit, len)) = next_unit(bytes) {
         out.push(unit);
-        bytes = &bytes[len..];
+        bytes = bytes.split_at(len).1;
     }
     out
 }

@@ -283,9 +283,14 @@ impl Running {
 }
 
 fn listen_error(addr: &Multiaddr, error: &dyn std::error::Error) -> NetError {
+    // The outermost error may say nothing at all.
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let said = chain
+        .map(ToString::to_string)
+        .filter(|text| !text.is_empty());
     NetError::Listen {
         addr: addr.to_string(),
-        reason: error.to_string(),
+        reason: said.collect::<Vec<_>>().join(": "),
     }
 }
 

@@ -76,9 +76,24 @@ impl Node {
         let engine = RocksEngine::open(&home).unwrap();
         let key = SigningKey::from_seed(&seed);
         let store = Arc::new(Store::new(Arc::new(engine), key, DiskReserve(0)));
-        let clock = Arc::new(SystemClock);
-        let started = P2p::start(config(listen.clone()), &seed, Arc::clone(&store), clock).await;
-        let (_, p2p) = started.unwrap();
+        let start = async {
+            loop {
+                let clock = Arc::new(SystemClock);
+                let config = config(listen.clone());
+                match P2p::start(config, &seed, Arc::clone(&store), clock).await {
+                    Ok((_, p2p)) => return p2p,
+                    // A QUIC socket outlives its swarm until all connections are drained; between
+                    // two processes that is no matter.
+                    Err(failure) if failure.message.starts_with("cannot listen") => {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                    Err(failure) => panic!("{failure:?}"),
+                }
+            }
+        };
+        let p2p = tokio::time::timeout(HANG, start)
+            .await
+            .expect("the port is free again");
         Self {
             home,
             seed,

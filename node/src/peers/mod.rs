@@ -17,6 +17,6 @@ pub use invite::{
     decide_claim,
 };
 pub use rows::{Friend, Invite};
-pub use state::{Change, MemoryState, StatePort};
+pub use state::{Change, MemoryState, Row, StatePort};
 pub use stored::StoredState;
 pub use table::{Accepted, Contact, Gate, PeerTable};

@@ -6,6 +6,9 @@ use parking_lot::Mutex;
 
 use crate::ports::Failure;
 
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// One change: `None` deletes.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
@@ -16,7 +19,7 @@ pub trait StatePort: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the disk failed.
-    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure>;
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<Row>, Failure>;
 
     /// Applies all changes or none; durable on return.
     ///
@@ -30,7 +33,7 @@ pub trait StatePort: Send + Sync + 'static {
 pub struct MemoryState(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl StatePort for MemoryState {
-    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<Row>, Failure> {
         let rows = self.0.lock();
         let hits = rows.iter().filter(|(key, _)| key.starts_with(prefix));
         Ok(hits

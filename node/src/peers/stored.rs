@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::{Change, StatePort};
+use super::state::{Change, Row, StatePort};
 use crate::ports::Failure;
 use crate::store::Store;
 
@@ -21,7 +21,7 @@ impl StoredState {
 }
 
 impl StatePort for StoredState {
-    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<Row>, Failure> {
         Ok(self.0.network_scan(prefix, None, ROWS_MAX)?)
     }
 

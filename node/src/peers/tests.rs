@@ -39,7 +39,7 @@ struct FlakyState {
 }
 
 impl StatePort for FlakyState {
-    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<Row>, Failure> {
         self.rows.rows(prefix)
     }
 
@@ -63,10 +63,7 @@ struct World {
     guest: NodeId,
 }
 
-type Everything = (
-    Vec<(Vec<u8>, Vec<u8>)>,
-    BTreeMap<NodeId, (Role, Option<u64>)>,
-);
+type Everything = (Vec<Row>, BTreeMap<NodeId, (Role, Option<u64>)>);
 
 impl World {
     fn new() -> Self {

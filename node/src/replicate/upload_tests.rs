@@ -1,6 +1,7 @@
 //! Uploads against a model host that checks what a real one checks.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation
 )]

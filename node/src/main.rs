@@ -1,12 +1,34 @@
 //! The daemon: see `packnback_node`.
 
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
 use clap::Parser as _;
 use packnback_node::config::Config;
 
+/// Tells the allocator of glibc how many arenas to use.
+const ARENAS: &str = "MALLOC_ARENA_MAX";
+
+/// Objects of a few MiB pass from thread to thread; with an arena per thread each keeps some of
+/// that memory for itself (measured: 157 MB at the peak of an upload, with one arena 114 MB, at no
+/// cost in time). The setting is read before `main`, so the program starts itself anew.
+fn with_one_arena() {
+    if std::env::var_os(ARENAS).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        let mut again = Command::new(program);
+        // Returns only if it failed; then it goes on as it is.
+        let error = again
+            .args(std::env::args_os().skip(1))
+            .env(ARENAS, "1")
+            .exec();
+        eprintln!("packnback-node: memory may grow, {ARENAS} could not be set: {error}");
+    }
+}
+
 fn main() -> ExitCode {
+    with_one_arena();
     let config = Config::parse();
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));

@@ -78,7 +78,7 @@ impl Batch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// No space left. Nothing was changed; reads go on.
-    #[error("the disk is full")]
+    #[error("the disk is full: No space left on device")]
     Full,
     /// The database says its files are damaged.
     #[error("the store is damaged: {0}")]

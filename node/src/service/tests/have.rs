@@ -63,7 +63,7 @@ async fn n03_have_yes_on_a_node_then_commit_over_it_finds_the_closure_there() {
         &[segment],
         9,
     );
-    back_up(&mut conn, &[new_root.clone()], 2).await;
+    back_up(&mut conn, std::slice::from_ref(&new_root), 2).await;
     let owner = owner().owner_id();
     let mut seen = Vec::new();
     let whole = world.store().walk(&owner, &new_root.id, &mut |id, _| {

@@ -46,7 +46,7 @@ container() { "${compose[@]}" ps -q "$1"; }
 
 say 'three nodes are up; alice makes friends with bob and carol'
 for friend in bob carol; do
-  invite=$(on "$friend" --json peer invite --quota 10G --name alice | sed -E 's/.*"(invite|token)": *"([^"]*)".*/\2/')
+  invite=$(on "$friend" --json peer invite --quota 10G --name alice | grep -oE 'pnb-invite-[a-z0-9]+')
   on alice peer accept "$invite" --quota 10G --name "$friend" >/dev/null
 done
 
@@ -59,7 +59,7 @@ docker cp --quiet "$work/tree" "$(container alice)":/tmp/tree 2>/dev/null || doc
 on alice init --owner-key-out /tmp/owner.key --no-passphrase --label alice --no-qr >/dev/null
 on alice backup /tmp/tree --wait 2 --wait-timeout 2m
 docker cp "$(container alice)":/tmp/owner.key "$work/owner.key" >/dev/null
-address="/dns4/carol/tcp/4001/p2p/$(on carol --json status | sed -E 's/.*"peer_id": *"([^"]*)".*/\1/')"
+address=$(on carol --json status | grep -oE '/ip4/[0-9.]+/tcp/4001/p2p/[A-Za-z0-9]+' | grep -v '/127\.' | head -n1)
 
 say 'the machine is lost: container and volume are removed, a blank one takes the place'
 docker rm --force "$(container alice)" >/dev/null

@@ -280,7 +280,13 @@ fn write_all(mut stream: UnixStream, outgoing: &Receiver<Outgoing>, shared: &Sha
         if let Some(waiter) = out.waiter.take() {
             shared.waiters.lock().push_back(waiter);
         }
-        if let Err(error) = write_frame(&mut stream, &out.header, &out.body) {
+        let written = write_frame(&mut stream, &out.header, &out.body);
+        // Once the reader has ended nobody looks at new waiters any more: they must hear it from here.
+        let reader_ended = shared.fatal.lock().is_some();
+        if reader_ended {
+            shared.fail(ClientError::Closed);
+        }
+        if let Err(error) = written {
             // A refusal may be on its way to the reader, which knows better: let it finish.
             if error.kind() != std::io::ErrorKind::BrokenPipe {
                 shared.fail(error.into());

@@ -27,6 +27,9 @@ mod stdin;
 mod tree;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use options::{BackupOptions, Cancel, Dedup, DeviceBundleKeys, StdinFile};
 pub use report::{BackupError, BackupReport, FileNote, Totals};
 

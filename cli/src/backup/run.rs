@@ -29,6 +29,10 @@ fn now_ns() -> i64 {
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
+fn start_ns(time: u64) -> i64 {
+    i64::try_from(time.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX)
+}
+
 fn threads(wanted: usize) -> usize {
     match wanted {
         0 => std::thread::available_parallelism()
@@ -56,7 +60,7 @@ pub(super) fn once(
         cache,
         progress,
         keys,
-        racy_ns: now_ns().saturating_sub(RACY_NS),
+        racy_ns: start_ns(options.time).saturating_sub(RACY_NS),
         full: options.full,
         dry_run: options.dry_run,
         dedup: options.dedup,

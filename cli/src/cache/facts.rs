@@ -57,6 +57,8 @@ impl Facts {
 struct Change {
     at: SmallRef,
     files: i64,
+    /// A file of this run has its content at `at`.
+    current: bool,
 }
 
 type Changes = BTreeMap<Hash16, Change>;
@@ -67,12 +69,15 @@ fn count(changes: &mut Changes, record: Option<&FileRecord>, step: i64) {
         ..
     }) = record
     {
-        let change = changes
-            .entry(*content)
-            .or_insert(Change { at: *at, files: 0 });
+        let change = changes.entry(*content).or_insert(Change {
+            at: *at,
+            files: 0,
+            current: false,
+        });
         change.files = change.files.saturating_add(step);
         if step > 0 {
             change.at = *at;
+            change.current = true;
         }
     }
 }
@@ -120,7 +125,7 @@ impl Cache {
                 .and_then(|value| record::decode_small(&value));
             let before = old.map_or(0, |(_, files)| i64::from(files));
             let after = before.saturating_add(change.files).max(0);
-            let moved = old.filter(|(at, _)| *at != change.at && change.files > 0);
+            let moved = old.filter(|(at, _)| *at != change.at && change.current);
             let at = match old {
                 Some((at, _)) if moved.is_none() => at,
                 _ => change.at,

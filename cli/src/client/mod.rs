@@ -11,6 +11,9 @@ mod link;
 mod requests;
 mod threads;
 
+#[cfg(test)]
+mod tests;
+
 pub use budget::{Budget, Permit};
 pub use error::ClientError;
 pub use link::{Committed, NodeLink, ObjectSource, Opened};

@@ -7,13 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::OBJECT_MAX;
 use packnback_proto::wire::frame::{self, FrameHead, HEAD_LEN};
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::ClientError;
 use super::budget::{Budget, Permit};
@@ -22,6 +23,8 @@ use super::requests::Hello;
 
 /// Bytes that may wait for the socket.
 const QUEUE_BYTES: usize = 4 * OBJECT_MAX;
+/// Longest wait for the node's last words once the socket takes nothing more.
+const REASON_WAIT: Duration = Duration::from_secs(5);
 /// Frames that may wait for the socket.
 const QUEUE_FRAMES: usize = 1024;
 
@@ -46,12 +49,14 @@ struct Shared {
     waiters: Mutex<VecDeque<Waiter>>,
     /// Why the connection is over.
     fatal: Mutex<Option<ClientError>>,
+    ended: Condvar,
 }
 
 impl Shared {
     /// The first reason counts; everybody who waits hears it.
     fn fail(&self, error: ClientError) {
         let error = self.fatal.lock().get_or_insert(error).clone();
+        self.ended.notify_all();
         for waiter in self.waiters.lock().drain(..) {
             let _gone = waiter.to.try_send(Err(error.clone()));
         }
@@ -61,8 +66,13 @@ impl Shared {
         self.fatal.lock().clone().map_or(Ok(()), Err)
     }
 
+    /// Why it is over. The reader may still be about to find out.
     fn reason(&self) -> ClientError {
-        self.fatal.lock().clone().unwrap_or(ClientError::Closed)
+        let mut fatal = self.fatal.lock();
+        if fatal.is_none() {
+            self.ended.wait_for(&mut fatal, REASON_WAIT);
+        }
+        fatal.clone().unwrap_or(ClientError::Closed)
     }
 }
 

@@ -18,7 +18,8 @@ use super::ctx::{Ctx, Stop};
 use super::keys::ReaderKeys;
 use super::open::{ObjectFault, bad};
 use super::tree::reference;
-use crate::fs::{Created, FileSink};
+use super::verify::{self, Check};
+use crate::fs::{Created, Done, FileSink};
 use crate::progress::Counters;
 
 /// Plain bytes fetched together.
@@ -35,11 +36,13 @@ pub(super) struct Place {
 /// A file being restored by several workers.
 pub(super) struct Large {
     entry: Entry,
-    /// `None` once finished.
+    /// `None` once finished, or if it is in place already and only read back.
     sink: RwLock<Option<FileSink>>,
-    /// Key of chunk keys: every chunk must be what its key was made from.
+    /// How many still work on it.
     open: AtomicUsize,
     fault: Mutex<Option<String>>,
+    /// What to read back at the end, if asked to.
+    checks: Mutex<Vec<Check>>,
 }
 
 /// Some chunks of a file.
@@ -52,16 +55,29 @@ pub(super) struct ChunkJob {
 impl Large {
     /// Starts a file; `None` if it is not to be written (that is then done with).
     pub(super) fn start(ctx: &Ctx<'_>, entry: Entry) -> Result<Option<Arc<Self>>, Stop> {
-        match ctx.target.create_file(&entry) {
-            Ok(Created::Write(sink)) => Ok(Some(Arc::new(Self {
-                entry,
-                sink: RwLock::new(Some(sink)),
-                open: AtomicUsize::new(1),
-                fault: Mutex::new(None),
-            }))),
-            Ok(Created::No(done)) => ctx.done(&entry, Ok(done)).map(|()| None),
-            Err(error) => ctx.done(&entry, Err(error)).map(|()| None),
-        }
+        let sink = match ctx.target.create_file(&entry) {
+            Ok(Created::Write(sink)) => Some(sink),
+            Ok(Created::No(done)) => {
+                let looks = ctx.options.verify && done == Done::Kept;
+                ctx.done(&entry, Ok(done))?;
+                if !looks {
+                    return Ok(None);
+                }
+                None
+            }
+            Err(error) => return ctx.done(&entry, Err(error)).map(|()| None),
+        };
+        Ok(Some(Arc::new(Self {
+            entry,
+            sink: RwLock::new(sink),
+            open: AtomicUsize::new(1),
+            fault: Mutex::new(None),
+            checks: Mutex::default(),
+        })))
+    }
+
+    fn is_written(&self) -> bool {
+        self.sink.read().is_some()
     }
 
     fn spoil(&self, reason: String) {
@@ -77,19 +93,25 @@ impl Large {
         if self.open.fetch_sub(1, Ordering::AcqRel) != 1 {
             return Ok(());
         }
-        let Some(sink) = self.sink.write().take() else {
-            return Ok(());
-        };
+        let sink = self.sink.write().take();
         if let Some(fault) = self.fault.lock().take() {
             drop(sink);
             ctx.damaged(&self.entry.path, fault);
             return Ok(());
         }
-        let finished = sink.finish(&self.entry);
-        if finished.is_ok() {
+        if let Some(sink) = sink {
+            let finished = sink.finish(&self.entry);
+            let written = finished.is_ok();
+            ctx.done(&self.entry, finished)?;
+            if !written {
+                return Ok(());
+            }
             Counters::add(&ctx.numbers.bytes_written, self.entry.size);
         }
-        ctx.done(&self.entry, finished)
+        if ctx.options.verify {
+            verify::large(ctx, &self.entry, &self.checks.lock());
+        }
+        Ok(())
     }
 
     /// A hole.
@@ -314,12 +336,28 @@ impl<'s, 'c> Spread<'s, 'c> {
 
     fn hole(&mut self, len: u64) {
         self.file.hole(self.off, len);
+        if self.ctx.options.verify {
+            self.file
+                .checks
+                .lock()
+                .push(Check::Hole { off: self.off, len });
+        }
         self.off = self.off.saturating_add(len);
     }
 
     fn chunk(&mut self, id: ObjectId, k: Secret32, len: u32) -> Result<(), Stop> {
         if self.bytes.saturating_add(len.into()) > TOGETHER_BYTES {
             self.flush()?;
+        }
+        if let Some(ck) = self.ck.as_ref().filter(|_| self.ctx.options.verify) {
+            let (k, ck) = (k.duplicate(), Arc::clone(ck));
+            let check = Check::Chunk {
+                off: self.off,
+                len,
+                k,
+                ck,
+            };
+            self.file.checks.lock().push(check);
         }
         self.places.push(Place {
             id,
@@ -336,7 +374,9 @@ impl<'s, 'c> Spread<'s, 'c> {
         self.bytes = 0;
         let places = std::mem::take(&mut self.places);
         match &self.ck {
-            Some(ck) if !places.is_empty() => (self.send)(ChunkJob::new(&self.file, ck, places)),
+            Some(ck) if !places.is_empty() && self.file.is_written() => {
+                (self.send)(ChunkJob::new(&self.file, ck, places))
+            }
             _ => Ok(()),
         }
     }

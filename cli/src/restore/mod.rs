@@ -18,6 +18,7 @@ mod records;
 mod run;
 mod select;
 mod tree;
+mod verify;
 mod work;
 
 pub use export::export_raw;

@@ -15,7 +15,7 @@ use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
 use super::select::Selection;
 use super::tree::{Found, Part, Tree, reference};
-use super::work::{self, Small, Task, is_kept};
+use super::work::{self, Small, Task};
 use crate::client::ObjectSource;
 use crate::fs::{Pruner, Target, show};
 use crate::progress::{Counters, Progress};
@@ -311,9 +311,6 @@ impl Pass<'_, '_> {
     ) -> Result<(), Stop> {
         let ctx = self.ctx;
         ctx.progress.file(&entry.path);
-        if ctx.resumes && !is_kept(ctx, &entry) && ctx.options.verify {
-            // Asked to look closely: what is there already is compared by being written again.
-        }
         let Some(file) = Large::start(ctx, entry)? else {
             return Ok(());
         };

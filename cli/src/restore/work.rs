@@ -8,6 +8,7 @@ use packnback_proto::ids::ObjectId;
 use super::ctx::{Ctx, Stop};
 use super::large::ChunkJob;
 use super::options::RestoreError;
+use super::verify;
 use crate::fs::Kind;
 use crate::progress::Counters;
 
@@ -57,7 +58,7 @@ fn plain(ctx: &Ctx<'_>, entry: &Entry) -> Result<(), Stop> {
 }
 
 /// Whether a file is in place already, as far as can be told without its content.
-pub(super) fn is_kept(ctx: &Ctx<'_>, entry: &Entry) -> bool {
+fn is_kept(ctx: &Ctx<'_>, entry: &Entry) -> bool {
     if !ctx.resumes || ctx.options.verify {
         return false;
     }
@@ -131,36 +132,8 @@ fn pack(
         let written = result.is_ok();
         ctx.done(&file.entry, result)?;
         if written && ctx.options.verify {
-            verify_small(ctx, &file.entry, bytes);
+            verify::small(ctx, &file.entry, bytes);
         }
     }
     Ok(())
-}
-
-/// Reads a file back and compares.
-fn verify_small(ctx: &Ctx<'_>, entry: &Entry, content: &[u8]) {
-    let read = ctx
-        .target
-        .open_existing(&entry.path)
-        .map_err(|e| e.to_string())
-        .and_then(|fd| {
-            use std::io::Read;
-            let mut bytes = Vec::with_capacity(content.len());
-            let limit = u64::try_from(content.len())
-                .unwrap_or(u64::MAX)
-                .saturating_add(1);
-            let file = std::fs::File::from(fd);
-            file.take(limit)
-                .read_to_end(&mut bytes)
-                .map_err(|e| e.to_string())?;
-            Ok(bytes)
-        });
-    match read {
-        Ok(bytes) if bytes == content => {}
-        Ok(_) => ctx.damaged(
-            &entry.path,
-            "read back, it differs from the snapshot".into(),
-        ),
-        Err(error) => ctx.damaged(&entry.path, format!("cannot be read back: {error}")),
-    }
 }

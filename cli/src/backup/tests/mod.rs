@@ -1,0 +1,13 @@
+//! The whole pipeline against a node in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod cache;
+mod end_to_end;
+mod negative;
+pub(crate) mod stub;
+mod trees;

@@ -1,0 +1,243 @@
+//! The client against a scripted node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::JoinHandle;
+
+use packnback_proto::ids::{NodeId, ObjectId};
+use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::frame::{FrameHead, HEAD_LEN, decode, encode_whole};
+use packnback_proto::wire::ids::{decode_ids, encode_bitmap};
+use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest};
+
+use super::{Budget, Client, ClientError, NodeLink, ObjectSource};
+
+struct Peer(UnixStream);
+
+impl Peer {
+    fn read(&mut self) -> (LocalRequest, Vec<u8>) {
+        let mut head = [0; HEAD_LEN];
+        self.0.read_exact(&mut head).unwrap();
+        let head = FrameHead::parse(head).unwrap();
+        let mut header = vec![0; head.header_len];
+        self.0.read_exact(&mut header).unwrap();
+        let mut body = vec![0; head.body_len];
+        self.0.read_exact(&mut body).unwrap();
+        (decode(&header).unwrap(), body)
+    }
+
+    fn reply(&mut self, reply: &LocalReply, body: &[u8]) {
+        self.0
+            .write_all(&encode_whole(reply, body).unwrap())
+            .unwrap();
+    }
+
+    fn greet(&mut self, api: u32) {
+        assert!(matches!(self.read().0, LocalRequest::Hello { .. }));
+        let hello = LocalReply::Hello {
+            version: "test".into(),
+            api,
+            node: NodeId([1; 32]),
+            owner: None,
+            listen: Vec::new(),
+        };
+        self.reply(&hello, &[]);
+    }
+}
+
+/// Runs `script` for one connection after the greeting.
+fn node(
+    script: impl FnOnce(&mut Peer) + Send + 'static,
+) -> (tempfile::TempDir, Client, JoinHandle<()>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || {
+        let mut peer = Peer(listener.accept().unwrap().0);
+        peer.greet(API_VERSION);
+        script(&mut peer);
+    });
+    let client = Client::connect(&path).unwrap();
+    (dir, client, server)
+}
+
+fn refusal(code: ErrorCode) -> LocalReply {
+    LocalReply::Error {
+        code,
+        message: "no".into(),
+        safe: "all".into(),
+        next: "rest".into(),
+    }
+}
+
+#[test]
+fn puts_are_pipelined_and_replies_keep_their_order() {
+    let (_dir, client, server) = node(|peer| {
+        let mut got = 0;
+        loop {
+            match peer.read() {
+                (LocalRequest::Put { id }, body) => {
+                    assert_eq!(id.0[0], body[0]);
+                    got += 1;
+                }
+                (LocalRequest::Have, body) => {
+                    let ids = decode_ids(&body, 10).unwrap();
+                    let bits: Vec<bool> = ids.iter().map(|id| id.0[0] % 2 == 0).collect();
+                    peer.reply(&LocalReply::Bitmap, &encode_bitmap(&bits));
+                }
+                (LocalRequest::Sync, _) => {
+                    peer.reply(&LocalReply::Synced { objects: got }, &[]);
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    for i in 0..50 {
+        client.put(ObjectId([i; 32]), vec![i; 1_000_000]).unwrap();
+    }
+    let ids = [ObjectId([2; 32]), ObjectId([3; 32])];
+    assert_eq!(client.have(&ids).unwrap(), [true, false]);
+    assert_eq!(client.sync().unwrap(), 50);
+    server.join().unwrap();
+}
+
+#[test]
+fn several_gets_are_under_way_at_once() {
+    let (_dir, client, server) = node(|peer| {
+        let asked: Vec<Vec<ObjectId>> = (0..3)
+            .map(|_| decode_ids(&peer.read().1, 256).unwrap())
+            .collect();
+        for id in asked.into_iter().flatten() {
+            let found = id.0[0] != 9;
+            let body = if found { vec![id.0[0]; 3] } else { Vec::new() };
+            peer.reply(&LocalReply::Object { id, found }, &body);
+        }
+    });
+    let batches: Vec<_> = [[1, 2], [9, 3], [4, 5]]
+        .map(|pair| {
+            client
+                .start_get(&pair.map(|n| ObjectId([n; 32])), false)
+                .unwrap()
+        })
+        .into();
+    let all: Vec<_> = batches
+        .into_iter()
+        .flatten()
+        .map(|got| got.unwrap().1)
+        .collect();
+    let expected: Vec<_> = [1, 2, 9, 3, 4, 5]
+        .map(|n| (n != 9).then(|| vec![n; 3]))
+        .into();
+    assert_eq!(all, expected);
+    server.join().unwrap();
+}
+
+#[test]
+fn refused_put_ends_everything_with_its_reason() {
+    let (_dir, client, server) = node(|peer| {
+        peer.read();
+        peer.reply(&refusal(ErrorCode::Quota), &[]);
+    });
+    client.put(ObjectId([1; 32]), vec![1]).unwrap();
+    server.join().unwrap();
+    let error = client.sync().unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::Quota), "{error:?}");
+    let again = client.have(&[ObjectId([1; 32])]).unwrap_err();
+    assert_eq!(again.code(), Some(ErrorCode::Quota), "{again:?}");
+}
+
+#[test]
+fn refused_request_leaves_the_connection_usable() {
+    let (_dir, client, server) = node(|peer| {
+        peer.read();
+        peer.reply(&refusal(ErrorCode::Busy), &[]);
+        peer.read();
+        peer.reply(&LocalReply::Synced { objects: 0 }, &[]);
+    });
+    assert_eq!(client.open().unwrap_err().code(), Some(ErrorCode::Busy));
+    assert_eq!(client.sync().unwrap(), 0);
+    server.join().unwrap();
+}
+
+#[test]
+fn wrong_answers_are_errors() {
+    let (_dir, client, server) = node(|peer| {
+        peer.read();
+        peer.reply(&LocalReply::Ok, &[]);
+        peer.read();
+        peer.reply(
+            &LocalReply::Object {
+                id: ObjectId([8; 32]),
+                found: true,
+            },
+            b"x",
+        );
+    });
+    assert!(matches!(client.sync(), Err(ClientError::OutOfTurn(_))));
+    assert!(matches!(
+        client.get(&[ObjectId([1; 32])]),
+        Err(ClientError::OutOfTurn(_))
+    ));
+    server.join().unwrap();
+    assert!(matches!(
+        client.sync(),
+        Err(ClientError::Closed | ClientError::Io(_))
+    ));
+}
+
+#[test]
+fn nobody_there_and_other_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.sock");
+    assert!(Client::connect(&path).err().unwrap().is_not_running());
+    // A socket left by a node that died.
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(Client::connect(&path).err().unwrap().is_not_running());
+    std::fs::remove_file(&path).unwrap();
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || Peer(listener.accept().unwrap().0).greet(99));
+    assert!(matches!(
+        Client::connect(&path),
+        Err(ClientError::Version { node: 99, .. })
+    ));
+    server.join().unwrap();
+}
+
+#[test]
+fn socket_below_a_long_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("d".repeat(120));
+    std::fs::create_dir(&deep).unwrap();
+    let short = dir.path().join("s");
+    let listener = UnixListener::bind(&short).unwrap();
+    std::fs::rename(&short, deep.join("node.sock")).unwrap();
+    let server = std::thread::spawn(move || Peer(listener.accept().unwrap().0).greet(API_VERSION));
+    Client::connect(&deep.join("node.sock")).unwrap();
+    server.join().unwrap();
+}
+
+#[test]
+fn budget_lets_a_large_request_through_alone() {
+    let budget = Budget::new(10);
+    let large = budget.acquire(50);
+    assert!(budget.try_acquire(1).is_none());
+    drop(large);
+    let mut some = budget.acquire(10);
+    assert!(budget.try_acquire(1).is_none());
+    some.shrink(4);
+    let rest = budget.try_acquire(6).unwrap();
+    assert_eq!(budget.used(), 10);
+    drop((some, rest));
+    assert_eq!(budget.used(), 0);
+    let held = budget.acquire(10);
+    budget.close();
+    drop(budget.acquire(100));
+    drop(held);
+}

@@ -13,6 +13,10 @@ const ADDRESSES_MAX: usize = 16;
 
 /// Addresses still to be tried. Stages are dialled one after the other, the addresses of a stage
 /// at once, so that the preferred transport wins whenever it works at all.
+///
+/// Loopback addresses come last: a peer of another machine that names one leads to whatever
+/// listens on that port here, usually this very node, and the first answer by a wrong peer ends a
+/// stage.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct DialPlan(VecDeque<Vec<Multiaddr>>);
 
@@ -24,14 +28,17 @@ impl DialPlan {
                 usable.push(addr);
             }
         }
-        let (first, second): (Vec<_>, Vec<_>) =
-            usable.into_iter().partition(|a| transport_of(a) == prefer);
-        Self(
-            [first, second]
-                .into_iter()
-                .filter(|stage| !stage.is_empty())
-                .collect(),
-        )
+        let mut stages: [Vec<Multiaddr>; 4] = Default::default();
+        let [first, second, third, fourth] = &mut stages;
+        for addr in usable {
+            match (is_loopback(&addr), transport_of(&addr) == prefer) {
+                (false, true) => first.push(addr),
+                (false, false) => second.push(addr),
+                (true, true) => third.push(addr),
+                (true, false) => fourth.push(addr),
+            }
+        }
+        Self(stages.into_iter().filter(|s| !s.is_empty()).collect())
     }
 
     pub(crate) fn next_stage(&mut self) -> Option<Vec<Multiaddr>> {
@@ -48,6 +55,14 @@ impl DialPlan {
     }
 }
 
+fn is_loopback(addr: &Multiaddr) -> bool {
+    match addr.iter().next() {
+        Some(Part::Ip4(ip)) => ip.is_loopback(),
+        Some(Part::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
+}
+
 /// The address without its final `/p2p/..`; `None` if that names another peer.
 fn without_peer(addr: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
     let mut bare = addr.clone();
@@ -60,7 +75,7 @@ fn without_peer(addr: &Multiaddr, peer: &PeerId) -> Option<Multiaddr> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -81,5 +96,27 @@ mod tests {
         assert_eq!(plan.next_stage(), Some(vec![quic]));
         assert_eq!(plan.next_stage(), Some(vec![tcp]));
         assert_eq!(plan.next_stage(), None);
+    }
+
+    #[test]
+    fn loopback_comes_last() {
+        let peer = PeerId::random();
+        let addrs: Vec<Multiaddr> = [
+            "/ip4/127.0.0.1/udp/1/quic-v1",
+            "/ip6/::1/tcp/1",
+            "/ip4/192.0.2.1/tcp/1",
+        ]
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+        let mut plan = DialPlan::new(&peer, &addrs, Transport::Quic);
+        let stages: Vec<_> = std::iter::from_fn(|| plan.next_stage()).collect();
+        let [quic, six, far] = &addrs[..] else {
+            return;
+        };
+        assert_eq!(
+            stages,
+            [vec![far.clone()], vec![quic.clone()], vec![six.clone()]]
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -77,6 +77,8 @@ fn open_dir(dir: impl std::os::fd::AsFd, name: &OsStr) -> io::Result<std::os::fd
 }
 
 type Inode = (u64, u64);
+/// Start and end in bytes.
+type Range = (u64, u64);
 
 #[derive(Default)]
 struct Walk {
@@ -190,11 +192,14 @@ impl Walk {
             return Ok(());
         }
         let (mut x, mut y) = (open_file(a.0)?, open_file(b.0)?);
-        if let Some(at) = first_difference(&mut x, &mut y)? {
+        let (gaps, others) = (holes(&x, left)?, holes(&y, right)?);
+        x.rewind()?;
+        y.rewind()?;
+        if let Some(at) = first_difference(&mut x, &mut y, [&gaps, &others])? {
             self.differs(path, format!("content from byte {at} on"));
         }
         // Another file system may keep holes at another grain.
-        if a.1.st_dev == b.1.st_dev && holes(&x, left)? != holes(&y, right)? {
+        if a.1.st_dev == b.1.st_dev && gaps != others {
             self.differs(path, "holes");
         }
         self.result.files = self.result.files.saturating_add(1);
@@ -309,10 +314,16 @@ fn open_file(node: &Node) -> io::Result<File> {
     )?))
 }
 
-fn first_difference(a: &mut File, b: &mut File) -> io::Result<Option<u64>> {
+/// The first byte that differs. What is a hole on both sides is not read: it is all zeros.
+fn first_difference(a: &mut File, b: &mut File, holes: [&[Range]; 2]) -> io::Result<Option<u64>> {
     let (mut x, mut y) = (vec![0; BUFFER], vec![0; BUFFER]);
     let mut at = 0u64;
     loop {
+        if let Some(end) = hole_at(holes, at) {
+            at = end;
+            a.seek(io::SeekFrom::Start(at))?;
+            b.seek(io::SeekFrom::Start(at))?;
+        }
         let (n, m) = (fill(a, &mut x)?, fill(b, &mut y)?);
         let (left, right) = (
             x.get(..n).unwrap_or_default(),
@@ -329,6 +340,18 @@ fn first_difference(a: &mut File, b: &mut File) -> io::Result<Option<u64>> {
     }
 }
 
+/// Where the hole ends that both sides have at `at`.
+fn hole_at([left, right]: [&[Range]; 2], at: u64) -> Option<u64> {
+    let end = |holes: &[Range]| {
+        let found = holes.partition_point(|(_, end)| *end <= at);
+        holes
+            .get(found)
+            .filter(|(start, _)| *start <= at)
+            .map(|(_, end)| *end)
+    };
+    Some(end(left)?.min(end(right)?))
+}
+
 fn fill(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
     let mut at = 0;
     while let Some(rest) = buf.get_mut(at..).filter(|rest| !rest.is_empty()) {
@@ -343,7 +366,7 @@ fn fill(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
 }
 
 /// The holes of a file: where they begin and end.
-fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
+fn holes(file: &File, size: u64) -> io::Result<Vec<Range>> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < size {
@@ -421,4 +444,105 @@ pub fn measure(dir: &Path) -> io::Result<(u64, u64)> {
 fn is_plain(found: &Metadata) -> bool {
     let kind = found.file_type();
     found.nlink() > 0 && kind.is_file() && !kind.is_fifo() && !kind.is_socket()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+
+    fn two() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        for tree in [&a, &b] {
+            fs::create_dir_all(tree.join("sub")).unwrap();
+            fs::write(tree.join("sub/file"), b"content").unwrap();
+            let hole = File::create(tree.join("sparse")).unwrap();
+            hole.set_len(1 << 40).unwrap();
+            hole.write_all_at(b"data", 1 << 30).unwrap();
+            fs::hard_link(tree.join("sub/file"), tree.join("twin")).unwrap();
+            std::os::unix::fs::symlink("target", tree.join("link")).unwrap();
+        }
+        for path in ["sub/file", "sparse", "link", "sub", ""] {
+            let time = rustix::fs::Timespec {
+                tv_sec: 7,
+                tv_nsec: 8,
+            };
+            let times = rustix::fs::Timestamps {
+                last_access: time,
+                last_modification: time,
+            };
+            for tree in [&a, &b] {
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::utimensat(rustix::fs::CWD, tree.join(path), &times, flags).unwrap();
+            }
+        }
+        (dir, a, b)
+    }
+
+    fn found(a: &Path, b: &Path) -> String {
+        let all = compare_trees(a, b).unwrap().differences;
+        all.iter()
+            .map(|d| format!("{}: {}; ", String::from_utf8_lossy(&d.path), d.what))
+            .collect()
+    }
+
+    #[test]
+    fn equal_trees_are_equal_and_a_terabyte_of_hole_is_not_read() {
+        let (_dir, a, b) = two();
+        assert_eq!(found(&a, &b), "");
+        let all = compare_trees(&a, &b).unwrap();
+        assert_eq!((all.entries, all.files, all.hard_links), (6, 3, 1));
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_found() {
+        type Spoil = fn(&Path);
+        let cases: [(&str, Spoil); 8] = [
+            ("content from byte 3", |b| {
+                File::options()
+                    .write(true)
+                    .open(b.join("sub/file"))
+                    .unwrap()
+                    .write_all_at(b"X", 3)
+                    .unwrap();
+            }),
+            ("size", |b| {
+                File::options()
+                    .write(true)
+                    .open(b.join("sub/file"))
+                    .unwrap()
+                    .set_len(9)
+                    .unwrap()
+            }),
+            ("mode", |b| {
+                fs::set_permissions(b.join("sub"), fs::Permissions::from_mode(0o700)).unwrap()
+            }),
+            ("only on the left", |b| {
+                fs::remove_file(b.join("link")).unwrap()
+            }),
+            ("only on the right", |b| {
+                fs::write(b.join("more"), b"").unwrap()
+            }),
+            ("link target", |b| {
+                fs::remove_file(b.join("link")).unwrap();
+                std::os::unix::fs::symlink("elsewhere", b.join("link")).unwrap();
+            }),
+            ("hard links", |b| {
+                fs::remove_file(b.join("twin")).unwrap();
+                fs::copy(b.join("sub/file"), b.join("twin")).unwrap();
+            }),
+            ("holes", |b| {
+                let file = File::options().write(true).open(b.join("sparse")).unwrap();
+                file.write_all_at(&[0; 65536], 1 << 20).unwrap();
+            }),
+        ];
+        for (what, spoil) in cases {
+            let (_dir, a, b) = two();
+            spoil(&b);
+            let told = found(&a, &b);
+            assert!(told.contains(what), "{what} in {told}");
+        }
+    }
 }

@@ -22,8 +22,6 @@ pub const LAUNCH_WORD: &str = "internal-launch-node";
 pub const COMPANION_WORD: &str = "internal-companion-node";
 /// A store that was cut off may take a while to open.
 const START_DEADLINE: Duration = Duration::from_secs(30);
-/// How long another node may take to answer after ours found its lock taken.
-const RIVAL_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(15);
 const LOG_TAIL: u64 = 1500;
 
@@ -33,7 +31,7 @@ const LOG_TAIL: u64 = 1500;
 /// When it does not answer and cannot be started either.
 pub fn reach_node(home: &Home) -> Outcome<Client> {
     match Client::connect(&home.socket()) {
-        Err(error) if error.is_not_running() => start_node(home, &[]),
+        Err(error) if nobody_there(&error) => start_node(home, &[]),
         other => other.map_err(Failure::from),
     }
 }
@@ -44,9 +42,14 @@ pub fn reach_node(home: &Home) -> Outcome<Client> {
 /// When something answers that is no node of this version.
 pub fn running_node(home: &Home) -> Outcome<Option<Client>> {
     match Client::connect(&home.socket()) {
-        Err(error) if error.is_not_running() => Ok(None),
+        Err(error) if nobody_there(&error) => Ok(None),
         other => other.map(Some).map_err(Failure::from),
     }
+}
+
+/// Nobody listens, or who listened is just ending.
+fn nobody_there(error: &ClientError) -> bool {
+    error.is_not_running() || matches!(error, ClientError::Closed | ClientError::Io(_))
 }
 
 /// Starts the node of a home in the background and connects to it.
@@ -55,21 +58,24 @@ pub fn running_node(home: &Home) -> Outcome<Option<Client>> {
 /// When it does not come up; the message has the end of its log.
 pub fn start_node(home: &Home, listen: &[String]) -> Outcome<Client> {
     home.create()?;
-    let pid = launch(home, listen)?;
     let started = Instant::now();
-    let mut gone_at = None;
+    let mut node: Option<Pid> = None;
     loop {
         match Client::connect(&home.socket()) {
-            Err(error) if error.is_not_running() => {}
+            Err(error) if nobody_there(&error) => {}
             other => return other.map_err(|e| late_failure(home, e)),
         }
-        if gone_at.is_none() && !is_alive(pid) {
-            gone_at = Some(Instant::now());
+        // Somebody who holds the lock and does not answer is about to, or about to end.
+        let ended = node.is_some_and(|pid| !is_alive(pid));
+        if !lock_is_held(home) {
+            match node {
+                None => node = Some(launch(home, listen)?),
+                Some(_) if ended => return Err(not_started(home, true)),
+                Some(_) => {}
+            }
         }
-        // A node that ended at once may have found the lock taken by one that is still starting.
-        let gone = gone_at.is_some_and(|at| at.elapsed() > RIVAL_DEADLINE || !lock_is_held(home));
-        if gone || started.elapsed() > START_DEADLINE {
-            return Err(not_started(home, gone));
+        if started.elapsed() > START_DEADLINE {
+            return Err(not_started(home, ended));
         }
         std::thread::sleep(POLL);
     }

@@ -41,18 +41,20 @@ pub fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Keeps secrets of this process off the disk and away from other processes of the user: no core
-/// dump, no tracing, and memory not swapped out where the system lets us. Best effort by nature.
+/// Keeps the memory of this process, which holds keys, out of core dumps. Best effort by nature.
+///
+/// A limit of one byte stops dumps to files and, unlike zero, also dumps to a program that collects
+/// them. Root is hidden from tracing as well; for other users the system would then hide
+/// `/proc/self/fd` from this very process, which needs it to reach attributes of files.
 pub fn harden() {
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
+    let one = Rlimit {
+        current: Some(1),
+        maximum: Some(1),
     };
-    let done = [
-        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
-        rustix::process::setrlimit(Resource::Core, none).is_ok(),
-    ];
-    if done.contains(&false) {
+    let dumps_off = rustix::process::setrlimit(Resource::Core, one).is_ok();
+    let hidden = !rustix::process::geteuid().is_root()
+        || rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok();
+    if !dumps_off || !hidden {
         eprintln!("note: this system does not let programs switch off core dumps");
     }
 }

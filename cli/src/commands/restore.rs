@@ -92,6 +92,10 @@ impl Job<'_> {
         snap: &LoadedSnapshot,
     ) -> Outcome<Finished> {
         let write = self.write;
+        if let Some(below) = &self.below {
+            // A path that is not there is told before anything is made.
+            restore::tree(source, keys, snap, Some(below), &mut |_| false)?;
+        }
         let privileged = !write.no_privileges && rustix::process::geteuid().is_root();
         let options = RestoreOptions {
             snapshot: snap.clone(),

@@ -279,7 +279,6 @@ impl Network for P2p {
             let tasks = std::mem::take(&mut *self.tasks.lock());
             let mut tasks = tasks.into_iter();
             if let Some(swarm) = tasks.next() {
-                // ignored: an error means that the task panicked, and it is over either way
                 let _ = swarm.await;
             }
             for task in tasks {

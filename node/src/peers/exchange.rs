@@ -200,7 +200,6 @@ where
 {
     write_frame(stream, reply, &[]).await?;
     stream.shutdown().await?;
-    // ignored: what comes, or whether it is an error, makes no difference after the last word
     let _ = in_time(read_frame::<InviteRequest, _>(stream)).await;
     Ok(())
 }

@@ -1,0 +1,18 @@
+//! End to end: the built programs, as a person runs them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod bad_input;
+mod demo;
+mod friends;
+mod incremental;
+mod keys;
+mod killed;
+mod round_trip;
+mod support;
+mod trees;

@@ -1,5 +1,5 @@
-//! Frames on an asynchronous stream. Lengths are checked before anything is allocated, and the
-//! buffer for a body grows only as fast as its bytes arrive.
+//! Frames on an asynchronous stream. Lengths are checked before anything is allocated, and a large
+//! buffer is made only after a good part of the body has arrived.
 
 use std::io;
 
@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// A peer that announces a large body and sends nothing costs this much, not the body.
+/// A peer that announces a large body and sends nothing costs this much, not the body. No larger
+/// than needed: a buffer that grows by doubling would waste up to half of its memory.
 const GROWTH: usize = 256 * KIB;
 
 /// Reading or writing a frame failed.
@@ -50,12 +51,16 @@ where
     Ok((message, body))
 }
 
+/// In two steps: a buffer of exactly the announced length is made once the first part has arrived.
 async fn read_bytes<R: AsyncRead + Unpin>(stream: &mut R, len: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(len.min(GROWTH));
-    let wanted = u64::try_from(len).unwrap_or(u64::MAX);
-    let got = stream.take(wanted).read_to_end(&mut bytes).await?;
-    if got < len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let mut bytes = Vec::new();
+    for target in [len.min(GROWTH), len] {
+        let missing = target.saturating_sub(bytes.len());
+        bytes.reserve_exact(missing);
+        let wanted = u64::try_from(missing).unwrap_or(u64::MAX);
+        if (&mut *stream).take(wanted).read_to_end(&mut bytes).await? < missing {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
     Ok(bytes)
 }

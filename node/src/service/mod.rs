@@ -34,7 +34,7 @@ use crate::store::{Store, StoreError};
 use session::{Answer, Session};
 
 /// Bytes of received objects that may wait to be stored, over all sessions.
-const IN_FLIGHT_BYTES: usize = 24 * MIB;
+const IN_FLIGHT_BYTES: usize = 16 * MIB;
 /// How long the rest of a refused upload is read and thrown away, so that the other side gets to
 /// read why.
 const DRAIN: Duration = Duration::from_secs(5);

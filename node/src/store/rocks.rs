@@ -30,7 +30,7 @@ use rocksdb::{
 use super::engine::{Batch, Engine, EngineError, Row, Table};
 
 /// One memtable of objects; two may exist. Also the size of a blob file.
-const OBJECT_BUFFER: usize = 32 << 20;
+const OBJECT_BUFFER: usize = 16 << 20;
 /// One memtable of a small table.
 const TABLE_BUFFER: usize = 4 << 20;
 /// Log kept before the oldest memtables of the tables are flushed.

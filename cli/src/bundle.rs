@@ -200,6 +200,8 @@ impl Bundle {
     /// # Errors
     /// When it cannot be written; an older one is as it was then.
     pub fn save(&self, home: &Home) -> Outcome<()> {
+        // The node may have been started by something else, which makes no folder for settings.
+        home.create()?;
         let path = home.bundle();
         write_private(&path, &self.encode(), Existing::Replace)
             .map_err(|e| Failure::file("write", &path, &e))
@@ -243,7 +245,6 @@ mod tests {
     fn a_bundle_comes_back_and_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::below(dir.path()).unwrap();
-        home.create().unwrap();
         assert!(matches!(Bundle::read(&home), Err(BundleError::Missing)));
         let saved = bundle();
         saved.save(&home).unwrap();

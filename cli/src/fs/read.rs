@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Advice, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
@@ -12,6 +13,9 @@ use super::walk::Item;
 
 /// Files at least this long are announced to the kernel as read once from start to end.
 const ADVISE_MIN: u64 = 4 << 20;
+
+/// Stretches in which the kernel is told that what was read is not needed again.
+const RELEASE_STEP: u64 = 8 << 20;
 
 /// A stretch of a file: data, or a hole that reads as zeros and has no blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,10 @@ pub enum ReadOutcome {
 pub struct OpenFile {
     fd: OwnedFd,
     stat: Stat,
+    /// Large enough for advice to the kernel.
     advised: bool,
+    /// How far it was told that we are done.
+    released: AtomicU64,
 }
 
 impl OpenFile {
@@ -84,7 +91,12 @@ impl OpenFile {
             // Only a hint: a file system that does not take it reads all the same.
             rustix::fs::fadvise(&fd, 0, None, Advice::Sequential).unwrap_or(());
         }
-        Ok(OpenFile { fd, stat, advised })
+        Ok(OpenFile {
+            fd,
+            stat,
+            advised,
+            released: AtomicU64::new(0),
+        })
     }
 
     /// Attributes as of opening. They, not those of the walk, belong to what is read.
@@ -93,8 +105,8 @@ impl OpenFile {
         &self.stat
     }
 
-    /// Reads a small file whole into `buf` (cleared first), at most `limit` bytes. One read call and one
-    /// that finds the end, none if the file is empty.
+    /// Reads a small file whole into `buf` (cleared first), at most `limit` bytes. One call if it has the size
+    /// it had at opening; whether it grew beyond that, [`OpenFile::outcome`] tells.
     ///
     /// # Errors
     /// What `read` says; also when the file holds more than `limit` bytes by now.
@@ -144,26 +156,19 @@ impl OpenFile {
         Ok(filled)
     }
 
-    /// Appends up to `want` bytes from `off` on to `buf` without clearing memory first; fewer mean the end.
+    /// Appends up to `want` bytes from `off` on to `buf`; fewer mean the end of the file.
     ///
     /// # Errors
-    /// What `pread` says.
+    /// What `pread` says; `buf` is then as before.
     pub fn append_at(&self, off: u64, want: usize, buf: &mut Vec<u8>) -> io::Result<usize> {
         let start = buf.len();
-        let end = start.saturating_add(want);
-        buf.reserve(want);
-        while buf.len() < end {
-            let done = buf.len() - start;
-            let at = off.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
-            match rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buf), at) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        buf.truncate(end);
-        Ok(buf.len() - start)
+        // Clearing the memory costs far less than the copy that follows, and reading into all spare room of a
+        // large buffer would read more than is wanted.
+        buf.resize(start.saturating_add(want), 0);
+        let result = self.read_at(off, buf.get_mut(start..).unwrap_or_default());
+        let got = result.as_ref().map_or(0, |&got| got);
+        buf.truncate(start + got);
+        result
     }
 
     /// Data and holes of the file, in order, covering exactly the size at opening. One extent of data when
@@ -219,14 +224,14 @@ impl OpenFile {
     /// Tells the kernel that what was read up to `off` will not be needed again, so that backing up a large
     /// file does not push everything else out of memory. Does nothing for smaller files.
     pub fn release(&self, off: u64) {
-        if self.advised {
-            rustix::fs::fadvise(
-                &self.fd,
-                0,
-                std::num::NonZeroU64::new(off),
-                Advice::DontNeed,
-            )
-            .unwrap_or(());
+        if !self.advised {
+            return;
+        }
+        let from = self.released.load(Ordering::Relaxed);
+        if off.saturating_sub(from) >= RELEASE_STEP {
+            let len = std::num::NonZeroU64::new(off - from);
+            rustix::fs::fadvise(&self.fd, from, len, Advice::DontNeed).unwrap_or(());
+            self.released.store(off, Ordering::Relaxed);
         }
     }
 

@@ -27,7 +27,7 @@ impl Scene {
     }
 
     fn at(top: tempfile::TempDir, options: RestoreOptions) -> Scene {
-        std::fs::create_dir(top.path().join("outside")).unwrap();
+        std::fs::create_dir_all(top.path().join("outside/sub")).unwrap();
         std::fs::write(top.path().join("outside/secret"), b"secret").unwrap();
         std::fs::create_dir(top.path().join("target")).unwrap();
         let target = Target::open(&top.path().join("target"), options).unwrap();
@@ -131,7 +131,14 @@ fn n20_nothing_is_written_through_a_symbolic_link() {
             ..entry("link", EntryType::Symlink)
         };
         assert_eq!(scene.target.add_special(&link).unwrap(), Done::Created);
-        for path in ["link/secret", "link/new", "link/a/b", "link/a/b/c/d"] {
+        for path in [
+            "link/secret",
+            "link/new",
+            "link/a/b",
+            "link/a/b/c/d",
+            "link/sub/new",
+            "link/sub/a/new",
+        ] {
             scene.refuses_everywhere(path.as_bytes());
         }
         // Once more by a target that has nothing cached.
@@ -422,7 +429,7 @@ fn n20_a_million_entries_that_claim_huge_sizes_take_no_space() {
         }
     }
     assert!(scene.target_names().is_empty());
-    assert_eq!(snapshot_of(&scene.path("outside")).len(), 2);
+    assert_eq!(snapshot_of(&scene.path("outside")).len(), 3);
 }
 
 #[test]

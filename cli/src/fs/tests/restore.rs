@@ -405,6 +405,4 @@ fn many_threads_may_share_a_target() {
             .count(),
         4000
     );
-    let open_fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
-    assert!(open_fds < 1000, "{open_fds}");
 }

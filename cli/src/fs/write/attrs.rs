@@ -180,7 +180,19 @@ impl Setter {
         if clean {
             self.remove_strangers(node, path, want);
         }
-        for (name, value) in &want.xattrs {
+        // Without privileges, the owner too needs write permission for user attributes.
+        let opened = !want.xattrs.is_empty() && !self.privileged && now.mode & 0o200 == 0;
+        if opened
+            && want.kind != EntryType::Symlink
+            && let Err(errno) = set_mode(node, now.mode | 0o200, now)
+        {
+            self.note(path, NoteKind::Mode, Some(errno));
+        }
+        // ACLs last: they may take that permission away.
+        let is_acl = |name: &[u8]| name.starts_with(b"system.posix_acl_");
+        let (acls, others): (Vec<_>, Vec<_>) =
+            want.xattrs.iter().partition(|(name, _)| is_acl(name));
+        for (name, value) in others.into_iter().chain(acls) {
             if name == CAPABILITY && !self.options.set_id {
                 self.note(path, NoteKind::SetIdDropped, None);
                 continue;
@@ -190,7 +202,7 @@ impl Setter {
             }
         }
         let acl = clean || want.xattrs.contains_key(ACL_ACCESS);
-        let touched = acl || (chowned && want.mode & 0o6000 != 0);
+        let touched = acl || opened || (chowned && want.mode & 0o6000 != 0);
         if want.kind != EntryType::Symlink
             && (want.mode != now.mode || touched)
             && let Err(errno) = set_mode(node, want.mode, now)

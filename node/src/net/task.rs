@@ -186,6 +186,7 @@ impl NetTask {
 
     fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>) {
         for peer in self.shared.roles.expire(now_s()) {
+            // An error means that it was not connected.
             let _ = swarm.disconnect_peer_id(peer);
         }
         let streams = &mut swarm.behaviour_mut().streams;

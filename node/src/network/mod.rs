@@ -279,6 +279,7 @@ impl Network for P2p {
             let tasks = std::mem::take(&mut *self.tasks.lock());
             let mut tasks = tasks.into_iter();
             if let Some(swarm) = tasks.next() {
+                // An error means that it panicked; it is over either way.
                 let _ = swarm.await;
             }
             for task in tasks {

@@ -200,6 +200,7 @@ where
 {
     write_frame(stream, reply, &[]).await?;
     stream.shutdown().await?;
+    // Whether it says something or just hangs up makes no difference.
     let _ = in_time(read_frame::<InviteRequest, _>(stream)).await;
     Ok(())
 }

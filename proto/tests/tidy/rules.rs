@@ -22,6 +22,13 @@ pub(crate) const TEST_FN_LINES: usize = 100;
 /// Most lines of a `main.rs`.
 pub(crate) const MAIN_LINES: usize = 60;
 
+/// Tests that are one long table: file, name, lines. Nothing is to be added here, and nothing in here is to grow.
+pub(crate) const LONG_TABLES: &[(&str, &str, usize)] = &[(
+    "cli/tests/e2e/bad_input.rs",
+    "every_mistake_has_its_message_and_changes_nothing",
+    201,
+)];
+
 /// The only files with `unsafe` code.
 pub(crate) const UNSAFE_FILES: &[&str] = &[];
 
@@ -90,8 +97,12 @@ fn function_length(source: &Source) -> Vec<Finding> {
         } else {
             FN_LINES
         };
+        let name = words(&code[at + 3..]).next().unwrap_or("?");
+        let known = LONG_TABLES
+            .iter()
+            .find(|(path, table, _)| *path == source.path && *table == name);
+        let most = known.map_or(most, |(_, _, lines)| *lines);
         if lines > most {
-            let name = words(&code[at + 3..]).next().unwrap_or("?");
             found.push(finding(
                 "function-length",
                 source,

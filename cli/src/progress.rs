@@ -39,11 +39,13 @@ pub trait Progress: Send + Sync {
 
     /// Something about one file that a person should see at once. `path` is a stored path.
     fn problem(&self, path: &[u8], reason: &str) {
+        // Nothing to show it on.
         let _ = (path, reason);
     }
 
     /// A file that is being worked on, for `-v`.
     fn file(&self, path: &[u8]) {
+        // Nothing to show it on.
         let _ = path;
     }
 }

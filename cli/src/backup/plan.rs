@@ -328,7 +328,10 @@ fn believe(ctx: &Ctx<'_>, planned: &Planned, old: &FileRecord) -> Option<DataRef
 
 /// Segments of earlier runs that can be used again: on the node with all they refer to, and not
 /// resting on packs that are mostly dead.
-pub(super) fn known_segments(ctx: &Ctx<'_>) -> Result<Known, BackupError> {
+pub(super) fn known_segments(
+    ctx: &Ctx<'_>,
+    mut records: Vec<(Hash16, SegmentRecord)>,
+) -> Result<Known, BackupError> {
     if ctx.full || !ctx.shares() {
         return Ok(Known::new());
     }
@@ -337,7 +340,6 @@ pub(super) fn known_segments(ctx: &Ctx<'_>) -> Result<Known, BackupError> {
         .iter()
         .filter_map(|id| id.as_bytes().first_chunk().copied())
         .collect();
-    let mut records = ctx.cache.segments();
     records.retain(|(_, record)| !record.packs.iter().any(|pack| sparse.contains(pack)));
     let ids: Vec<_> = records
         .iter()

@@ -5,6 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::bounded;
 
+use packnback_proto::format::root::Stats;
+use packnback_proto::ids::ObjectId;
+
 use super::assemble::{Assembled, Assembler};
 use super::checkpoint;
 use super::ctx::{Ctx, CtxParts, Stop};
@@ -87,106 +90,85 @@ fn pipeline(
     options: &mut BackupOptions,
     report: &mut BackupReport,
 ) -> Result<(), Stop> {
-    let scope_paths = paths(options);
-    let scope = ctx.cache_key.scope(&scope_paths);
-    let known = if ctx.dry_run && ctx.cache.is_empty() {
-        super::plan::Known::new()
-    } else {
-        known_segments(ctx).map_err(|e| ctx.fail(e))?
-    };
-    let of_scope: Vec<Hash16> = ctx
-        .cache
-        .segments()
-        .into_iter()
-        .filter(|(_, r)| r.scope == scope)
-        .map(|(p, _)| p)
-        .collect();
+    let paths = paths(options);
+    let scope = ctx.cache_key.scope(&paths);
+    let all = ctx.cache.segments();
+    let of_scope = all.iter().filter(|(_, record)| record.scope == scope);
+    let of_scope: Vec<Hash16> = of_scope.map(|(print, _)| *print).collect();
+    let known = known_segments(ctx, all).map_err(|e| ctx.fail(e))?;
     let assembled = stages(ctx, options, known, scope)?;
-    let stats = assembled.stats;
+    let (stats, nodes) = (assembled.stats, assembled.nodes);
+    let named = stats.files.saturating_add(stats.dirs);
     report.totals = Totals {
-        entries: stats
-            .files
-            .saturating_add(stats.dirs)
-            .saturating_add(stats.others),
+        entries: named.saturating_add(stats.others),
         files: stats.files,
         dirs: stats.dirs,
         bytes: stats.bytes,
         ..Totals::default()
     };
-    let Assembled {
-        nodes,
-        mut stats,
-        segments,
-        reused,
-    } = assembled;
     if nodes.is_empty() {
         return Err(ctx.fail(BackupError::Nothing));
     }
-    stats.new_objects = Counters::get(&ctx.numbers.objects_new);
-    stats.new_bytes = Counters::get(&ctx.numbers.bytes_stored);
-    let end = u64::try_from(now_ns() / 1_000_000_000).unwrap_or(options.time);
-    let root = tree::build(
-        ctx,
-        nodes,
-        About {
-            label: options.label.clone(),
-            start: options.time,
-            end: end.max(options.time),
-            tool: options.tool.clone(),
-            paths: scope_paths,
-            excludes: options.exclude_texts.clone(),
-            stats,
-        },
-    )?;
+    let root = tree::build(ctx, nodes, about(ctx, options, paths, stats))?;
     if ctx.dry_run {
         return Ok(());
     }
-    report.root = Some(root);
     ctx.check()?;
-    match ctx
-        .node
-        .commit(root, options.time)
-        .map_err(|e| ctx.fail(e.into()))?
-    {
+    commit(ctx, root, options.time, report)?;
+    let kept = assembled.segments.iter().map(|(print, _)| print);
+    let kept: HashSet<Hash16> = kept.chain(&assembled.reused).copied().collect();
+    let facts = Facts {
+        segments: assembled.segments,
+        segments_gone: of_scope
+            .into_iter()
+            .filter(|print| !kept.contains(print))
+            .collect(),
+        ..Facts::default()
+    };
+    let written = ctx.cache.apply(&facts).and_then(|()| ctx.cache.flush());
+    if let Err(error) = written {
+        let text = format!("the cache could not be written: {error}");
+        ctx.warnings.lock().push(text);
+    }
+    Ok(())
+}
+
+/// What the root says of this run.
+fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Stats) -> About {
+    let end = u64::try_from(now_ns() / 1_000_000_000).unwrap_or(options.time);
+    About {
+        label: options.label.clone(),
+        start: options.time,
+        end: end.max(options.time),
+        tool: options.tool.clone(),
+        paths,
+        excludes: options.exclude_texts.clone(),
+        stats: Stats {
+            new_objects: Counters::get(&ctx.numbers.objects_new),
+            new_bytes: Counters::get(&ctx.numbers.bytes_stored),
+            ..stats
+        },
+    }
+}
+
+fn commit(ctx: &Ctx<'_>, root: ObjectId, time: u64, report: &mut BackupReport) -> Result<(), Stop> {
+    report.root = Some(root);
+    let committed = ctx.node.commit(root, time);
+    match committed.map_err(|e| ctx.fail(e.into()))? {
         Committed::Done { snap, receipt, .. } => {
             report.snapshot = Some(snap);
             report.receipt = receipt;
+            Ok(())
         }
         Committed::Missing(ids) => {
             let n = ids.len();
             if let Err(error) = ctx.cache.forget_objects(&ids.into_iter().collect()) {
-                ctx.warnings
-                    .lock()
-                    .push(format!("the cache could not be corrected: {error}"));
+                let text = format!("the cache could not be corrected: {error}");
+                ctx.warnings.lock().push(text);
             }
-            return Err(ctx.fail(BackupError::Missing(n)));
+            Err(ctx.fail(BackupError::Missing(n)))
         }
     }
-    let kept: HashSet<Hash16> = reused
-        .iter()
-        .chain(segments.iter().map(|(p, _)| p))
-        .copied()
-        .collect();
-    let gone = of_scope
-        .into_iter()
-        .filter(|print| !kept.contains(print))
-        .collect();
-    let last = Facts {
-        segments,
-        segments_gone: gone,
-        ..Facts::default()
-    };
-    let written = if last.is_empty() {
-        Ok(())
-    } else {
-        ctx.cache.apply(&last)
-    };
-    if let Err(error) = written.and_then(|()| ctx.cache.flush()) {
-        ctx.warnings
-            .lock()
-            .push(format!("the cache could not be written: {error}"));
-    }
-    Ok(())
 }
 
 fn paths(options: &BackupOptions) -> Vec<Vec<u8>> {

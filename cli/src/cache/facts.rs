@@ -88,7 +88,9 @@ impl Cache {
     /// # Errors
     /// What the database says.
     pub fn apply(&self, facts: &Facts) -> Result<(), String> {
-        let Some(db) = &self.db else { return Ok(()) };
+        let Some(db) = self.db.as_ref().filter(|_| !facts.is_empty()) else {
+            return Ok(());
+        };
         let mut batch = WriteBatch::default();
         let mut changes = Changes::new();
         for fact in &facts.files {

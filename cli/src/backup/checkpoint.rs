@@ -82,19 +82,35 @@ impl Checkpoints {
     }
 }
 
-/// Waits for the node and writes to the cache, until the other end is gone.
+/// Waits for the node and writes to the cache, until the other end is gone. An interrupted run is
+/// brought to a last checkpoint, so that the next one takes up what this one sent.
 pub(super) fn run(ctx: &Ctx<'_>, from: &Receiver<Facts>) -> Result<(), Stop> {
     for facts in from {
-        if ctx.dry_run {
-            continue;
+        save(ctx, &facts)?;
+    }
+    if ctx.cancel.is_cancelled() {
+        let facts = std::mem::take(&mut *ctx.facts.lock());
+        save(ctx, &facts)?;
+        if let Err(error) = ctx.cache.flush() {
+            warn(ctx, &error);
         }
-        ctx.node.sync().map_err(|e| ctx.fail(e.into()))?;
-        if let Err(error) = ctx.cache.apply(&facts) {
-            ctx.warnings
-                .lock()
-                .push(format!("the cache could not be written: {error}"));
-        }
-        ctx.seen.forget(&facts);
     }
     Ok(())
+}
+
+fn save(ctx: &Ctx<'_>, facts: &Facts) -> Result<(), Stop> {
+    if ctx.dry_run || facts.is_empty() {
+        return Ok(());
+    }
+    ctx.node.sync().map_err(|e| ctx.fail(e.into()))?;
+    if let Err(error) = ctx.cache.apply(facts) {
+        warn(ctx, &error);
+    }
+    ctx.seen.forget(facts);
+    Ok(())
+}
+
+fn warn(ctx: &Ctx<'_>, error: &str) {
+    let text = format!("the cache could not be written: {error}");
+    ctx.warnings.lock().push(text);
 }

@@ -229,6 +229,39 @@ fn interrupted_first_run_is_taken_up() {
 }
 
 #[test]
+fn cancelled_run_keeps_what_it_sent() {
+    let world = World::new();
+    world.write("large", &noise(60 << 20, 5));
+    let mut dry = world.options();
+    dry.dry_run = true;
+    let whole = world.run(dry).unwrap().totals.objects_new;
+    let options = world.options();
+    *world.node.cancel.lock() = Some(options.cancel.clone());
+    world
+        .node
+        .puts_left
+        .store(12, std::sync::atomic::Ordering::SeqCst);
+    assert!(matches!(world.run(options), Err(BackupError::Cancelled)));
+    assert!(
+        restore::snapshots(&world.node, &world.reader)
+            .unwrap()
+            .is_empty()
+    );
+    *world.node.cancel.lock() = None;
+    world
+        .node
+        .puts_left
+        .store(usize::MAX, std::sync::atomic::Ordering::SeqCst);
+    let report = world.backup();
+    assert!(
+        report.totals.objects_new + 12 <= whole,
+        "{report:?}, {whole}"
+    );
+    let (_, target) = world.restore(report.snapshot.unwrap());
+    assert_same(&world.source(), &target);
+}
+
+#[test]
 fn objects_lost_by_the_node_are_stored_again() {
     let world = World::new();
     fill(&world);

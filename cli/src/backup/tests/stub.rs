@@ -31,6 +31,8 @@ pub(crate) struct MemoryNode {
     device: SigningKey,
     /// Refuses puts once this many were taken.
     pub(crate) puts_left: AtomicUsize,
+    /// Told when there are none left, instead of refusing.
+    pub(crate) cancel: Mutex<Option<Cancel>>,
 }
 
 impl MemoryNode {
@@ -62,6 +64,7 @@ impl MemoryNode {
             owner,
             device,
             puts_left: AtomicUsize::new(usize::MAX),
+            cancel: Mutex::default(),
         }
     }
 
@@ -108,8 +111,10 @@ impl NodeLink for MemoryNode {
         let left = self
             .puts_left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if left.is_err() {
-            return Err(ClientError::Closed);
+        match (&*self.cancel.lock(), left) {
+            (Some(cancel), Err(_)) => cancel.cancel(),
+            (None, Err(_)) => return Err(ClientError::Closed),
+            _ => {}
         }
         self.objects.lock().insert(id, object);
         Ok(())

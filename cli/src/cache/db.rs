@@ -1,5 +1,6 @@
 //! RocksDB as the cache uses it: one column family, no log, small buffers.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rocksdb::{
@@ -52,7 +53,12 @@ fn options() -> Options {
 
 impl Db {
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        if let Err(error) = std::fs::create_dir_all(dir) {
+        // Nobody else has any business in here.
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir);
+        if let Err(error) = made {
             return Err(OpenError::Damaged(error.to_string()));
         }
         let mut options = options();

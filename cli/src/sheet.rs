@@ -1,6 +1,7 @@
 //! The recovery sheet: a page of text that brings everything back.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::qr::to_qr;
@@ -12,6 +13,30 @@ use zeroize::Zeroizing;
 /// Columns of words on the sheet.
 const COLUMNS: usize = 4;
 
+/// How the QR code is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QrStyle {
+    /// Not at all.
+    None,
+    /// For light letters on a dark screen.
+    #[default]
+    Screen,
+    /// For black letters on paper.
+    Paper,
+}
+
+impl QrStyle {
+    /// As standard output needs it: a terminal, or a file that is going to be printed.
+    #[must_use]
+    pub fn for_stdout(wanted: bool) -> Self {
+        match (wanted, std::io::stdout().is_terminal()) {
+            (false, _) => Self::None,
+            (true, true) => Self::Screen,
+            (true, false) => Self::Paper,
+        }
+    }
+}
+
 /// What stands on a sheet beside the key.
 #[derive(Debug, Clone, Default)]
 pub struct SheetInfo {
@@ -19,8 +44,8 @@ pub struct SheetInfo {
     pub friends: Vec<(String, Vec<String>)>,
     /// When it was printed.
     pub date: String,
-    /// Whether to draw the QR code.
-    pub qr: bool,
+    /// Whether and how to draw the QR code.
+    pub qr: QrStyle,
 }
 
 /// Draws the sheet.
@@ -80,10 +105,10 @@ pub fn draw(seed: &OwnerSeed, info: &SheetInfo) -> Zeroizing<String> {
         &mut out,
         "  3. Type the 24 words in the order of their numbers.",
     );
-    if info.qr {
+    if info.qr != QrStyle::None {
         line(&mut out, "");
         line(&mut out, "The same key as a QR code:");
-        draw_qr(&mut out, seed);
+        draw_qr(&mut out, seed, info.qr);
     }
     line(&mut out, &rule);
     out
@@ -110,16 +135,16 @@ fn draw_words(out: &mut Zeroizing<String>, seed: &OwnerSeed) {
     }
 }
 
-fn draw_qr(out: &mut Zeroizing<String>, seed: &OwnerSeed) {
+fn draw_qr(out: &mut Zeroizing<String>, seed: &OwnerSeed, style: QrStyle) {
     let payload = to_qr(seed);
     // The payload is short text: there is always a code for it. If not, the words stand above.
     if let Ok(code) = QrCode::with_error_correction_level(payload.as_bytes(), EcLevel::M) {
-        let picture = Zeroizing::new(
-            code.render::<Dense1x2>()
-                .dark_color(Dense1x2::Light)
-                .light_color(Dense1x2::Dark)
-                .build(),
-        );
+        let (dark, light) = match style {
+            QrStyle::Paper => (Dense1x2::Dark, Dense1x2::Light),
+            _ => (Dense1x2::Light, Dense1x2::Dark),
+        };
+        let mut drawing = code.render::<Dense1x2>();
+        let picture = Zeroizing::new(drawing.dark_color(dark).light_color(light).build());
         line(out, &picture);
     }
 }
@@ -138,7 +163,7 @@ mod tests {
                 vec!["/ip4/192.0.2.1/udp/4801/quic-v1/p2p/x".into()],
             )],
             date: "2026-11-23".into(),
-            qr: true,
+            qr: QrStyle::Screen,
         };
         let sheet = draw(&seed, &info);
         let mut numbered: Vec<(usize, &str)> = Vec::new();

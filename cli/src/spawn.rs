@@ -86,7 +86,8 @@ fn is_alive(pid: Pid) -> bool {
 }
 
 /// Whether some node holds this home: it keeps an exclusive lock on a file there.
-fn lock_is_held(home: &Home) -> bool {
+#[must_use]
+pub fn lock_is_held(home: &Home) -> bool {
     let Ok(file) = File::open(home.node_dir().join("node.lock")) else {
         return false;
     };

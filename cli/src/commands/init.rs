@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::files::Existing;
 use crate::render::{self, print_line};
 use crate::secrets::{self, KeySource, PassphraseSource};
-use crate::sheet::{SheetInfo, draw};
+use crate::sheet::{QrStyle, SheetInfo, draw};
 use crate::spawn::reach_node;
 use crate::system;
 
@@ -140,7 +140,7 @@ fn hand_out(context: &Context, args: &InitArgs, seed: &OwnerSeed) -> Outcome<()>
     let info = SheetInfo {
         friends: Vec::new(),
         date: render::time(system::now()),
-        qr: !args.no_qr,
+        qr: QrStyle::for_stdout(!args.no_qr),
     };
     print_line(&draw(seed, &info))?;
     if args.owner_words || args.owner_key_out.is_some() {

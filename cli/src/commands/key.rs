@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{Existing, read_small};
 use crate::render::{self, print_line};
 use crate::secrets::{self, PassphraseSource};
-use crate::sheet::{SheetInfo, draw};
+use crate::sheet::{QrStyle, SheetInfo, draw};
 use crate::spawn::running_node;
 use crate::system;
 
@@ -88,7 +88,14 @@ fn sheet(context: &Context, key: &KeyArgs, qr: bool) -> Outcome {
         }))?;
         return Ok(Exit::Done);
     }
-    print_line(&draw(&seed, &SheetInfo { friends, date, qr }))?;
+    print_line(&draw(
+        &seed,
+        &SheetInfo {
+            friends,
+            date,
+            qr: QrStyle::for_stdout(qr),
+        },
+    ))?;
     Ok(Exit::Done)
 }
 

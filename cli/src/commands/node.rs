@@ -6,10 +6,9 @@ use serde_json::json;
 
 use super::Context;
 use crate::args::NodeCommand;
-use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render;
-use crate::spawn::{log_tail, running_node, start_node};
+use crate::spawn::{lock_is_held, log_tail, running_node, start_node};
 
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
@@ -64,14 +63,14 @@ fn stop(context: &Context) -> Outcome {
     client.shutdown()?;
     drop(client);
     let asked = Instant::now();
-    while Client::connect(&context.home.socket()).is_ok() {
+    // Until it has let go of its lock it may still be writing to its folder.
+    while lock_is_held(&context.home) {
         if asked.elapsed() > STOP_DEADLINE {
-            return Err(Failure::failed(
-                "node-stop",
-                "the node was asked to end, but still answers",
-            )
-            .safe("What it acknowledged is on disk.")
-            .next("Look at its log: packnback node log"));
+            return Err(
+                Failure::failed("node-stop", "the node was asked to end, but still runs")
+                    .safe("What it acknowledged is on disk.")
+                    .next("Look at its log: packnback node log"),
+            );
         }
         std::thread::sleep(POLL);
     }

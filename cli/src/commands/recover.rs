@@ -104,7 +104,7 @@ fn ask_all(
         });
         match asked {
             Ok((host, snaps)) => {
-                context.voice.note(&format!(
+                context.voice.say(&format!(
                     "{} holds {}.",
                     host.host.short(),
                     render::counted(
@@ -112,7 +112,7 @@ fn ask_all(
                         "snapshot",
                         "snapshots"
                     )
-                ));
+                ))?;
                 for snap in snaps {
                     if let Entry::Vacant(place) = found.addresses.entry(snap.id) {
                         place.insert(addr.clone());

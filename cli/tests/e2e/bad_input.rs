@@ -27,185 +27,216 @@ fn with(text: &str, last: &str) -> Vec<String> {
     all
 }
 
+/// Paths the cases speak of.
+struct Paths {
+    key: String,
+    other: String,
+    target: String,
+    tree: String,
+    below: String,
+}
+
+type Row<'a> = (
+    &'static str,
+    Vec<String>,
+    Option<&'static str>,
+    i32,
+    &'static [&'static str],
+);
+
+fn cases(rows: Vec<Row<'_>>) -> Vec<Case> {
+    let case = |(name, words, input, code, says)| Case {
+        name,
+        words,
+        input,
+        code,
+        says,
+    };
+    rows.into_iter().map(case).collect()
+}
+
+fn key_cases(p: &Paths) -> Vec<Case> {
+    let ls = |key: &str| words(&format!("ls latest --owner-key {key}"));
+    let unknown = "xbandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
+        abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon art";
+    let swapped = "art abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
+        abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon";
+    let no_key = words(&format!("restore latest --target {}", p.target));
+    cases(vec![
+        (
+            "other owner's key",
+            ls(&p.other),
+            None,
+            5,
+            &["belongs to owner", "--home DIR"],
+        ),
+        (
+            "other owner's words",
+            words("ls latest --words"),
+            Some(STRANGER),
+            5,
+            &["belongs to owner"],
+        ),
+        (
+            "two words",
+            words("ls latest --words"),
+            Some("abandon abandon"),
+            5,
+            &["24 words, these are 2", "verify-words"],
+        ),
+        (
+            "no word of the list",
+            words("key verify-words"),
+            Some(unknown),
+            5,
+            &["xbandon"],
+        ),
+        (
+            "words in the wrong order",
+            words("key verify-words"),
+            Some(swapped),
+            5,
+            &["do not fit together"],
+        ),
+        (
+            "no key at all",
+            no_key,
+            None,
+            2,
+            &["--owner-key FILE or --words"],
+        ),
+        (
+            "a key file that is not there",
+            ls("/nonexistent/key"),
+            None,
+            1,
+            &["/nonexistent/key", "--words"],
+        ),
+        (
+            "a file that is no key",
+            ls("/etc/passwd"),
+            None,
+            1,
+            &["/etc/passwd", "--words"],
+        ),
+        (
+            "over an existing key",
+            with("key new --no-passphrase --out", &p.key),
+            None,
+            5,
+            &["exists already", "not touched"],
+        ),
+    ])
+}
+
+fn setup_cases(p: &Paths) -> Vec<Case> {
+    let below = with("init --no-passphrase --owner-key-out", &p.below);
+    cases(vec![
+        (
+            "a second init",
+            words("init --owner-words"),
+            None,
+            5,
+            &["already belongs to owner", "--home DIR"],
+        ),
+        (
+            "init with nobody to show the key to",
+            words("init"),
+            None,
+            2,
+            &["--owner-key-out FILE, or --owner-words"],
+        ),
+        ("the key below home", below, None, 5, &["below the home"]),
+        (
+            "an invite that is none",
+            words("peer accept hello"),
+            None,
+            5,
+            &["invite"],
+        ),
+        (
+            "no such friend",
+            words("peer ping ann"),
+            None,
+            1,
+            &["no friend", "peer list"],
+        ),
+    ])
+}
+
+fn use_cases(p: &Paths) -> Vec<Case> {
+    let restore = |what: &str| {
+        words(&format!(
+            "restore {what} --target {} --owner-key {}",
+            p.target, p.key
+        ))
+    };
+    cases(vec![
+        (
+            "no such snapshot",
+            restore("0000ffff"),
+            None,
+            1,
+            &["no snapshot 0000ffff", "packnback snapshots"],
+        ),
+        ("not an id", restore("yesterday"), None, 2, &["latest"]),
+        (
+            "no such path",
+            restore("latest:/not/there"),
+            None,
+            1,
+            &["not in the snapshot"],
+        ),
+        (
+            "a path that is not there",
+            words("backup /not/there"),
+            None,
+            1,
+            &["/not/there"],
+        ),
+        (
+            "a bad pattern",
+            with("backup --exclude [a", &p.tree),
+            None,
+            2,
+            &["pattern"],
+        ),
+        (
+            "a bad size",
+            with("backup --exclude-larger-than 5X", &p.tree),
+            None,
+            2,
+            &["5X"],
+        ),
+    ])
+}
+
 #[test]
 fn every_mistake_has_its_message_and_changes_nothing() {
     let machine = Machine::with_owner();
     let tree = machine.path("tree");
     trees::plain(&tree, 10);
     machine.backup(&tree);
-    let (key, home) = (machine.key(), machine.home());
-    let key = key.to_str().unwrap();
+    let home = machine.home();
     let other = machine.path("other.key");
-    let other = other.to_str().unwrap();
-    machine.ok(["key", "new", "--no-passphrase", "--out", other]);
-    let target = machine.path("never");
-    let target = target.to_str().unwrap();
-    let below = home.join("config/owner.key");
-    let cases = [
-        Case {
-            name: "other owner's key",
-            words: words(&format!("ls latest --owner-key {other}")),
-            input: None,
-            code: 5,
-            says: &["belongs to owner", "--home DIR"],
-        },
-        Case {
-            name: "other owner's words",
-            words: words("ls latest --words"),
-            input: Some(STRANGER),
-            code: 5,
-            says: &["belongs to owner"],
-        },
-        Case {
-            name: "a wrong word",
-            words: words("ls latest --words"),
-            input: Some("abandon abandom"),
-            code: 5,
-            says: &["24 words, these are 2", "verify-words"],
-        },
-        Case {
-            name: "a word not in the list",
-            words: words("key verify-words"),
-            input: Some(
-                "xbandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon art",
-            ),
-            code: 5,
-            says: &["xbandon"],
-        },
-        Case {
-            name: "words in the wrong order",
-            words: words("key verify-words"),
-            input: Some(
-                "art abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon",
-            ),
-            code: 5,
-            says: &["do not fit together"],
-        },
-        Case {
-            name: "no key at all",
-            words: words(&format!("restore latest --target {target}")),
-            input: None,
-            code: 2,
-            says: &["--owner-key FILE or --words"],
-        },
-        Case {
-            name: "a key file that is not there",
-            words: words("ls latest --owner-key /nonexistent/key"),
-            input: None,
-            code: 1,
-            says: &["/nonexistent/key", "--words"],
-        },
-        Case {
-            name: "a file that is no key",
-            words: words(&format!(
-                "ls latest --owner-key {PROGRAM}",
-                PROGRAM = "/etc/hostname"
-            )),
-            input: None,
-            code: 1,
-            says: &["not a key file"],
-        },
-        Case {
-            name: "a second init",
-            words: words("init --owner-words"),
-            input: None,
-            code: 5,
-            says: &["already belongs to owner", "--home DIR"],
-        },
-        Case {
-            name: "init with nobody to show the key to",
-            words: words("init"),
-            input: None,
-            code: 2,
-            says: &["--owner-key-out FILE, or --owner-words"],
-        },
-        Case {
-            name: "the key below home",
-            words: with(
-                "init --no-passphrase --owner-key-out",
-                below.to_str().unwrap(),
-            ),
-            input: None,
-            code: 5,
-            says: &["below the home"],
-        },
-        Case {
-            name: "over an existing key",
-            words: words(&format!("key new --no-passphrase --out {key}")),
-            input: None,
-            code: 5,
-            says: &["exists already", "not touched"],
-        },
-        Case {
-            name: "no such snapshot",
-            words: words(&format!(
-                "restore 0000ffff --target {target} --owner-key {key}"
-            )),
-            input: None,
-            code: 1,
-            says: &["no snapshot 0000ffff", "packnback snapshots"],
-        },
-        Case {
-            name: "not an id",
-            words: words(&format!("ls yesterday --owner-key {key}")),
-            input: None,
-            code: 2,
-            says: &["latest"],
-        },
-        Case {
-            name: "no such path",
-            words: words(&format!(
-                "restore latest:/not/there --target {target} --owner-key {key}"
-            )),
-            input: None,
-            code: 1,
-            says: &["not in the snapshot"],
-        },
-        Case {
-            name: "a path that is not there",
-            words: words("backup /not/there"),
-            input: None,
-            code: 1,
-            says: &["/not/there"],
-        },
-        Case {
-            name: "a bad pattern",
-            words: with("backup --exclude [a", tree.to_str().unwrap()),
-            input: None,
-            code: 2,
-            says: &["pattern"],
-        },
-        Case {
-            name: "a bad size",
-            words: with("backup --exclude-larger-than 5X", tree.to_str().unwrap()),
-            input: None,
-            code: 2,
-            says: &["5X"],
-        },
-        Case {
-            name: "an invite that is none",
-            words: words("peer accept hello"),
-            input: None,
-            code: 5,
-            says: &["invite"],
-        },
-        Case {
-            name: "no such friend",
-            words: words("peer ping ann"),
-            input: None,
-            code: 1,
-            says: &["no friend", "peer list"],
-        },
-        Case {
-            name: "an unreachable friend",
-            words: words(
-                "recover --words --peer /ip4/127.0.0.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
-            ),
-            input: None,
-            code: 5,
-            says: &["words"],
-        },
-    ];
+    machine.ok([
+        "key",
+        "new",
+        "--no-passphrase",
+        "--out",
+        other.to_str().unwrap(),
+    ]);
+    let paths = Paths {
+        key: machine.key().to_str().unwrap().to_owned(),
+        other: other.to_str().unwrap().to_owned(),
+        target: machine.path("never").to_str().unwrap().to_owned(),
+        tree: tree.to_str().unwrap().to_owned(),
+        below: home.join("config/owner.key").to_str().unwrap().to_owned(),
+    };
+    let cases: Vec<Case> = [key_cases(&paths), setup_cases(&paths), use_cases(&paths)]
+        .into_iter()
+        .flatten()
+        .collect();
     let before = state_of(&home.join("config"));
     let snapshots = machine.ok(["snapshots"]);
     for case in &cases {
@@ -220,14 +251,14 @@ fn every_mistake_has_its_message_and_changes_nothing() {
             );
         }
         assert!(
-            !fs::exists(target).unwrap(),
+            !fs::exists(&paths.target).unwrap(),
             "{} wrote the target",
             case.name
         );
     }
     assert_eq!(state_of(&home.join("config")), before);
     assert_eq!(machine.ok(["snapshots"]), snapshots);
-    assert!(!below.exists());
+    assert!(!fs::exists(&paths.below).unwrap());
 }
 
 #[test]
@@ -339,7 +370,7 @@ fn files_that_cannot_be_read_end_with_three_and_the_rest_is_saved() {
     let tree = machine.path("tree");
     trees::plain(&tree, 10);
     let secret = tree.join("d1/f1");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     let ran = machine.run(["backup", tree.to_str().unwrap()]).ends_with(3);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let saved = ran.json();

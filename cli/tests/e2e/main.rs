@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod demo;
+mod disk_full;
 mod friends;
 mod incremental;
 mod keys;

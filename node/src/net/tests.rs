@@ -214,6 +214,24 @@ async fn an_address_of_somebody_else_is_not_taken_for_the_peer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_peer_at_one_address_does_not_hide_the_right_one_at_another() {
+    let (a, b) = pair(&[TCP]).await;
+    let c = Node::start(3, &[TCP], |_| {}).await;
+    c.admit(&a, Role::Friend);
+    let mut addrs = c.handle.listen_addrs();
+    addrs.extend(b.handle.listen_addrs());
+    for addrs in [addrs.clone(), addrs.into_iter().rev().collect()] {
+        let opened = a
+            .handle
+            .open(b.id(), &addrs, Protocol::Store)
+            .await
+            .unwrap();
+        assert_eq!(opened.conn.node, b.id());
+        a.handle.close(opened.conn.id).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expelled_friend_loses_its_connection() {
     let (a, b) = pair(&[QUIC]).await;
     let addrs = b.handle.listen_addrs();

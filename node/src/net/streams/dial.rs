@@ -45,6 +45,13 @@ impl DialPlan {
         self.0.pop_front()
     }
 
+    /// Puts addresses that deserve another try in front; none is no stage.
+    pub(crate) fn retry(&mut self, stage: Vec<Multiaddr>) {
+        if !stage.is_empty() {
+            self.0.push_front(stage);
+        }
+    }
+
     /// Adds the stages of another plan behind this one's.
     pub(crate) fn append(&mut self, other: Self) {
         for stage in other.0 {
@@ -61,6 +68,13 @@ fn is_loopback(addr: &Multiaddr) -> bool {
         Some(Part::Ip6(ip)) => ip.is_loopback(),
         _ => false,
     }
+}
+
+/// The addresses of a stage but for one, which may carry a `/p2p/..`.
+pub(crate) fn without(stage: &[Multiaddr], peer: &PeerId, gone: &Multiaddr) -> Vec<Multiaddr> {
+    let bare = without_peer(gone, peer);
+    let stays = |addr: &&Multiaddr| *addr != gone && Some(*addr) != bare.as_ref();
+    stage.iter().filter(stays).cloned().collect()
 }
 
 /// The address without its final `/p2p/..`; `None` if that names another peer.

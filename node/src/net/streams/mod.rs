@@ -20,14 +20,15 @@ use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::swarm::behaviour::ConnectionEstablished;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{
-    CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, DialFailure, FromSwarm,
-    NetworkBehaviour, NotifyHandler, Stream, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, DialError, DialFailure,
+    FromSwarm, NetworkBehaviour, NotifyHandler, Stream, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 
-use self::dial::DialPlan;
+use self::dial::{DialPlan, without};
 use self::handler::{Handler, HandlerOut, OpenFailure, OpenStream};
 use self::table::{ConnTable, remote_of, transport_of};
 use super::clock::now_s;
@@ -56,6 +57,8 @@ struct PendingOpen {
 
 struct Dialling {
     attempt: ConnectionId,
+    /// The addresses being tried.
+    stage: Vec<Multiaddr>,
     plan: DialPlan,
     reasons: Vec<String>,
 }
@@ -146,15 +149,14 @@ impl Streams {
         let Some(stage) = plan.next_stage() else {
             return false;
         };
-        let attempt = self.dial_stage(peer, stage);
-        self.dialling.insert(
-            peer,
-            Dialling {
-                attempt,
-                plan,
-                reasons: Vec::new(),
-            },
-        );
+        let attempt = self.dial_stage(peer, stage.clone());
+        let dialling = Dialling {
+            attempt,
+            stage,
+            plan,
+            reasons: Vec::new(),
+        };
+        self.dialling.insert(peer, dialling);
         true
     }
 
@@ -240,18 +242,25 @@ impl Streams {
         }
     }
 
-    fn on_dial_failure(&mut self, peer: PeerId, attempt: ConnectionId, reason: String) {
+    fn on_dial_failure(&mut self, peer: PeerId, attempt: ConnectionId, error: &DialError) {
         let Some(dialling) = self.dialling.get_mut(&peer) else {
             return;
         };
         if dialling.attempt != attempt {
             return;
         }
-        dialling.reasons.push(reason);
+        dialling.reasons.push(error.to_string());
+        // A wrong peer at one address ends the whole dial: the others have not had their turn.
+        if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = error {
+            let others = without(&dialling.stage, &peer, address);
+            if others.len() < dialling.stage.len() {
+                dialling.plan.retry(others);
+            }
+        }
         if let Some(stage) = dialling.plan.next_stage() {
-            let attempt = self.dial_stage(peer, stage);
+            let attempt = self.dial_stage(peer, stage.clone());
             if let Some(dialling) = self.dialling.get_mut(&peer) {
-                dialling.attempt = attempt;
+                (dialling.attempt, dialling.stage) = (attempt, stage);
             }
             return;
         }
@@ -386,7 +395,7 @@ impl NetworkBehaviour for Streams {
                 error,
                 connection_id,
             }) => {
-                self.on_dial_failure(peer, connection_id, error.to_string());
+                self.on_dial_failure(peer, connection_id, error);
             }
             _ => {}
         }

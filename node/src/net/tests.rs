@@ -227,7 +227,9 @@ async fn a_wrong_peer_at_one_address_does_not_hide_the_right_one_at_another() {
             .await
             .unwrap();
         assert_eq!(opened.conn.node, b.id());
+        let mut events = a.handle.events();
         a.handle.close(opened.conn.id).await.unwrap();
+        while events.recv().await.unwrap() != NetEvent::Disconnected(b.id()) {}
     }
 }
 

@@ -140,6 +140,25 @@ fn several_gets_are_under_way_at_once() {
 }
 
 #[test]
+fn nobody_waits_for_a_node_that_has_gone() {
+    for _ in 0..100 {
+        let (_dir, client, node) = node(|peer| {
+            peer.read();
+        });
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while client.put(ObjectId([1; 32]), vec![0; 5000]).is_ok()
+                        && client.have(&[ObjectId([2; 32])]).is_ok()
+                    {}
+                });
+            }
+        });
+        node.join().unwrap();
+    }
+}
+
+#[test]
 fn refused_put_ends_everything_with_its_reason() {
     let (_dir, client, server) = node(|peer| {
         peer.read();

@@ -285,24 +285,26 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     Ok(thread::Builder::new().name(name.to_owned()).spawn(run)?)
 }
 
+/// Writes frames until the client is dropped. Also after the socket has broken it takes them off the
+/// queue, for a frame that stayed there would keep its waiter waiting.
 fn write_all(mut stream: UnixStream, outgoing: &Receiver<Outgoing>, shared: &Shared) {
+    let mut is_broken = false;
     for mut out in outgoing {
         if let Some(waiter) = out.waiter.take() {
             shared.waiters.lock().push_back(waiter);
         }
-        let written = write_frame(&mut stream, &out.header, &out.body);
-        // Once the reader has ended nobody looks at new waiters any more: they must hear it from here.
-        let reader_ended = shared.fatal.lock().is_some();
-        if reader_ended {
-            shared.fail(ClientError::Closed);
-        }
-        if let Err(error) = written {
+        if !is_broken && let Err(error) = write_frame(&mut stream, &out.header, &out.body) {
+            is_broken = true;
             // A refusal may be on its way to the reader, which knows better: let it finish.
             if error.kind() != std::io::ErrorKind::BrokenPipe {
                 shared.fail(error.into());
             }
             let _gone = stream.shutdown(Shutdown::Write);
-            return;
+        }
+        // Once the reader has ended nobody looks at new waiters any more: they must hear it from here.
+        let reader_ended = shared.fatal.lock().is_some();
+        if reader_ended {
+            shared.fail(ClientError::Closed);
         }
     }
 }

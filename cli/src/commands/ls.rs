@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::exit::{Exit, Outcome};
 use crate::records::choose;
 use crate::render::{self, output_failure};
-use crate::restore::{self, ReaderKeys};
+use crate::restore::{self, ReaderKeys, RestoreError};
 use crate::spawn::reach_node;
 
 /// Runs the command. With `--json` every entry is one line.
@@ -28,7 +28,9 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut broken = None;
     let quiet = context.voice.quiet;
+    let mut there = false;
     let mut visit = |entry: &Entry| {
+        there = true;
         let line = if context.voice.json {
             entry_json(entry).to_string()
         } else if args.long || context.voice.verbose > 0 {
@@ -45,6 +47,9 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
         broken.is_none()
     };
     restore::tree(&client, &keys, snap, args.below().as_deref(), &mut visit)?;
+    if let Some(below) = args.below().filter(|_| !there) {
+        return Err(RestoreError::NoPath(format!("/{}", render::path(&below))).into());
+    }
     match broken.map_or_else(|| out.flush(), Err) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(output_failure(&error)),

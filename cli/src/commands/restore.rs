@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use packnback_proto::format::entry::Entry;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -16,7 +17,9 @@ use crate::fs;
 use crate::meter::Meter;
 use crate::records::choose;
 use crate::render::{self, Voice};
-use crate::restore::{self, LoadedSnapshot, ReaderKeys, RestoreOptions, RestoreReport};
+use crate::restore::{
+    self, LoadedSnapshot, ReaderKeys, RestoreError, RestoreOptions, RestoreReport,
+};
 use crate::spawn::reach_node;
 use crate::system;
 
@@ -94,7 +97,15 @@ impl Job<'_> {
         let write = self.write;
         if let Some(below) = &self.below {
             // A path that is not there is told before anything is made.
-            restore::tree(source, keys, snap, Some(below), &mut |_| false)?;
+            let mut there = false;
+            let mut look = |_: &Entry| {
+                there = true;
+                false
+            };
+            restore::tree(source, keys, snap, Some(below), &mut look)?;
+            if !there {
+                return Err(RestoreError::NoPath(format!("/{}", render::path(below))).into());
+            }
         }
         let privileged = !write.no_privileges && rustix::process::geteuid().is_root();
         let options = RestoreOptions {

@@ -85,17 +85,27 @@ impl Checkpoints {
 /// Waits for the node and writes to the cache, until the other end is gone. An interrupted run is
 /// brought to a last checkpoint, so that the next one takes up what this one sent.
 pub(super) fn run(ctx: &Ctx<'_>, from: &Receiver<Facts>) -> Result<(), Stop> {
+    let mut flushed = Instant::now();
     for facts in from {
         save(ctx, &facts)?;
+        // The cache has no log: what is not flushed does not survive a kill.
+        if flushed.elapsed() >= EVERY {
+            flush(ctx);
+            flushed = Instant::now();
+        }
     }
     if ctx.cancel.is_cancelled() {
         let facts = std::mem::take(&mut *ctx.facts.lock());
         save(ctx, &facts)?;
-        if let Err(error) = ctx.cache.flush() {
-            warn(ctx, &error);
-        }
+        flush(ctx);
     }
     Ok(())
+}
+
+fn flush(ctx: &Ctx<'_>) {
+    if let Err(error) = ctx.cache.flush() {
+        warn(ctx, &error);
+    }
 }
 
 fn save(ctx: &Ctx<'_>, facts: &Facts) -> Result<(), Stop> {

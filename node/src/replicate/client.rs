@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StoreClient<S> {
         }
     }
 
-    /// Asks whether objects are there. [`StoreClient::reply_bitmap`] reads the answer.
+    /// Asks whether objects are there.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -1,6 +1,7 @@
 //! What backup and restore need of a node, so that they run against a stand-in in tests.
 
 use packnback_proto::ids::{ObjectId, OwnerId, SnapshotId};
+use packnback_proto::wire::admin::AlarmInfo;
 
 use super::ClientError;
 
@@ -17,6 +18,8 @@ pub struct Opened {
     pub pending_orders: u32,
     /// The certificate in use (envelope).
     pub cert: Vec<u8>,
+    /// What a person has to look at.
+    pub alarms: Vec<AlarmInfo>,
 }
 
 /// Answer to `Commit`.

@@ -4,6 +4,7 @@
 //! thread with a byte budget; one reader thread hands the replies out in that order. So puts are
 //! pipelined (no reply unless refused) and several questions can be under way at once.
 
+mod admin;
 mod budget;
 mod connect;
 mod error;

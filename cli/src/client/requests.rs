@@ -82,7 +82,11 @@ impl Client {
         self.greet()
     }
 
-    fn expect_ok(&self, request: &LocalRequest, name: &'static str) -> Result<(), ClientError> {
+    pub(super) fn expect_ok(
+        &self,
+        request: &LocalRequest,
+        name: &'static str,
+    ) -> Result<(), ClientError> {
         match self.request(request, Vec::new())?.0 {
             LocalReply::Ok => Ok(()),
             _ => Err(ClientError::OutOfTurn(name)),
@@ -316,12 +320,14 @@ impl NodeLink for Client {
                 last_root,
                 pending_orders,
                 cert,
+                alarms,
             } => Ok(Opened {
                 base,
                 last_seq,
                 last_root,
                 pending_orders,
                 cert: cert.0,
+                alarms,
             }),
             _ => Err(ClientError::OutOfTurn("Open")),
         }

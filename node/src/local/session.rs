@@ -246,6 +246,7 @@ impl Session {
             last_root: device.last.map(|last| last.root),
             pending_orders,
             cert: device.cert,
+            alarms: Vec::new(),
         })
     }
 

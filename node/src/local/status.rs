@@ -55,6 +55,8 @@ impl Session {
             snaps,
             owners,
             peers,
+            alarms: Vec::new(),
+            orders_waiting: 0,
         };
         let body = encode_body(&status)
             .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;

@@ -193,6 +193,8 @@ impl Session {
             heads,
             pending_orders,
             quota_left,
+            orders: Vec::new(),
+            notice: None,
         })
     }
 

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::admin::{AlarmInfo, PolicyInfo};
 use super::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
 use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
 
@@ -112,6 +113,48 @@ pub enum LocalRequest {
     },
     /// Reply: `Status`, body: [`StatusInfo`].
     Status,
+    /// Devices of this node's owner. Reply: `Info`, body: list of [`super::admin::DeviceInfo`].
+    Devices,
+    /// Orders of this node's owner. Reply: `Info`, body: list of [`super::admin::OrderInfo`].
+    Orders,
+    /// What retention says of each snapshot here. Reply: `Info`, body: list of
+    /// [`super::admin::RetentionInfo`].
+    Retention {
+        /// Only this device.
+        device: Option<NodeId>,
+        /// Try this policy out, without freezes and daily caps; `None` = what is in force.
+        policy: Option<PolicyInfo>,
+    },
+    /// Reply: `Info`, body: list of [`super::admin::HostedOwner`].
+    HostOwners,
+    /// Sets the most bytes this host stores for an owner; `None` takes the limit off. Reply: `Ok`.
+    HostQuota {
+        /// Whose.
+        owner: OwnerId,
+        /// Bytes.
+        bytes: Option<u64>,
+    },
+    /// Announces the end of hosting an owner, or takes it back. Reply: `Info`, body:
+    /// [`super::admin::HostedOwner`].
+    HostEvict {
+        /// Whose.
+        owner: OwnerId,
+        /// Days of warning, then days without writes; `None` takes it back.
+        days: Option<(u32, u32)>,
+    },
+    /// Sizes. Reply: `Info`, body: [`super::admin::OwnerStats`].
+    Stats {
+        /// Whose; `None` = this node's owner.
+        owner: Option<OwnerId>,
+    },
+    /// Carries out what is due and frees space now, instead of at the next regular time. Reply:
+    /// `Info`, body: [`super::admin::CollectInfo`].
+    Collect,
+    /// A person has seen this alarm. Reply: `Ok`.
+    Acknowledge {
+        /// Its number.
+        alarm: u64,
+    },
     /// Ends the node. Reply: `Ok`, then the connection closes.
     Shutdown,
 }
@@ -144,6 +187,9 @@ pub enum LocalReply {
         pending_orders: u32,
         /// The certificate in use (envelope).
         cert: Bytes,
+        /// What a person has to look at.
+        #[serde(default)]
+        alarms: Vec<AlarmInfo>,
     },
     /// To `Have`. Body: [`super::ids::encode_bitmap`].
     Bitmap,
@@ -215,6 +261,8 @@ pub enum LocalReply {
     },
     /// To `Status`. Body: [`StatusInfo`] by [`super::frame::encode_body`].
     Status,
+    /// To the requests that say so. Body: what they name, by [`super::frame::encode_body`].
+    Info,
     /// Done.
     Ok,
     /// It did not work: what happened, what is safe, what to do next.
@@ -318,6 +366,12 @@ pub struct StatusInfo {
     pub owners: Vec<OwnerInfo>,
     /// Other nodes.
     pub peers: Vec<PeerInfo>,
+    /// What a person has to look at.
+    #[serde(default)]
+    pub alarms: Vec<AlarmInfo>,
+    /// Orders in their grace on this node.
+    #[serde(default)]
+    pub orders_waiting: u64,
 }
 
 /// One snapshot of this device and where it is.

@@ -7,6 +7,7 @@
 //! the local API ([`local::API_VERSION`]) and the stored format (`crate::format`). A message this
 //! version does not know is an error value ([`frame::FrameError::UnknownMessage`]), never a panic.
 
+pub mod admin;
 pub mod frame;
 pub mod ids;
 pub mod invite;

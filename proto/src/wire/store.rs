@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::admin::EvictInfo;
 use super::{Bytes, ErrorCode, Nonce16};
 use crate::ids::{NodeId, ObjectId, RecordId, SnapshotId};
 
@@ -109,6 +110,12 @@ pub enum StoreReply {
         pending_orders: u32,
         /// Bytes this device may still store.
         quota_left: u64,
+        /// Orders of the owner in their grace here (envelopes), the newest first, not all if many.
+        #[serde(default)]
+        orders: Vec<Bytes>,
+        /// The end of hosting, if it was announced.
+        #[serde(default)]
+        notice: Option<EvictInfo>,
     },
     /// To `Have`. Body: [`super::ids::encode_bitmap`].
     Bitmap,

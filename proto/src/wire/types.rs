@@ -197,6 +197,8 @@ macro_rules! text_enum {
     };
 }
 
+pub(crate) use text_enum;
+
 text_enum! {
     /// What another node may do here. A connection alone gives no rights: every stream asks.
     Role, Unknown, {
@@ -208,6 +210,8 @@ text_enum! {
         Guest = "guest",
         /// Recovery key of an owner served here: may only present a grant and read under it.
         Recovery = "recovery",
+        /// Another host of an owner served here: may copy that owner's data.
+        Replica = "replica",
     }
 }
 

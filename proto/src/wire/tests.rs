@@ -57,6 +57,8 @@ fn messages_round_trip() {
         }],
         pending_orders: 0,
         quota_left: 9,
+        orders: vec![Bytes(vec![1])],
+        notice: None,
     });
     round_trip(&StoreReply::Refused {
         code: ErrorCode::Quota,

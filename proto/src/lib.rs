@@ -11,6 +11,7 @@ pub mod ids;
 pub mod keyfile;
 pub mod limits;
 pub mod machine;
+pub mod policy;
 pub mod qr;
 pub mod record;
 pub mod wire;

@@ -130,6 +130,21 @@ pub const KEYFILE_T_MAX: u32 = 16;
 /// Most lanes a reader accepts.
 pub const KEYFILE_P_MAX: u32 = 64;
 
+// ---- retention ----
+
+/// Snapshots of a device that may be marked to go in one day, at least.
+pub const EXPIRE_PER_DAY_MIN: u64 = 2;
+/// One in so many snapshots of a device may be marked to go in one day.
+pub const EXPIRE_SHARE: u64 = 10;
+/// A host's clock may be off by this much before nothing expires any more, in seconds.
+pub const CLOCK_MOVE_MAX_S: u64 = 86_400;
+/// Longest time a machine may have been off, in seconds: 400 days. More is a wrong clock.
+pub const CLOCK_AWAY_MAX_S: u64 = 400 * 86_400;
+/// A clock that went ahead while the machine was off is believed after so much steady running, in seconds.
+pub const CLOCK_SETTLE_S: u64 = 86_400;
+/// After a start the clock may be set within this time, in seconds; it is judged afterwards.
+pub const CLOCK_SET_S: u64 = 3600;
+
 const _: () = {
     assert!(RAW_MAX < OBJECT_MAX);
     assert!(PACK_TARGET <= PACK_MAX && PACK_MAX <= RAW_MAX);
@@ -144,6 +159,7 @@ const _: () = {
     // 34 bytes for an id in CBOR, and 1 KiB for everything else in a record.
     assert!((AUDIENCE_MAX + RECORD_IDS_MAX) * 34 + KIB < RECORD_MAX);
     assert!(INLINE_PARTS_MAX <= MAP_CHUNKS_MAX);
+    assert!(CLOCK_SET_S < CLOCK_SETTLE_S && CLOCK_MOVE_MAX_S < CLOCK_AWAY_MAX_S);
     // The largest file description and path must fit a segment of their own.
     assert!(INLINE_PARTS_MAX * 56 + 3 * PATH_LEN_MAX < SEGMENT_RAW_MAX);
 };

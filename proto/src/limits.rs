@@ -113,6 +113,34 @@ pub const HAVE_IDS_MAX: usize = 4096;
 /// Most ids in one `get` request.
 pub const GET_IDS_MAX: usize = 256;
 
+// ---- hosts ----
+
+/// How long an object that no snapshot needs is kept after it was last put or asked for: an upload
+/// that was broken off goes on where it stopped. Also the longest session.
+pub const LOOSE_KEEP_S: u64 = 7 * 86_400;
+/// Longest silence in a session.
+pub const SESSION_IDLE_S: u64 = 3600;
+/// Sessions one device may have open at a host.
+pub const SESSIONS_PER_DEVICE: usize = 2;
+/// Streams one peer may have open at a node.
+pub const STREAMS_PER_PEER: usize = 8;
+/// Objects remembered one by one for an open session; with more, everything of the owner waits for
+/// its end.
+pub const PINS_MAX: usize = 1 << 18;
+/// Ids of `have` questions a device may ask at once, and again per hour.
+pub const HAVE_IDS_PER_HOUR: u64 = 1 << 22;
+/// Grace of a host before bytes go, in days, unless its administrator or the owner's policy says
+/// longer.
+pub const GRACE_D: u64 = 7;
+/// Least grace before everything of an owner goes, in days.
+pub const DROP_OWNER_GRACE_D: u64 = 30;
+/// Orders kept per owner: they are never forgotten, so that none can be played again.
+pub const ORDERS_MAX: usize = 65_536;
+/// Orders told to a device at the start of a session.
+pub const ORDERS_TOLD_MAX: usize = 16;
+/// Snapshots kept per owner.
+pub const SNAPS_MAX: usize = 1 << 20;
+
 // ---- key file ----
 
 /// Largest key file.
@@ -156,6 +184,9 @@ const _: () = {
     // Padmé adds at most 6.1 %, and a header with all references must still fit.
     assert!(RAW_MAX + RAW_MAX / 16 + REFS_MAX * 32 + 128 < OBJECT_MAX + REFS_MAX * 32);
     assert!(RECORD_MAX < FRAME_HEADER_MAX);
+    // What a session was told stays as long as the session may last.
+    assert!(SESSION_IDLE_S < LOOSE_KEEP_S);
+    assert!(GRACE_D <= DROP_OWNER_GRACE_D);
     // 34 bytes for an id in CBOR, and 1 KiB for everything else in a record.
     assert!((AUDIENCE_MAX + RECORD_IDS_MAX) * 34 + KIB < RECORD_MAX);
     assert!(INLINE_PARTS_MAX <= MAP_CHUNKS_MAX);

@@ -23,6 +23,12 @@ pub enum CommitRefusal {
     /// Too many today.
     #[error(transparent)]
     Budget(#[from] BudgetRefusal),
+    /// It was deleted here, by an order or the policy, and does not come back.
+    #[error("the snapshot was deleted here")]
+    Ended,
+    /// The administrator of this host ends storage.
+    #[error("this host is ending storage for this owner: it takes nothing new")]
+    Closing,
     /// Its root is not a root object.
     #[error("the snapshot does not point to a root object")]
     NotARoot,
@@ -39,6 +45,7 @@ impl CommitRefusal {
             Self::Certificate(refusal) => refusal.code(),
             Self::Budget(refusal) => refusal.code(),
             Self::NotARoot | Self::Malformed => ErrorCode::Object,
+            Self::Closing => ErrorCode::Denied,
             _ => ErrorCode::Record,
         }
     }

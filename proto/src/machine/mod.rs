@@ -8,6 +8,8 @@ pub mod budget;
 pub mod closure;
 pub mod commit;
 pub mod grant;
+pub mod orders;
+pub mod rate;
 pub mod session;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Who may open a device session.
 
 use crate::ids::{NodeId, OwnerId};
-use crate::limits::CERT_CLOCK_SKEW_S;
+use crate::limits::{CERT_CLOCK_SKEW_S, LOOSE_KEEP_S, SESSIONS_PER_DEVICE};
 use crate::record::{Cert, perms};
 use crate::wire::{ErrorCode, Role};
 
@@ -46,6 +46,14 @@ pub enum OpenRefusal {
     /// A newer certificate of the device was seen.
     #[error("a newer certificate of this device is known here (serial {0})")]
     Superseded(u64),
+    /// The device has as many sessions open as it may.
+    #[error("this device has {0} sessions open here already")]
+    TooManySessions(usize),
+    /// The administrator of this host ends storage.
+    #[error(
+        "this host is ending storage for this owner: it takes nothing new, and drops everything at {0} (unix time)"
+    )]
+    Closing(u64),
     /// It does not allow to store.
     #[error("the certificate does not allow to store")]
     NoPut,
@@ -58,6 +66,8 @@ impl OpenRefusal {
         match self {
             Self::NotFriend => ErrorCode::Denied,
             Self::OtherOwner => ErrorCode::OtherOwner,
+            Self::TooManySessions(_) => ErrorCode::Busy,
+            Self::Closing(_) => ErrorCode::Denied,
             _ => ErrorCode::Certificate,
         }
     }
@@ -81,6 +91,24 @@ pub fn may_open(facts: Presented<'_>, now: u64) -> Result<(), OpenRefusal> {
         return Err(OpenRefusal::Superseded(facts.serial_seen));
     }
     still_valid(facts.cert, facts.revoked, now)
+}
+
+/// Whether a device that has `open` sessions may have one more. Others are not concerned: each
+/// device has places of its own.
+///
+/// # Errors
+/// [`OpenRefusal::TooManySessions`].
+pub fn one_more(open: usize) -> Result<(), OpenRefusal> {
+    if open >= SESSIONS_PER_DEVICE {
+        return Err(OpenRefusal::TooManySessions(open));
+    }
+    Ok(())
+}
+
+/// Whether a session that began at `began` is over: however busy it is, it ends one day.
+#[must_use]
+pub fn is_over(began: u64, now: u64) -> bool {
+    now.saturating_sub(began) >= LOOSE_KEEP_S
 }
 
 /// Whether a certificate may (still) be used to store: asked at open and again at every commit.

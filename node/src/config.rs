@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use packnback_proto::limits::{GRACE_D, POLICY_DAYS_MAX};
 
 /// The packnback node: keeps backups of this machine and of friends, and carries them between
 /// machines. The program `packnback` starts it when needed.
@@ -22,6 +23,15 @@ pub struct Config {
     /// Store and serve locally only
     #[arg(long)]
     pub offline: bool,
+    /// Days before what was deleted goes for good; an owner's policy may say longer
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "PACKNBACK_GRACE_DAYS",
+        default_value_t = GRACE_D,
+        value_parser = clap::value_parser!(u64).range(0..=POLICY_DAYS_MAX)
+    )]
+    pub grace_days: u64,
     /// What to log: error, warn, info, debug, or a filter
     #[arg(
         long,

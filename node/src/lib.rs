@@ -10,11 +10,12 @@
 //! | [`network`] | the node among its friends: serving, invites, reading from hosts |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
-//! | [`runtime`], [`config`], [`identity`] | put a node together |
+//! | [`runtime`], [`config`], [`identity`], [`clocks`] | put a node together |
 //! | [`ports`] | what these need from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
+pub mod clocks;
 pub mod config;
 pub mod frames;
 pub mod identity;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use packnback_proto::crypto::secret::Secret32;
@@ -10,6 +11,7 @@ use packnback_proto::crypto::sign::SigningKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::clocks::moment;
 use crate::config::Config;
 use crate::identity;
 use crate::local::offline::Offline;
@@ -22,6 +24,8 @@ use crate::service::Host;
 use crate::store::rocks::RocksEngine;
 use crate::store::{DiskReserve, Store};
 
+/// Pause between two rounds of expiry and collection.
+const COLLECT_EVERY: Duration = Duration::from_secs(600);
 /// Threads for work that blocks: hashing, the disk.
 const BLOCKING_THREADS: usize = 16;
 
@@ -56,7 +60,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .build()
         .context("cannot start threads")?;
     runtime.block_on(serve(config, &dir, &lock))?;
-    runtime.shutdown_timeout(std::time::Duration::from_secs(10));
+    runtime.shutdown_timeout(Duration::from_secs(10));
     lock.close();
     tracing::info!("node ended");
     Ok(())
@@ -66,7 +70,9 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     let seed = identity::load_or_create(dir)?;
     let engine = RocksEngine::open(&dir.join("db")).context("cannot open the store")?;
     let key = SigningKey::from_seed(&seed);
-    let store = Arc::new(Store::new(Arc::new(engine), key, DiskReserve::default()));
+    let store = Store::new(Arc::new(engine), key, DiskReserve::default());
+    let store = Arc::new(store.with_grace(config.grace_days));
+    store.check_version().context("cannot use the store")?;
     let (host, network) = compose(config, Arc::clone(&store), &seed).await?;
     let stop = Arc::new(Notify::new());
     let node = Arc::new(LocalNode::new(
@@ -79,11 +85,35 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     no_core_dumps();
     tracing::info!(node = %store.node_id(), listen = ?network.listen_addrs(), "node is ready");
     let local = tokio::spawn(local::serve(listener, node));
+    let collecting = tokio::spawn(collect_now_and_then(store));
     told_to_end(&stop).await?;
     tracing::info!("node is ending");
     local.abort();
+    collecting.abort();
     network.shutdown().await;
     Ok(())
+}
+
+/// A round of everything that goes with time, every few minutes, for ever.
+async fn collect_now_and_then(store: Arc<Store>) {
+    let mut ticks = tokio::time::interval(COLLECT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let store = Arc::clone(&store);
+        let round =
+            tokio::task::spawn_blocking(move || store.collect(moment(SystemClock.now()), false));
+        match round.await {
+            Ok(Ok(round)) if round.done.snaps > 0 || round.done.objects > 0 => {
+                tracing::info!(done = ?round.done, marked = round.marked, "collected");
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "collecting failed; nothing in doubt was freed")
+            }
+            Err(error) => tracing::error!(%error, "collecting broke off"),
+        }
+    }
 }
 
 /// The service and the network that feeds it.

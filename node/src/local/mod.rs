@@ -3,6 +3,7 @@
 //! Same user or root only. Puts take the same way into the store as those of other nodes: read
 //! straight into their buffer, checked and stored on blocking threads while the next is read.
 
+mod admin;
 pub mod offline;
 mod reads;
 mod replies;

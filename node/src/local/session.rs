@@ -105,6 +105,7 @@ impl Session {
             } => self.copies(snap, wait_hosts, timeout_ms).await,
             LocalRequest::Order { envelope } => self.order(envelope).await,
             LocalRequest::Status => self.status().await,
+            other if Self::is_admin(&other) => self.admin(other).await,
             other => self.network(other).await,
         };
         match answer {
@@ -237,6 +238,10 @@ impl Session {
     async fn open(&mut self) -> Reply {
         let device = self.owner()?;
         let owner = device.owner;
+        if let Some(last) = device.last {
+            // The backup builds on it.
+            self.puts()?.intake().set_base(last.snap);
+        }
         let pending_orders = self
             .blocking(move |store| store.pending_orders(&owner))
             .await?;
@@ -271,9 +276,10 @@ impl Session {
 
     async fn have(&mut self, body: &[u8]) -> Reply {
         let ids = ids(body, HAVE_IDS_MAX)?;
-        let access = self.node.host.store.own_access(&self.owner()?.owner);
+        let intake = self.puts()?.shared_intake();
+        let now = self.node.host.clock.now();
         let answers = self
-            .blocking(move |store| store.have(&access, &ids))
+            .blocking(move |store| store.have(&intake, &ids, now))
             .await?;
         Ok((LocalReply::Bitmap, encode_bitmap(&answers)))
     }

@@ -8,6 +8,7 @@
 mod get;
 mod puts;
 mod session;
+mod slots;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use packnback_proto::ids::{NodeId, ObjectId};
-use packnback_proto::limits::MIB;
+use packnback_proto::limits::{MIB, SESSION_IDLE_S};
 use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::frame::FrameError;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
@@ -39,6 +40,9 @@ const IN_FLIGHT_BYTES: usize = 16 * MIB;
 /// read why.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Longest silence in a session.
+const IDLE: Duration = Duration::from_secs(SESSION_IDLE_S);
+
 /// What every session of this node shares.
 pub struct Host {
     /// The store.
@@ -49,6 +53,7 @@ pub struct Host {
     pub clock: Arc<dyn Clock>,
     pub(crate) in_flight: Arc<Semaphore>,
     sessions: AtomicU64,
+    slots: slots::Slots,
 }
 
 impl Host {
@@ -62,6 +67,7 @@ impl Host {
             clock,
             in_flight,
             sessions: AtomicU64::new(0),
+            slots: slots::Slots::default(),
         }
     }
 
@@ -139,10 +145,13 @@ where
     let (mut input, mut output) = tokio::io::split(stream);
     let mut session = Session::new(peer, Arc::clone(&host), nonce());
     loop {
-        let (request, body) = match read_frame::<StoreRequest, _>(&mut input).await {
-            Ok(frame) => frame,
-            Err(StreamError::Closed) => return Ok(()),
-            Err(StreamError::Frame(error)) => {
+        let frame = read_frame::<StoreRequest, _>(&mut input);
+        let (request, body) = match tokio::time::timeout(IDLE, frame).await {
+            // What it was told is not kept for one who is silent.
+            Err(_) => return Ok(()),
+            Ok(Ok(frame)) => frame,
+            Ok(Err(StreamError::Closed)) => return Ok(()),
+            Ok(Err(StreamError::Frame(error))) => {
                 let code = match error {
                     FrameError::UnknownMessage(_) => ErrorCode::Version,
                     _ => ErrorCode::Protocol,
@@ -153,7 +162,7 @@ where
                 drain(&mut input).await;
                 return Err(error.into());
             }
-            Err(error) => return Err(error),
+            Ok(Err(error)) => return Err(error),
         };
         match session.answer(request, body).await {
             Answer::Nothing => continue,

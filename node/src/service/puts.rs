@@ -31,6 +31,10 @@ impl Puts {
         &self.intake
     }
 
+    pub(crate) fn shared_intake(&self) -> Arc<Intake> {
+        Arc::clone(&self.intake)
+    }
+
     /// Takes one object. Reports the refusal of any earlier one.
     pub(crate) async fn put(&mut self, id: ObjectId, body: Vec<u8>) -> Result<(), Refusal> {
         while let Some(done) = self.tasks.try_join_next() {

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId};
-use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
+use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX, HAVE_IDS_PER_HOUR};
 use packnback_proto::machine::budget::Limits;
 use packnback_proto::machine::grant::{GrantFacts, GrantRefusal, ReadRight, accept};
-use packnback_proto::machine::session::{may_list, sees_all_of_owner};
+use packnback_proto::machine::rate::Allowance;
+use packnback_proto::machine::session::{OpenRefusal, is_over, may_list, sees_all_of_owner};
 use packnback_proto::record::{Cert, decode_cert, decode_grant};
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
 use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 
+use super::slots::Slot;
 use super::{Host, Puts, Refusal};
 use crate::store::{Access, CommitOutcome, RecordFilter, StoreError};
 
@@ -41,6 +43,10 @@ struct Device {
     cert: Cert,
     access: Access,
     puts: Puts,
+    began: u64,
+    questions: Allowance,
+    /// Its place among the sessions of the device.
+    _slot: Slot,
 }
 
 struct Reader {
@@ -74,6 +80,12 @@ impl Session {
     }
 
     pub(super) async fn answer(&mut self, request: StoreRequest, body: Vec<u8>) -> Answer {
+        if let Stage::Device(device) = &self.stage
+            && is_over(device.began, self.host.clock.now())
+        {
+            let message = "this session has been open for too long: open another";
+            return Answer::End(Refusal::new(ErrorCode::Busy, message));
+        }
         let answer = match request {
             StoreRequest::Put { id } => {
                 return match self.put(id, body).await {
@@ -151,15 +163,27 @@ impl Session {
         let (peer, now) = (self.peer, self.host.clock.now());
         let standing = self.host.peers.standing(&peer);
         let value = cert.value().clone();
-        self.host
-            .blocking(move |store| store.admit(&cert, &peer, standing, now))
+        let admin = self
+            .host
+            .blocking(move |store| {
+                store.admit(&cert, &peer, standing, now)?;
+                let owner = cert.value().owner;
+                store.note_session(&owner, now)?;
+                store.admin(&owner)
+            })
             .await?;
+        if let Some(evict) = admin.evict.filter(|evict| evict.takes_nothing(now)) {
+            return Err(StoreError::from(OpenRefusal::Closing(evict.drop_at)).into());
+        }
+        let slot = self.host.slots.take(value.owner, peer);
+        let slot = slot.map_err(StoreError::from)?;
         self.host.peers.bind(&peer, &value.owner, &value.recovery)?;
         let access = Access {
             owner: value.owner,
             device: peer,
             sees_all: sees_all_of_owner(&value),
             limits: Limits::new(&value, standing.map_or(0, |standing| standing.quota)),
+            owner_max: admin.quota.unwrap_or(u64::MAX),
         };
         let puts = Puts::new(Arc::clone(&self.host), access)?;
         let opened = self
@@ -175,15 +199,22 @@ impl Session {
                     },
                     store.heads(owner, &peer, HEADS)?,
                     store.pending_orders(owner)?,
+                    store.orders_to_tell(owner)?,
                 ))
             })
             .await?;
-        let (base_complete, heads, pending_orders) = opened;
+        let (base_complete, heads, pending_orders, orders) = opened;
+        if let Some(base) = base.filter(|_| base_complete) {
+            puts.intake().set_base(base);
+        }
         let quota_left = puts.intake().left(now);
         self.stage = Stage::Device(Box::new(Device {
             cert: value,
             access,
             puts,
+            began: now,
+            questions: Allowance::new(HAVE_IDS_PER_HOUR, now),
+            _slot: slot,
         }));
         let session = self.host.next_session();
         reply(StoreReply::Opened {
@@ -193,8 +224,8 @@ impl Session {
             heads,
             pending_orders,
             quota_left,
-            orders: Vec::new(),
-            notice: None,
+            orders: orders.into_iter().map(Bytes).collect(),
+            notice: admin.evict.map(|evict| evict.info(now)),
         })
     }
 
@@ -208,11 +239,18 @@ impl Session {
     }
 
     async fn have(&mut self, body: &[u8]) -> Reply {
-        let access = self.device()?.access;
+        let now = self.host.clock.now();
+        let device = self.device()?;
         let ids = ids(body, HAVE_IDS_MAX)?;
+        let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        if !device.questions.take(count, now) {
+            let message = "too many questions in this session: ask again later";
+            return Err(Refusal::new(ErrorCode::Busy, message));
+        }
+        let intake = device.puts.shared_intake();
         let answers = self
             .host
-            .blocking(move |store| store.have(&access, &ids))
+            .blocking(move |store| store.have(&intake, &ids, now))
             .await?;
         Ok((StoreReply::Bitmap, encode_bitmap(&answers)))
     }

@@ -332,10 +332,24 @@ pub(crate) fn root(tree: &[Object]) -> &Object {
 
 /// Puts and commits a whole tree; returns the snapshot.
 pub(crate) async fn back_up(conn: &mut Conn, tree: &[Object], seq: u64) -> SnapshotId {
+    back_up_after(conn, tree, seq, None).await
+}
+
+/// The same, behind another snapshot.
+pub(crate) async fn back_up_after(
+    conn: &mut Conn,
+    tree: &[Object],
+    seq: u64,
+    prev: Option<SnapshotId>,
+) -> SnapshotId {
     for object in tree {
         conn.put(object).await;
     }
-    let snap = snap(root(tree), seq);
+    let snap = Snap {
+        prev,
+        ..snap(root(tree), seq).value().clone()
+    };
+    let snap = Signed::sign(&snap, &device()).unwrap();
     let (reply, _) = conn.commit(&snap).await;
     assert!(matches!(reply, StoreReply::Committed { .. }), "{reply:?}");
     snap.id()

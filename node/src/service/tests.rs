@@ -4,6 +4,9 @@
 
 mod commit;
 mod have;
+mod orders;
 mod put;
 mod read;
+mod retention;
 mod session;
+mod sessions;

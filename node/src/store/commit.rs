@@ -5,13 +5,30 @@ use packnback_proto::limits::HAVE_IDS_MAX;
 use packnback_proto::machine::closure::{self, Closure};
 use packnback_proto::machine::commit::{CommitRefusal, SessionOf, belongs};
 use packnback_proto::machine::session::still_valid;
+use packnback_proto::policy::{Freeze, Link};
 use packnback_proto::record::{Cert, Receipt, Signed, Snap};
 
+use super::counts::Changes;
 use super::engine::{Batch, Table};
 use super::error::StoreError;
 use super::objects::{View, Walk};
 use super::stored::{DeviceRow, LastSnap, LogHead, SnapRow};
 use super::{Access, Store, keys};
+
+/// Who brings a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    /// Its device.
+    Device {
+        /// Allowed by its certificate.
+        snaps_per_day: u64,
+    },
+    /// Another host.
+    Copy {
+        /// The time retention goes by.
+        kept_from: u64,
+    },
+}
 
 /// An accepted snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,10 +70,17 @@ impl Store {
         };
         belongs(snap.value(), snap.signer(), session)?;
         let lock = self.owner_lock(&access.owner);
-        let _guard = lock.lock();
+        let _guard = lock.write();
         let revoked = self.is_revoked(&access.owner, &access.device)?;
         still_valid(cert, revoked, now).map_err(CommitRefusal::from)?;
-        self.accept(access, &snap, Batch::default(), now)
+        let evict = self.admin(&access.owner)?.evict;
+        if evict.is_some_and(|evict| evict.takes_nothing(now)) {
+            return Err(CommitRefusal::Closing.into());
+        }
+        let origin = Origin::Device {
+            snaps_per_day: cert.snaps_per_day,
+        };
+        self.accept(access, &snap, Batch::default(), (origin, now))
     }
 
     /// Signs and accepts a snapshot made on this machine: sequence and predecessor follow the
@@ -73,7 +97,7 @@ impl Store {
         let no_device = StoreError::Unknown("this node belongs to no owner yet");
         let device = self.device()?.ok_or(no_device.clone())?;
         let lock = self.owner_lock(&device.owner);
-        let _guard = lock.lock();
+        let _guard = lock.write();
         // Again, now that nobody else can commit.
         let device = self.device()?.ok_or(no_device)?;
         let cert = packnback_proto::record::decode_cert(&device.cert)?;
@@ -101,7 +125,11 @@ impl Store {
                 ..device
             },
         )?;
-        self.accept(&self.own_access(&snap.value().owner), &snap, batch, now)
+        let origin = Origin::Device {
+            snaps_per_day: cert.value().snaps_per_day,
+        };
+        let access = self.own_access(&snap.value().owner);
+        self.accept(&access, &snap, batch, (origin, now))
     }
 
     /// This node on its own disk: no limits, sees everything of its owner.
@@ -113,19 +141,23 @@ impl Store {
             device: self.node_id(),
             sees_all: true,
             limits,
+            owner_max: u64::MAX,
         }
     }
 
     /// The owner's lock is held.
-    fn accept(
+    pub(super) fn accept(
         &self,
         access: &Access,
         snap: &Signed<Snap>,
         mut batch: Batch,
-        now: u64,
+        (origin, now): (Origin, u64),
     ) -> Result<CommitOutcome, StoreError> {
         if let Some(row) = self.snap(&access.owner, &snap.id())? {
             return self.accepted_before(&access.owner, snap, &row.receipt);
+        }
+        if !self.wants_import(&access.owner, &snap.id())? {
+            return Err(CommitRefusal::Ended.into());
         }
         let root = snap.value().root;
         let view = View {
@@ -138,24 +170,49 @@ impl Store {
         match closure::check(&view, &root, HAVE_IDS_MAX)? {
             Closure::Missing(missing) => return Ok(CommitOutcome::Missing(missing)),
             Closure::NotLower { .. } => return Err(CommitRefusal::Malformed.into()),
-            Closure::Complete(nodes) => view.set_complete(&mut batch, &nodes)?,
+            Closure::Complete(nodes) => {
+                // What the snapshot needs is counted with the write that accepts it.
+                let mut changes = Changes::new(self, access.owner);
+                view.set_complete(&mut batch, &mut changes, &nodes)?;
+                changes.need(&root)?;
+                changes.finish(&mut batch);
+            }
         }
-        let usage = self
-            .usage(&access.owner, &access.device)?
-            .add_snap(&access.limits, now)
-            .map_err(CommitRefusal::from)?;
-        Self::put_row(
-            &mut batch,
-            keys::usage(&access.owner, &access.device),
-            &usage,
-        )?;
-        let receipt = self.write_down(&mut batch, access, snap, now)?;
+        self.count_snap(&mut batch, access, snap, (origin, now))?;
+        let receipt = self.write_down(&mut batch, access, snap, (origin, now))?;
         self.engine.write(batch)?;
         Ok(CommitOutcome::Accepted(Accepted {
             snap: snap.id(),
             envelope: snap.envelope().to_vec(),
             receipt: receipt.envelope().to_vec(),
         }))
+    }
+
+    /// The budget of the day, and what would be a sign of a stolen key.
+    fn count_snap(
+        &self,
+        batch: &mut Batch,
+        access: &Access,
+        snap: &Signed<Snap>,
+        (origin, now): (Origin, u64),
+    ) -> Result<(), StoreError> {
+        let owner = &access.owner;
+        let value = snap.value();
+        let mut flood = None;
+        if let Origin::Device { snaps_per_day } = origin {
+            let usage = self
+                .usage(owner, &access.device)?
+                .add_snap(&access.limits, now)
+                .map_err(CommitRefusal::from)?;
+            Self::put_row(batch, keys::usage(owner, &access.device), &usage)?;
+            flood = Freeze::of_flood(usage.day_snaps, snaps_per_day, now);
+        }
+        let link = Link {
+            id: snap.id(),
+            prev: value.prev,
+            seq: value.seq,
+        };
+        self.watch(batch, owner, (&value.device, &link), flood)
     }
 
     fn accepted_before(
@@ -181,7 +238,7 @@ impl Store {
         batch: &mut Batch,
         access: &Access,
         snap: &Signed<Snap>,
-        now: u64,
+        (origin, now): (Origin, u64),
     ) -> Result<Signed<Receipt>, StoreError> {
         let owner = &access.owner;
         let value = snap.value();
@@ -201,7 +258,9 @@ impl Store {
             log_prev: last.map(|last| last.id),
             n_objects: objects,
             bytes,
-            policy_seq: 0,
+            policy_seq: self
+                .policy(owner, &value.device)?
+                .map_or(0, |policy| policy.pseq),
         };
         let receipt = Signed::sign(&receipt, &self.key)?;
         let row = SnapRow {
@@ -214,6 +273,12 @@ impl Store {
             bytes,
             receipt: receipt.id(),
             log_seq,
+            prev: value.prev,
+            kept_from: match origin {
+                Origin::Device { .. } => now,
+                Origin::Copy { kept_from } => kept_from,
+            },
+            imported: matches!(origin, Origin::Copy { .. }),
         };
         let mut totals = self.totals(owner)?;
         totals.snaps = totals.snaps.saturating_add(1);

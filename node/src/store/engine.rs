@@ -14,13 +14,21 @@ pub enum Table {
     Nodes,
     /// Envelopes of signed records.
     Records,
+    /// Which objects were written together: `lots.rs`.
+    Lots,
     /// Everything else: `keys.rs`.
     State,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 4] = [Self::Meta, Self::Nodes, Self::Records, Self::State];
+    pub const ALL: [Self; 5] = [
+        Self::Meta,
+        Self::Nodes,
+        Self::Records,
+        Self::Lots,
+        Self::State,
+    ];
 
     /// Its stored name.
     #[must_use]
@@ -29,6 +37,7 @@ impl Table {
             Self::Meta => "meta-1",
             Self::Nodes => "nodes-1",
             Self::Records => "records-1",
+            Self::Lots => "lots-1",
             Self::State => "state-1",
         }
     }
@@ -49,6 +58,11 @@ pub(super) struct Change {
 }
 
 impl Batch {
+    /// Adds the changes of another batch behind those of this one.
+    pub fn append(&mut self, mut other: Self) {
+        self.changes.append(&mut other.changes);
+    }
+
     /// Sets a value.
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.changes.push(Change {
@@ -132,6 +146,13 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError`].
     fn write(&self, batch: Batch) -> Result<(), EngineError>;
 
+    /// Applies all changes or none, in order with [`Engine::write`], but not durable before the next
+    /// one. Survives the end of the process, not the loss of power.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn note(&self, batch: Batch) -> Result<(), EngineError>;
+
     /// At most `limit` rows whose key starts with `prefix` and is greater than `after`, in order.
     ///
     /// # Errors
@@ -143,6 +164,19 @@ pub trait Engine: Send + Sync + 'static {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, EngineError>;
+
+    /// Gives the space of dropped and replaced objects back to the file system, as far as whole
+    /// files hold nothing else. Returns when it is done; reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`EngineError`]: then the space comes back later.
+    fn reclaim(&self) -> Result<(), EngineError>;
+
+    /// Bytes of the files of the store.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn disk_size(&self) -> Result<u64, EngineError>;
 
     /// Free bytes on the disk.
     ///

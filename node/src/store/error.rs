@@ -64,6 +64,9 @@ pub enum StoreError {
     /// More of something than is kept.
     #[error("too many {0}")]
     TooMany(&'static str),
+    /// Tables of another version of the program.
+    #[error("the store is of version {0}, this program needs version 2")]
+    OtherVersion(u64),
     /// An earlier write of this session failed: it takes no more.
     #[error("an earlier write of this session failed")]
     Poisoned,
@@ -75,7 +78,9 @@ impl StoreError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Engine(EngineError::Full) | Self::Reserve { .. } => ErrorCode::DiskFull,
-            Self::Engine(_) | Self::Stored(_) | Self::Poisoned => ErrorCode::Internal,
+            Self::Engine(_) | Self::Stored(_) | Self::OtherVersion(_) | Self::Poisoned => {
+                ErrorCode::Internal
+            }
             Self::Refused { .. } => ErrorCode::Object,
             Self::AddressMismatch { .. } => ErrorCode::Damaged,
             Self::Record(_) => ErrorCode::Record,

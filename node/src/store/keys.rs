@@ -7,6 +7,7 @@
 //! | meta | owner, object | [`super::stored::ObjectMeta`] |
 //! | nodes | owner, object | its references |
 //! | records | owner, record | the envelope |
+//! | lots | lot, owner, object | its length |
 //! | state | `m` owner, device, object | view of a device that may not see the others': a [`super::stored::ObjectMeta`] |
 //! | state | `s` owner, snapshot | [`super::stored::SnapRow`] |
 //! | state | `h` owner, device, inverted log number | snapshot id: newest first |
@@ -15,10 +16,25 @@
 //! | state | `u` owner, device | [`packnback_proto::machine::budget::Usage`] |
 //! | state | `t` owner | [`super::stored::Totals`] |
 //! | state | `c` owner, device | newest certificate: [`super::stored::CertRow`] |
+//! | state | `S` owner, device, serial | id of the certificate with it |
 //! | state | `r` owner, device | id of the order that revoked it |
 //! | state | `o` owner, order id | [`super::stored::OrderRow`] |
 //! | state | `H` owner | [`super::stored::HostsRow`] |
 //! | state | `g` owner, grant | bytes read under it |
+//! | state | `z` owner, due, object | nobody needs this object: may be freed from then on |
+//! | state | `x` owner, object | bytes to be dropped unless the object is claimed |
+//! | state | `L` lot | bytes once written to it |
+//! | state | `B` owner, device | a device that may not see what others put |
+//! | state | `k` owner, snapshot, cause | [`super::stored::MarkRow`]: an order id, or zeros for the policy |
+//! | state | `E` owner, snapshot | [`super::stored::EndedRow`] |
+//! | state | `b` owner, snapshot | [`super::stored::HoldRow`] |
+//! | state | `p` owner, device or zeros | [`super::stored::PolicyRow`] |
+//! | state | `v` owner, device | [`super::stored::DeviceState`] |
+//! | state | `w` owner, order id | an order in its grace |
+//! | state | `C` owner, order id | an order taken back, perhaps before it came |
+//! | state | `A` owner | [`super::stored::AdminRow`] |
+//! | state | `W` owner | the clocks as last seen on behalf of this owner |
+//! | state | `V` | version of these tables |
 //! | state | `d` | this node as a device: [`super::stored::DeviceRow`] |
 //! | state | `n` ... | kept for the network: peers, invites, replication |
 
@@ -30,6 +46,14 @@ pub(super) const DEVICE: &[u8] = b"d";
 pub(super) const NETWORK: &[u8] = b"n";
 /// Prefix of the totals of every owner.
 pub(super) const TOTALS: &[u8] = b"t";
+
+/// Prefix of the rows of bytes to be dropped.
+pub(super) const DROPS: &[u8] = b"x";
+/// Version of the tables.
+pub(super) const VERSION: &[u8] = b"V";
+/// Stands for the policy among the causes of marks, and for all devices among the policies.
+pub(super) const NO_ORDER: [u8; 16] = [0; 16];
+const ALL_DEVICES: [u8; 32] = [0; 32];
 
 fn join(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
@@ -117,4 +141,89 @@ pub(super) fn grant(owner: &OwnerId, id: &RecordId) -> Vec<u8> {
 
 pub(super) fn network(key: &[u8]) -> Vec<u8> {
     [NETWORK, key].concat()
+}
+
+pub(super) fn loose(owner: &OwnerId, due: u64, id: &ObjectId) -> Vec<u8> {
+    join(b'z', &[&owner.0, &due.to_be_bytes(), &id.0])
+}
+
+pub(super) fn loose_of(owner: &OwnerId) -> Vec<u8> {
+    join(b'z', &[&owner.0])
+}
+
+pub(super) fn to_drop(owner: &OwnerId, id: &ObjectId) -> Vec<u8> {
+    join(b'x', &[&owner.0, &id.0])
+}
+
+pub(super) fn lot(lot: u64) -> Vec<u8> {
+    join(b'L', &[&lot.to_be_bytes()])
+}
+
+pub(super) fn in_lot(lot: u64, owner: &OwnerId, id: &ObjectId) -> Vec<u8> {
+    [&lot.to_be_bytes(), owner.0.as_slice(), &id.0].concat()
+}
+
+pub(super) fn blind(owner: &OwnerId, device: &NodeId) -> Vec<u8> {
+    join(b'B', &[&owner.0, &device.0])
+}
+
+pub(super) fn blinds(owner: &OwnerId) -> Vec<u8> {
+    join(b'B', &[&owner.0])
+}
+
+pub(super) fn mark(owner: &OwnerId, snap: &SnapshotId, cause: &[u8; 16]) -> Vec<u8> {
+    join(b'k', &[&owner.0, &snap.0, cause])
+}
+
+pub(super) fn marks_of(owner: &OwnerId, snap: &SnapshotId) -> Vec<u8> {
+    join(b'k', &[&owner.0, &snap.0])
+}
+
+pub(super) fn marks(owner: &OwnerId) -> Vec<u8> {
+    join(b'k', &[&owner.0])
+}
+
+pub(super) fn ended(owner: &OwnerId, snap: &SnapshotId) -> Vec<u8> {
+    join(b'E', &[&owner.0, &snap.0])
+}
+
+pub(super) fn hold(owner: &OwnerId, snap: &SnapshotId) -> Vec<u8> {
+    join(b'b', &[&owner.0, &snap.0])
+}
+
+pub(super) fn policy(owner: &OwnerId, device: Option<&NodeId>) -> Vec<u8> {
+    let device = device.map_or(&ALL_DEVICES, NodeId::as_bytes);
+    join(b'p', &[&owner.0, device])
+}
+
+pub(super) fn device_state(owner: &OwnerId, device: &NodeId) -> Vec<u8> {
+    join(b'v', &[&owner.0, &device.0])
+}
+
+pub(super) fn certs(owner: &OwnerId) -> Vec<u8> {
+    join(b'c', &[&owner.0])
+}
+
+pub(super) fn waiting(owner: &OwnerId, oid: &[u8; 16]) -> Vec<u8> {
+    join(b'w', &[&owner.0, oid])
+}
+
+pub(super) fn all_waiting(owner: &OwnerId) -> Vec<u8> {
+    join(b'w', &[&owner.0])
+}
+
+pub(super) fn taken_back(owner: &OwnerId, oid: &[u8; 16]) -> Vec<u8> {
+    join(b'C', &[&owner.0, oid])
+}
+
+pub(super) fn admin(owner: &OwnerId) -> Vec<u8> {
+    join(b'A', &[&owner.0])
+}
+
+pub(super) fn clock(owner: &OwnerId) -> Vec<u8> {
+    join(b'W', &[&owner.0])
+}
+
+pub(super) fn cert_serial(owner: &OwnerId, device: &NodeId, serial: u64) -> Vec<u8> {
+    join(b'S', &[&owner.0, &device.0, &serial.to_be_bytes()])
 }

@@ -155,6 +155,10 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn note(&self, batch: Batch) -> Result<(), EngineError> {
+        self.write(batch)
+    }
+
     fn scan(
         &self,
         table: Table,
@@ -173,6 +177,17 @@ impl Engine for MemoryEngine {
             .take(limit)
             .map(|((_, key), value)| (key.clone(), value.clone()))
             .collect())
+    }
+
+    fn reclaim(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn disk_size(&self) -> Result<u64, EngineError> {
+        let inner = self.0.lock();
+        let volatile = inner.volatile.values().flatten().map(Vec::len);
+        let bytes: usize = inner.durable.values().map(Vec::len).chain(volatile).sum();
+        Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
     }
 
     fn free_space(&self) -> Result<u64, EngineError> {

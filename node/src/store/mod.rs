@@ -9,21 +9,35 @@
 //!
 //! [`engine`] is the port to the disk; [`rocks`] and [`memory`] implement it.
 
+mod admin;
+mod collect;
 mod commit;
+mod counts;
+mod drops;
 pub mod engine;
 mod error;
+mod import;
 mod intake;
 mod keys;
+mod lots;
 pub mod memory;
 mod objects;
+mod orders;
+mod pins;
+mod purge;
 mod records;
+mod retention;
 pub mod rocks;
 mod space;
+mod stats;
 pub mod stored;
+mod sweep;
 mod tables;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 
@@ -32,9 +46,11 @@ use std::sync::Arc;
 
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::limits::GRACE_D;
 use packnback_proto::machine::budget::Limits;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+pub use collect::Round;
 pub use commit::{Accepted, CommitOutcome};
 pub use error::StoreError;
 pub use intake::Intake;
@@ -55,6 +71,8 @@ pub struct Access {
     pub sees_all: bool,
     /// Its limits.
     pub limits: Limits,
+    /// Most bytes stored for all devices of the owner together.
+    pub owner_max: u64,
 }
 
 /// See the module.
@@ -63,8 +81,13 @@ pub struct Store {
     /// Signs receipts, and snapshots made on this machine.
     key: SigningKey,
     space: space::Space,
-    /// One lock per owner around everything that reads and then writes its tables.
-    locks: Mutex<HashMap<OwnerId, Arc<Mutex<()>>>>,
+    /// One lock per owner: held for writing around everything that reads and then writes its tables,
+    /// for reading where an answer must hold until what it promises is pinned.
+    locks: Mutex<HashMap<OwnerId, Arc<RwLock<()>>>>,
+    pins: pins::Pins,
+    in_flight: Arc<pins::InFlight>,
+    lots: lots::Lots,
+    grace_d: u64,
 }
 
 impl Store {
@@ -77,7 +100,23 @@ impl Store {
             key,
             space,
             locks: Mutex::default(),
+            pins: pins::Pins::default(),
+            in_flight: Arc::default(),
+            lots: lots::Lots::default(),
+            grace_d: GRACE_D,
         }
+    }
+
+    /// The same store with another grace: days before what was deleted goes.
+    #[must_use]
+    pub fn with_grace(self, grace_d: u64) -> Self {
+        Self { grace_d, ..self }
+    }
+
+    /// Days before what was deleted goes, unless a policy says longer.
+    #[must_use]
+    pub fn grace_d(&self) -> u64 {
+        self.grace_d
     }
 
     /// This node.
@@ -86,7 +125,7 @@ impl Store {
         self.key.node_id()
     }
 
-    fn owner_lock(&self, owner: &OwnerId) -> Arc<Mutex<()>> {
+    fn owner_lock(&self, owner: &OwnerId) -> Arc<RwLock<()>> {
         Arc::clone(self.locks.lock().entry(*owner).or_default())
     }
 }

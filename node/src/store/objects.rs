@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::format::header::Kind;
 use packnback_proto::ids::{ID_LEN, ObjectId, OwnerId};
-use packnback_proto::limits::REFS_MAX;
+use packnback_proto::limits::{LOOSE_KEEP_S, REFS_MAX};
+use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::machine::closure::{self, Closure, Seen, Shelf};
 
+use super::counts::Changes;
 use super::engine::{Batch, Table};
 use super::error::StoreError;
 use super::stored::ObjectMeta;
-use super::{Access, Store, keys};
+use super::{Access, Intake, Store, keys};
 
 /// What one access may see, for the closure check.
 pub(super) struct View<'a> {
@@ -45,40 +47,21 @@ impl View<'_> {
         Ok(Some(meta).filter(|meta| !meta.damaged))
     }
 
-    /// Remembers that these nodes are complete.
+    /// Remembers that these nodes, lowest first, are complete: from now on they need what they name.
     pub(super) fn set_complete(
         &self,
         batch: &mut Batch,
+        changes: &mut Changes<'_>,
         nodes: &[ObjectId],
     ) -> Result<(), StoreError> {
         for id in nodes {
-            if let Some(meta) = self.meta(id)? {
+            if let (false, Some(meta)) = (self.access.sees_all, self.meta(id)?) {
                 let (table, key) = self.key(id);
-                batch.put(
-                    table,
-                    key,
-                    ObjectMeta {
-                        complete: true,
-                        ..meta
-                    }
-                    .encode(),
-                );
+                let complete = true;
+                batch.put(table, key, ObjectMeta { complete, ..meta }.encode());
             }
             // Complete among its own objects is complete among all.
-            if let Some(meta) = self.store.object_meta(&self.access.owner, id)?
-                && !self.access.sees_all
-            {
-                let key = keys::object(&self.access.owner, id);
-                batch.put(
-                    Table::Meta,
-                    key,
-                    ObjectMeta {
-                        complete: true,
-                        ..meta
-                    }
-                    .encode(),
-                );
-            }
+            changes.complete(id)?;
         }
         Ok(())
     }
@@ -124,33 +107,97 @@ impl Store {
     }
 
     /// Which of these need not be put: leaves that are here, and nodes below which everything is.
+    /// What is answered with yes stays here as long as the session of the intake.
     ///
     /// # Errors
     /// Failures of the disk.
-    pub fn have(&self, access: &Access, ids: &[ObjectId]) -> Result<Vec<bool>, StoreError> {
+    pub fn have(
+        &self,
+        intake: &Intake,
+        ids: &[ObjectId],
+        now: u64,
+    ) -> Result<Vec<bool>, StoreError> {
+        let (access, pin) = (intake.access(), intake.pin());
         let view = View {
             store: self,
             access: *access,
         };
+        let lock = self.owner_lock(&access.owner);
         let mut answers = Vec::with_capacity(ids.len());
-        for id in ids {
-            let answer = match view.meta(id)? {
-                None => false,
-                Some(meta) if meta.height == 0 || meta.complete => true,
-                Some(_) => self.try_complete(&view, id)?,
-            };
-            answers.push(answer);
+        // Nodes not known to be complete, and objects that would go soon.
+        let (mut unfinished, mut fading) = (Vec::new(), Vec::new());
+        {
+            // Nothing is freed while the lock is held for reading, nor what is pinned after that.
+            let _guard = lock.read();
+            for (at, id) in ids.iter().enumerate() {
+                let Some(meta) = view.meta(id)? else {
+                    answers.push(false);
+                    continue;
+                };
+                pin.add(id);
+                let answer = meta.height == 0 || meta.complete;
+                if !answer {
+                    unfinished.push(at);
+                } else if self.is_fading(&view, id, &meta, now)? {
+                    fading.push(*id);
+                }
+                answers.push(answer);
+            }
+        }
+        if !unfinished.is_empty() || !fading.is_empty() {
+            let _guard = lock.write();
+            self.refresh(&access.owner, &fading, now)?;
+            for at in unfinished {
+                if let (Some(answer), Some(id)) = (answers.get_mut(at), ids.get(at)) {
+                    *answer = self.try_complete(&view, id)?;
+                }
+            }
         }
         Ok(answers)
     }
 
+    /// Whether an object nobody needs was last asked for more than a day ago.
+    fn is_fading(
+        &self,
+        view: &View<'_>,
+        id: &ObjectId,
+        meta: &ObjectMeta,
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let meta = if view.access.sees_all {
+            Some(*meta)
+        } else {
+            self.object_meta(&view.access.owner, id)?
+        };
+        let fresh = now.saturating_add(LOOSE_KEEP_S - DAY_S);
+        Ok(meta.is_some_and(|meta| meta.due > 0 && meta.due < fresh))
+    }
+
+    /// The owner's lock is held.
+    fn refresh(&self, owner: &OwnerId, ids: &[ObjectId], now: u64) -> Result<(), StoreError> {
+        let mut changes = Changes::new(self, *owner);
+        for id in ids {
+            if let Some(meta) = changes.meta(id)?.filter(|meta| meta.due > 0) {
+                let due = now.saturating_add(LOOSE_KEEP_S);
+                changes.set(id, Some(ObjectMeta { due, ..meta }))?;
+            }
+        }
+        let mut batch = Batch::default();
+        changes.finish(&mut batch);
+        if !batch.is_empty() {
+            self.engine.write(batch)?;
+        }
+        Ok(())
+    }
+
+    /// The owner's lock is held.
     fn try_complete(&self, view: &View<'_>, id: &ObjectId) -> Result<bool, StoreError> {
-        let lock = self.owner_lock(&view.access.owner);
-        let _guard = lock.lock();
         match closure::check(view, id, 1)? {
             Closure::Complete(nodes) => {
                 let mut batch = Batch::default();
-                view.set_complete(&mut batch, &nodes)?;
+                let mut changes = Changes::new(self, view.access.owner);
+                view.set_complete(&mut batch, &mut changes, &nodes)?;
+                changes.finish(&mut batch);
                 self.engine.write(batch)?;
                 Ok(true)
             }
@@ -164,30 +211,38 @@ impl Store {
     /// [`StoreError::AddressMismatch`] if its stored bytes are damaged: it then counts as missing
     /// until it is put again. Failures of the disk.
     pub fn get(&self, owner: &OwnerId, id: &ObjectId) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.object_meta(owner, id)?.is_none() {
+            return Ok(None);
+        }
+        let key = keys::object(owner, id);
+        match self.engine.get_object(&key)? {
+            Some(bytes) if object_id(&bytes) == *id => Ok(Some(bytes)),
+            _ => self.found_damaged(owner, id),
+        }
+    }
+
+    /// Notes that the stored bytes are not those of the address. Looks again first, now that
+    /// nothing is freed or put meanwhile.
+    fn found_damaged(&self, owner: &OwnerId, id: &ObjectId) -> Result<Option<Vec<u8>>, StoreError> {
+        let lock = self.owner_lock(owner);
+        let _guard = lock.write();
         let Some(meta) = self.object_meta(owner, id)? else {
             return Ok(None);
         };
         let key = keys::object(owner, id);
-        match self.engine.get_object(&key)? {
-            Some(bytes) if object_id(&bytes) == *id => Ok(Some(bytes)),
-            _ => {
-                if !meta.damaged {
-                    let mut batch = Batch::default();
-                    batch.put(
-                        Table::Meta,
-                        key,
-                        ObjectMeta {
-                            damaged: true,
-                            ..meta
-                        }
-                        .encode(),
-                    );
-                    self.engine.write(batch)?;
-                }
-                tracing::warn!(object = %id, "stored object is damaged");
-                Err(StoreError::AddressMismatch { id: *id })
-            }
+        if let Some(bytes) = self.engine.get_object(&key)?
+            && object_id(&bytes) == *id
+        {
+            return Ok(Some(bytes));
         }
+        if !meta.damaged {
+            let damaged = true;
+            let mut batch = Batch::default();
+            batch.put(Table::Meta, key, ObjectMeta { damaged, ..meta }.encode());
+            self.engine.write(batch)?;
+        }
+        tracing::warn!(object = %id, "stored object is damaged");
+        Err(StoreError::AddressMismatch { id: *id })
     }
 
     /// Visits everything below `root` once, children before the nodes that name them, `root` last.

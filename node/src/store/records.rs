@@ -5,16 +5,14 @@ use std::collections::HashSet;
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::machine::grant::{About, scope_shows};
 use packnback_proto::record::{
-    Body, Cert, Kind, Op, Order, Receipt, Record, Scope, Signed, Snap, decode_body, decode_order,
-    decode_receipt, decode_record, parse_envelope,
+    Body, Cert, Kind, Receipt, Record, Scope, Snap, decode_body, decode_receipt, decode_record,
+    parse_envelope,
 };
 use packnback_proto::wire::ids::push_record;
 
 use super::engine::{Batch, Table};
 use super::error::StoreError;
 use super::objects::Walk;
-use super::stored::{HostsRow, OrderRow};
-use super::tables::ORDERS_MAX;
 use super::{Store, keys};
 use crate::ports::RecordPage;
 
@@ -141,7 +139,7 @@ impl Store {
         let receipt = decode_receipt(envelope)?;
         let value = receipt.value();
         let lock = self.owner_lock(owner);
-        let _guard = lock.lock();
+        let _guard = lock.write();
         let row = self.snap(owner, &value.snap)?;
         if row.is_none_or(|row| device.is_some_and(|device| row.device != *device)) {
             return Err(StoreError::Unknown(
@@ -181,71 +179,6 @@ impl Store {
                 }
             })
             .collect()
-    }
-
-    /// Keeps an owner-signed order. Revocations and host lists take effect at once, the rest is
-    /// carried out by the collector. The same order again has no effect.
-    ///
-    /// # Errors
-    /// [`StoreError::Record`], [`StoreError::Unknown`] if it is another owner's,
-    /// [`StoreError::TooMany`], failures of the disk.
-    pub fn put_order(&self, owner: &OwnerId, envelope: &[u8], now: u64) -> Result<(), StoreError> {
-        let order = decode_order(envelope)?;
-        let value = order.value();
-        if value.owner != *owner {
-            return Err(StoreError::Unknown("an order of another owner"));
-        }
-        let lock = self.owner_lock(owner);
-        let _guard = lock.lock();
-        let key = keys::order(owner, &value.oid);
-        if self.engine.get(Table::State, &key)?.is_some() {
-            return Ok(());
-        }
-        let known = self
-            .engine
-            .scan(Table::State, &keys::orders(owner), None, ORDERS_MAX)?;
-        if known.len() >= ORDERS_MAX {
-            return Err(StoreError::TooMany("orders"));
-        }
-        let mut batch = Batch::default();
-        let done = !value.is_for(&self.node_id()) || self.take_effect(&mut batch, &order)?;
-        Self::put_row(
-            &mut batch,
-            key,
-            &OrderRow {
-                id: order.id(),
-                received: now,
-                done,
-            },
-        )?;
-        batch.put(Table::Records, keys::record(owner, &order.id()), envelope);
-        Ok(self.engine.write(batch)?)
-    }
-
-    /// Whether the order takes effect by itself.
-    fn take_effect(&self, batch: &mut Batch, order: &Signed<Order>) -> Result<bool, StoreError> {
-        let value = order.value();
-        match &value.op {
-            Op::Revoke { device, .. } => {
-                batch.put(
-                    Table::State,
-                    keys::revoked(&value.owner, device),
-                    order.id().0,
-                );
-                Ok(true)
-            }
-            Op::Hosts { hseq, hosts } => {
-                if self.hosts(&value.owner)?.is_none_or(|row| *hseq > row.hseq) {
-                    let row = HostsRow {
-                        hseq: *hseq,
-                        hosts: hosts.clone(),
-                    };
-                    Self::put_row(batch, keys::hosts(&value.owner), &row)?;
-                }
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
     }
 
     /// The objects a limited grant covers; `None` = all of the owner.
@@ -304,11 +237,13 @@ impl Store {
             return Ok(false);
         }
         match record {
-            Record::Order(_) => self.put_order(owner, envelope, now).map(|()| true),
+            Record::Order(_) => self.put_order(owner, envelope, now),
             Record::Receipt(_) => self.put_receipt(owner, None, envelope).map(|()| true),
             Record::Cert(cert) if cert.value().owner == *owner => {
                 let mut batch = Batch::default();
-                batch.put(Table::Records, keys::record(owner, &cert.id()), envelope);
+                let lock = self.owner_lock(owner);
+                let _guard = lock.write();
+                self.record_cert(&mut batch, &cert)?;
                 self.engine.write(batch)?;
                 Ok(true)
             }

@@ -23,8 +23,9 @@
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, ErrorKind,
-    FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
+    CompactOptions, DB, Direction, ErrorKind, FlushOptions, IteratorMode, Options, ReadOptions,
+    WriteBatch, WriteOptions,
 };
 
 use super::engine::{Batch, Engine, EngineError, Row, Table};
@@ -87,6 +88,20 @@ impl RocksEngine {
             tables,
             dir: dir.to_owned(),
         })
+    }
+
+    fn apply(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+        let mut out = WriteBatch::default();
+        for change in batch.changes {
+            let family = self.family(change.table)?;
+            match change.value {
+                Some(value) => out.put_cf(family, change.key, value),
+                None => out.delete_cf(family, change.key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(sync);
+        Ok(self.tables.write_opt(out, &options)?)
     }
 
     fn family(&self, table: Table) -> Result<&ColumnFamily, EngineError> {
@@ -166,17 +181,11 @@ impl Engine for RocksEngine {
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
-        let mut out = WriteBatch::default();
-        for change in batch.changes {
-            let family = self.family(change.table)?;
-            match change.value {
-                Some(value) => out.put_cf(family, change.key, value),
-                None => out.delete_cf(family, change.key),
-            }
-        }
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        Ok(self.tables.write_opt(out, &options)?)
+        self.apply(batch, true)
+    }
+
+    fn note(&self, batch: Batch) -> Result<(), EngineError> {
+        self.apply(batch, false)
     }
 
     fn scan(
@@ -199,6 +208,32 @@ impl Engine for RocksEngine {
             }
         }
         Ok(rows)
+    }
+
+    fn reclaim(&self) -> Result<(), EngineError> {
+        // Only keys and pointers are rewritten, about a hundred bytes an object. A blob file goes
+        // once no pointer into it is left; blobs themselves are never copied here.
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        options.set_exclusive_manual_compaction(false);
+        self.objects
+            .compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        Ok(())
+    }
+
+    fn disk_size(&self) -> Result<u64, EngineError> {
+        let mut bytes = 0u64;
+        for part in ["objects", "tables"] {
+            let dir = self.dir.join(part);
+            let failed = |e| EngineError::Io(format!("cannot list {}: {e}", dir.display()));
+            for entry in std::fs::read_dir(&dir).map_err(failed)? {
+                // A file that went meanwhile takes no space.
+                if let Ok(meta) = entry.map_err(failed)?.metadata() {
+                    bytes = bytes.saturating_add(meta.len());
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     fn free_space(&self) -> Result<u64, EngineError> {

@@ -3,6 +3,7 @@
 
 use packnback_proto::format::header::{Header, Kind};
 use packnback_proto::ids::{ID_LEN, NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::policy::{Day, Freeze};
 use packnback_proto::wire::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,15 +25,22 @@ pub struct ObjectMeta {
     pub damaged: bool,
     /// Its length in bytes.
     pub size: u32,
-    /// Collection epoch in which it was last put or confirmed.
-    pub touch: u64,
+    /// How many need it: complete nodes that name it, and snapshots whose root it is. At
+    /// [`u32::MAX`] it is not counted any more and stays for good.
+    pub refs: u32,
+    /// While nobody needs it: unix seconds from which it may be freed. Zero while somebody does.
+    pub due: u64,
+    /// The lot its bytes were written with: `lots.rs`.
+    pub lot: u64,
     /// The device that put it first.
     pub device: NodeId,
 }
 
 const COMPLETE: u8 = 1;
 const DAMAGED: u8 = 2;
-const META_LEN: usize = 1 + 3 + 4 + 8 + ID_LEN;
+const META_LEN: usize = 1 + 3 + 4 + 4 + 8 + 8 + ID_LEN;
+/// Version of the object rows: 1 had no counts.
+const META_VERSION: u8 = 2;
 
 impl ObjectMeta {
     pub(super) fn new(header: &Header, size: u32, device: NodeId) -> Self {
@@ -43,7 +51,9 @@ impl ObjectMeta {
             complete: height == 0,
             damaged: false,
             size,
-            touch: 0,
+            refs: 0,
+            due: 0,
+            lot: 0,
             device,
         }
     }
@@ -51,9 +61,16 @@ impl ObjectMeta {
     pub(super) fn encode(&self) -> Vec<u8> {
         let complete = if self.complete { COMPLETE } else { 0 };
         let damaged = if self.damaged { DAMAGED } else { 0 };
-        let mut out = vec![VERSION, self.kind.byte(), self.height, complete | damaged];
+        let mut out = vec![
+            META_VERSION,
+            self.kind.byte(),
+            self.height,
+            complete | damaged,
+        ];
         out.extend_from_slice(&self.size.to_le_bytes());
-        out.extend_from_slice(&self.touch.to_le_bytes());
+        out.extend_from_slice(&self.refs.to_le_bytes());
+        out.extend_from_slice(&self.due.to_le_bytes());
+        out.extend_from_slice(&self.lot.to_le_bytes());
         out.extend_from_slice(&self.device.0);
         out
     }
@@ -63,8 +80,10 @@ impl ObjectMeta {
         let bytes: &[u8; META_LEN] = bytes.try_into().map_err(|_| wrong.clone())?;
         let [version, kind, height, flags, rest @ ..] = bytes;
         let (size, rest) = rest.split_first_chunk::<4>().ok_or(wrong.clone())?;
-        let (touch, device) = rest.split_first_chunk::<8>().ok_or(wrong.clone())?;
-        if *version != VERSION || flags & !(COMPLETE | DAMAGED) != 0 {
+        let (refs, rest) = rest.split_first_chunk::<4>().ok_or(wrong.clone())?;
+        let (due, rest) = rest.split_first_chunk::<8>().ok_or(wrong.clone())?;
+        let (lot, device) = rest.split_first_chunk::<8>().ok_or(wrong.clone())?;
+        if *version != META_VERSION || flags & !(COMPLETE | DAMAGED) != 0 {
             return Err(wrong);
         }
         Ok(Self {
@@ -73,7 +92,9 @@ impl ObjectMeta {
             complete: flags & COMPLETE != 0,
             damaged: flags & DAMAGED != 0,
             size: u32::from_le_bytes(*size),
-            touch: u64::from_le_bytes(*touch),
+            refs: u32::from_le_bytes(*refs),
+            due: u64::from_le_bytes(*due),
+            lot: u64::from_le_bytes(*lot),
             device: NodeId::from_slice(device).map_err(|_| wrong)?,
         })
     }
@@ -100,6 +121,13 @@ pub struct SnapRow {
     pub receipt: RecordId,
     /// Its place in our log for this owner.
     pub log_seq: u64,
+    /// The device's snapshot before it.
+    pub prev: Option<SnapshotId>,
+    /// The time retention goes by: when it was received here, or for a copy from another host the
+    /// earliest receipt of a host the owner lists.
+    pub kept_from: u64,
+    /// Whether it was copied from another host.
+    pub imported: bool,
 }
 
 /// Last entry of the log kept for an owner.
@@ -131,15 +159,109 @@ pub struct CertRow {
     pub id: RecordId,
 }
 
-/// An order received.
+/// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderStand {
+    /// For other hosts: kept and carried.
+    NotForUs,
+    /// In its grace until then.
+    Waiting(u64),
+    /// Carried out.
+    Done,
+    /// Taken back in time.
+    Cancelled,
+    /// Against a rule: no effect.
+    Refused,
+}
+
+/// An order received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderRow {
     /// Its record.
     pub id: RecordId,
     /// When it came, by our clock.
     pub received: u64,
-    /// Whether it has taken effect (or is not for this host).
-    pub done: bool,
+    /// Where it stands.
+    pub stand: OrderStand,
+    /// Snapshots it marked here.
+    pub snaps: u64,
+    /// Why it was refused, or what it did.
+    pub note: String,
+}
+
+/// A snapshot marked to go, by one cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkRow {
+    /// Since when.
+    pub since: u64,
+    /// When it goes.
+    pub due: u64,
+    /// The order; `None` = the policy.
+    pub order: Option<RecordId>,
+}
+
+/// A snapshot that has ended here and is not taken in again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedRow {
+    /// When.
+    pub at: u64,
+    /// The order; `None` = the policy.
+    pub order: Option<RecordId>,
+}
+
+/// Whether a snapshot is held, by the newest order about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// Held, or no more.
+    pub held: bool,
+    /// When that order was signed: older ones do not change it.
+    pub issued: u64,
+}
+
+/// The policy in force, of one device or of all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRow {
+    /// Its sequence number.
+    pub pseq: u64,
+    /// Nothing younger expires, days.
+    pub min_age_d: u64,
+    /// Periods kept.
+    pub keep: [u64; 5],
+    /// Newest snapshots kept.
+    pub keep_last: u64,
+    /// Grace, days.
+    pub grace_d: u64,
+}
+
+/// What retention remembers of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DeviceState {
+    /// How many of its snapshots were marked today.
+    pub day: Day,
+    /// Why nothing of it expires until the owner looks.
+    pub freezes: Vec<Freeze>,
+}
+
+/// What an administrator decided about an owner, and when the owner was last here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AdminRow {
+    /// Most bytes stored for all devices together.
+    pub quota: Option<u64>,
+    /// The end of hosting.
+    pub evict: Option<EvictRow>,
+    /// When a session was last opened.
+    pub last_session: Option<u64>,
+}
+
+/// The announced end of hosting an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvictRow {
+    /// When it was announced.
+    pub since: u64,
+    /// Writes end.
+    pub freeze_at: u64,
+    /// Everything goes.
+    pub drop_at: u64,
 }
 
 /// The owner's hosts.

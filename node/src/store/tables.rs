@@ -1,6 +1,7 @@
 //! Reading and writing single rows, and what the network keeps.
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::limits::SNAPS_MAX;
 use packnback_proto::machine::budget::Usage;
 use packnback_proto::machine::grant::ReadRight;
 use packnback_proto::machine::session::{self, Presented};
@@ -11,14 +12,12 @@ use serde::de::DeserializeOwned;
 
 use super::engine::{Batch, Row, Table};
 use super::error::StoreError;
-use super::stored::{CertRow, DeviceRow, HostsRow, OrderRow, SnapRow, Totals, decode, encode};
+use super::stored::{CertRow, DeviceRow, HostsRow, SnapRow, Totals, decode, encode};
 use super::{Store, keys};
 use crate::ports::Standing;
 
 /// Owners listed at most in a status.
 const OWNERS_MAX: usize = 1024;
-/// Orders kept per owner.
-pub(super) const ORDERS_MAX: usize = 4096;
 
 impl Store {
     pub(super) fn row<T: DeserializeOwned>(
@@ -108,6 +107,23 @@ impl Store {
             .collect()
     }
 
+    /// The snapshots of a device that are here, newest first.
+    pub(super) fn snaps_of(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+    ) -> Result<Vec<(SnapshotId, SnapRow)>, StoreError> {
+        let prefix = keys::heads(owner, device);
+        let rows = self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)?;
+        rows.into_iter()
+            .map(|(_, id)| {
+                let id = RecordId::from_slice(&id).map_err(|_| StoreError::Stored("head"))?;
+                let row = self.snap(owner, &id)?.ok_or(StoreError::Stored("head"))?;
+                Ok((id, row))
+            })
+            .collect()
+    }
+
     /// The order that revoked a device, if any.
     ///
     /// # Errors
@@ -119,28 +135,55 @@ impl Store {
             .is_some())
     }
 
+    /// The order that revoked a device.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoked_by(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+    ) -> Result<Option<RecordId>, StoreError> {
+        let order = self
+            .engine
+            .get(Table::State, &keys::revoked(owner, device))?;
+        order
+            .map(|id| RecordId::from_slice(&id).map_err(|_| StoreError::Stored("revocation")))
+            .transpose()
+    }
+
+    /// The newest certificate of a device (envelope).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest_cert(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let row: Option<CertRow> = self.row(&keys::cert(owner, device), "certificate row")?;
+        match row {
+            Some(row) => self.record(owner, &row.id),
+            None => Ok(None),
+        }
+    }
+
+    /// Number of snapshots of a device that are here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snap_count(&self, owner: &OwnerId, device: &NodeId) -> Result<u64, StoreError> {
+        let prefix = keys::heads(owner, device);
+        let rows = self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)?;
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+    }
+
     /// The owner's hosts by its newest order.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn hosts(&self, owner: &OwnerId) -> Result<Option<HostsRow>, StoreError> {
         self.row(&keys::hosts(owner), "hosts")
-    }
-
-    /// Orders that have not taken effect.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn pending_orders(&self, owner: &OwnerId) -> Result<u32, StoreError> {
-        let rows = self
-            .engine
-            .scan(Table::State, &keys::orders(owner), None, ORDERS_MAX)?;
-        let mut pending = 0u32;
-        for (_, row) in rows {
-            let row: OrderRow = decode(&row, "order row")?;
-            pending = pending.saturating_add(u32::from(!row.done));
-        }
-        Ok(pending)
     }
 
     /// Admits a device session, or says why not. On success the certificate is on record here.
@@ -156,7 +199,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let value = cert.value();
         let lock = self.owner_lock(&value.owner);
-        let _guard = lock.lock();
+        let _guard = lock.write();
         let known: Option<CertRow> =
             self.row(&keys::cert(&value.owner, &value.device), "certificate row")?;
         session::may_open(
@@ -178,18 +221,29 @@ impl Store {
         Ok(())
     }
 
-    fn record_cert(&self, batch: &mut Batch, cert: &Signed<Cert>) -> Result<(), StoreError> {
+    /// The newest certificate of a device is the one that counts; older ones verify snapshots.
+    pub(super) fn record_cert(
+        &self,
+        batch: &mut Batch,
+        cert: &Signed<Cert>,
+    ) -> Result<(), StoreError> {
         let value = cert.value();
         let row = CertRow {
             serial: value.serial,
             id: cert.id(),
         };
+        let serial = keys::cert_serial(&value.owner, &value.device, value.serial);
+        batch.put(Table::State, serial, cert.id().0);
         batch.put(
             Table::Records,
             keys::record(&value.owner, &cert.id()),
             cert.envelope(),
         );
-        Self::put_row(batch, keys::cert(&value.owner, &value.device), &row)?;
+        let key = keys::cert(&value.owner, &value.device);
+        let known: Option<CertRow> = self.row(&key, "certificate row")?;
+        if known.is_none_or(|known| known.serial <= row.serial) {
+            Self::put_row(batch, key, &row)?;
+        }
         // Also marks the owner as served.
         Self::put_row(
             batch,
@@ -213,7 +267,7 @@ impl Store {
     /// [`StoreError`].
     pub fn adopt(&self, cert: &Signed<Cert>) -> Result<(), StoreError> {
         let lock = self.owner_lock(&cert.value().owner);
-        let _guard = lock.lock();
+        let _guard = lock.write();
         let last = self.device()?.and_then(|row| row.last);
         let row = DeviceRow {
             owner: cert.value().owner,
@@ -304,7 +358,7 @@ impl Store {
             return Ok(right.may_read(bytes, now)?);
         }
         let lock = self.owner_lock(&right.owner);
-        let _guard = lock.lock();
+        let _guard = lock.write();
         let bytes_read = self.grant_bytes(&right.owner, grant)?;
         let right = ReadRight {
             bytes_read,

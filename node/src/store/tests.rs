@@ -80,11 +80,17 @@ fn without_a_sync_nothing_is_claimed() {
     let intake = store.intake(access(&store)).unwrap();
     let (id, bytes) = chunk(1);
     store.put(&intake, &id, &bytes, 1).unwrap();
-    assert_eq!(store.have(&access(&store), &[id]), Ok(vec![false]));
+    assert_eq!(
+        store.have(&store.intake(access(&store)).unwrap(), &[id], 1),
+        Ok(vec![false])
+    );
     assert_eq!(store.get(&OwnerId([1; 32]), &id), Ok(None));
     drop((intake, store));
     let store = open(dir.path());
-    assert_eq!(store.have(&access(&store), &[id]), Ok(vec![false]));
+    assert_eq!(
+        store.have(&store.intake(access(&store)).unwrap(), &[id], 1),
+        Ok(vec![false])
+    );
     assert_eq!(put(&store, 1), id);
     drop(store);
     let store = open(dir.path());
@@ -118,7 +124,10 @@ fn a_flipped_bit_on_disk_is_an_address_mismatch() {
             store.get(&owner, &id),
             Err(StoreError::AddressMismatch { id })
         );
-        assert_eq!(store.have(&access(&store), &[id]), Ok(vec![false]));
+        assert_eq!(
+            store.have(&store.intake(access(&store)).unwrap(), &[id], 1),
+            Ok(vec![false])
+        );
         assert_eq!(put(&store, 7), id);
         assert_eq!(store.get(&owner, &id), Ok(Some(bytes)));
     }

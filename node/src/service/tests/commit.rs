@@ -289,8 +289,14 @@ async fn n02_commit_of_a_known_tree_by_a_device_that_may_not_see_it() {
         owner: owner().owner_id(),
         device: other.node_id(),
         sees_all: false,
+        owner_max: u64::MAX,
         limits: packnback_proto::machine::budget::Limits::NONE,
     };
     let ids: Vec<ObjectId> = tree.iter().map(|object| object.id).collect();
-    assert_eq!(world.store().have(&access, &ids), Ok(vec![true; ids.len()]));
+    assert_eq!(
+        world
+            .store()
+            .have(&world.store().intake(access).unwrap(), &ids, NOW),
+        Ok(vec![true; ids.len()])
+    );
 }

@@ -1,0 +1,103 @@
+//! One round of everything that goes with time: expiry, orders at the end of their grace, space.
+//!
+//! Runs beside backups, restores and other rounds; there is no lock over all. What fails for one
+//! owner is told and does not stop the others.
+
+use std::collections::BTreeSet;
+
+use packnback_proto::ids::OwnerId;
+use packnback_proto::policy::{ClockState, Moment};
+use packnback_proto::wire::admin::CollectInfo;
+
+use super::error::StoreError;
+use super::sweep::Swept;
+use super::{Store, keys};
+
+/// Bytes freed after which files are given back without being asked.
+const RECLAIM_FROM: u64 = 16 << 20;
+
+/// What a round did, and what stopped it where.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// What was done.
+    pub done: CollectInfo,
+    /// Snapshots the policies marked.
+    pub marked: u64,
+    /// Owners for whom it stopped at an error. Nothing in doubt was freed.
+    pub failed: Vec<(OwnerId, StoreError)>,
+}
+
+impl Store {
+    /// Does one round at this moment. `thorough`: also gives back small amounts of space.
+    ///
+    /// # Errors
+    /// Failures of the disk that concern all owners.
+    pub fn collect(&self, moment: Moment, thorough: bool) -> Result<Round, StoreError> {
+        let mut round = Round::default();
+        let now = moment.wall;
+        round.done.disk_before = self.engine.disk_size()?;
+        let mut lots = BTreeSet::new();
+        for (owner, _) in self.owners()? {
+            let mut swept = Swept::default();
+            if let Err(error) = self.collect_owner(&owner, moment, &mut round, &mut swept) {
+                tracing::error!(owner = %owner.short(), %error, "collecting stopped: nothing in doubt is freed");
+                round.failed.push((owner, error));
+            }
+            round.done.objects = round.done.objects.saturating_add(swept.objects);
+            round.done.bytes = round.done.bytes.saturating_add(swept.bytes);
+            lots.append(&mut swept.lots);
+        }
+        self.drop_unclaimed()?;
+        for lot in lots {
+            let moved = self.move_lot(lot, now)?;
+            round.done.moved_objects = round.done.moved_objects.saturating_add(moved.objects);
+            round.done.moved_bytes = round.done.moved_bytes.saturating_add(moved.bytes);
+        }
+        let freed = round.done.bytes.saturating_add(round.done.moved_bytes);
+        if freed >= RECLAIM_FROM || (thorough && freed > 0) {
+            self.engine.reclaim()?;
+        }
+        round.done.disk_after = self.engine.disk_size()?;
+        Ok(round)
+    }
+
+    fn collect_owner(
+        &self,
+        owner: &OwnerId,
+        moment: Moment,
+        round: &mut Round,
+        swept: &mut Swept,
+    ) -> Result<(), StoreError> {
+        let now = moment.wall;
+        let clock = self.look_at_clock(owner, moment)?;
+        // By a clock that is not believed nothing may end.
+        if clock == ClockState::Steady {
+            let marked = self.retain(owner, clock, now)?;
+            round.marked = round.marked.saturating_add(marked);
+            let ended = self.carry_out(owner, now)?;
+            round.done.snaps = round.done.snaps.saturating_add(ended);
+            let dropped = self.carry_out_eviction(owner, now)?;
+            round.done.snaps = round.done.snaps.saturating_add(dropped);
+        }
+        self.sweep(owner, now, swept)
+    }
+
+    /// Checks that these tables are of this version, and marks new ones so.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherVersion`]; failures of the disk.
+    pub fn check_version(&self) -> Result<(), StoreError> {
+        /// 2: objects are counted.
+        const TABLES: u64 = 2;
+        match self.row::<u64>(keys::VERSION, "version of the tables")? {
+            Some(TABLES) => Ok(()),
+            Some(other) => Err(StoreError::OtherVersion(other)),
+            None if self.owners()?.is_empty() => {
+                let mut batch = super::engine::Batch::default();
+                Self::put_row(&mut batch, keys::VERSION.to_vec(), &TABLES)?;
+                Ok(self.engine.write(batch)?)
+            }
+            None => Err(StoreError::OtherVersion(1)),
+        }
+    }
+}

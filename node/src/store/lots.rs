@@ -1,0 +1,192 @@
+//! Lots: objects written at about the same time lie in the same files of the database. A file goes
+//! when nothing in it is live, so what is left of a lot that lost most of its objects is written
+//! once more, at the end, and the file goes.
+//!
+//! A lot is moved only when less than half of it is live: moving writes less than was freed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use packnback_proto::crypto::hash::object_id;
+use packnback_proto::ids::{ID_LEN, ObjectId, OwnerId};
+use parking_lot::Mutex;
+
+use super::counts::Changes;
+use super::engine::{Batch, Table};
+use super::error::StoreError;
+use super::stored::ObjectMeta;
+use super::{Store, keys};
+
+/// A lot is closed at the first flush after this many bytes: half a memtable of the database.
+const LOT_BYTES: u64 = 8 << 20;
+/// Objects of one lot moved at most: a lot of the smallest objects.
+const LOT_ROWS: usize = 1 << 17;
+/// Lots numbered apart within one second.
+const PER_SECOND: u64 = 1 << 16;
+
+#[derive(Default)]
+struct Current {
+    /// Zero: none is open.
+    number: u64,
+    bytes: u64,
+}
+
+/// The lot objects are written to now.
+#[derive(Default)]
+pub(super) struct Lots {
+    current: Mutex<Current>,
+    opened: AtomicU64,
+}
+
+impl Lots {
+    /// Number of the open lot. Numbers need not be unique: lots of one number are one lot.
+    pub(super) fn number(&self, now: u64) -> u64 {
+        let mut current = self.current.lock();
+        if current.number == 0 {
+            let nth = self.opened.fetch_add(1, Ordering::Relaxed) % PER_SECOND;
+            let number = now.saturating_mul(PER_SECOND).saturating_add(nth);
+            current.number = number.max(1);
+        }
+        current.number
+    }
+
+    pub(super) fn add(&self, bytes: u32) {
+        let mut current = self.current.lock();
+        current.bytes = current.bytes.saturating_add(bytes.into());
+    }
+
+    /// After everything written was flushed: closes the lot if it is full.
+    pub(super) fn turn(&self, batch: &mut Batch, _now: u64) -> Result<(), StoreError> {
+        let mut current = self.current.lock();
+        if current.number != 0 && current.bytes >= LOT_BYTES {
+            Store::put_row(batch, keys::lot(current.number), &current.bytes)?;
+            *current = Current::default();
+        }
+        Ok(())
+    }
+
+    fn is_open(&self, lot: u64) -> bool {
+        self.current.lock().number == lot
+    }
+}
+
+/// What moving did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moved {
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+}
+
+/// Whether a lot is worth moving: less than half of it is live. Of a lot whose size is not known
+/// (the node ended while it was open) the size of a full one is assumed.
+fn is_sparse(live: u64, written: Option<u64>) -> bool {
+    live.saturating_mul(2) < written.unwrap_or(LOT_BYTES)
+}
+
+impl Store {
+    /// Writes what is live of a sparse lot once more. Damaged objects stay where they are.
+    ///
+    /// # Errors
+    /// Failures of the disk: what was moved so far is still where it was, too.
+    pub(super) fn move_lot(&self, lot: u64, now: u64) -> Result<Moved, StoreError> {
+        if self.lots.is_open(lot) {
+            return Ok(Moved::default());
+        }
+        let prefix = lot.to_be_bytes();
+        let rows = self.engine.scan(Table::Lots, &prefix, None, LOT_ROWS)?;
+        let mut live = Vec::with_capacity(rows.len());
+        let mut bytes = 0u64;
+        for (key, size) in rows {
+            let (owner, id) = lot_key(&key)?;
+            let size = <[u8; 4]>::try_from(size.as_slice());
+            let size = u32::from_le_bytes(size.map_err(|_| StoreError::Stored("lot row"))?);
+            bytes = bytes.saturating_add(size.into());
+            live.push((owner, id));
+        }
+        let written = self.row(&keys::lot(lot), "size of a lot")?;
+        if !is_sparse(bytes, written) {
+            return Ok(Moved::default());
+        }
+        // Room for the copy: below the reserve space comes only from lots with nothing live.
+        if bytes > 0 && self.space.check(&*self.engine, bytes).is_err() {
+            return Ok(Moved::default());
+        }
+        let mut moved = Vec::new();
+        for (owner, id) in live {
+            if self.rewrite(&owner, &id, lot)? {
+                moved.push((owner, id));
+            }
+        }
+        if !moved.is_empty() {
+            self.engine.flush_objects()?;
+        }
+        self.note_moved(lot, &moved, now)
+    }
+
+    /// Whether the bytes were written once more.
+    fn rewrite(&self, owner: &OwnerId, id: &ObjectId, lot: u64) -> Result<bool, StoreError> {
+        let lock = self.owner_lock(owner);
+        // Not freed between the look and the write, nor replaced.
+        let _guard = lock.write();
+        let meta = self.object_meta(owner, id)?;
+        if meta.is_none_or(|meta| meta.lot != lot || meta.damaged) {
+            return Ok(false);
+        }
+        let key = keys::object(owner, id);
+        match self.engine.get_object(&key)? {
+            Some(bytes) if object_id(&bytes) == *id => {
+                self.engine.put_object(&key, &bytes)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn note_moved(
+        &self,
+        from: u64,
+        moved: &[(OwnerId, ObjectId)],
+        now: u64,
+    ) -> Result<Moved, StoreError> {
+        let mut sum = Moved::default();
+        for group in moved.chunk_by(|a, b| a.0 == b.0) {
+            let Some((owner, _)) = group.first() else {
+                continue;
+            };
+            let lock = self.owner_lock(owner);
+            let _guard = lock.write();
+            let mut changes = Changes::new(self, *owner);
+            for (_, id) in group {
+                let Some(meta) = changes.meta(id)?.filter(|meta| meta.lot == from) else {
+                    continue;
+                };
+                let lot = self.lots.number(now);
+                self.lots.add(meta.size);
+                changes.set(id, Some(ObjectMeta { lot, ..meta }))?;
+                sum.objects = sum.objects.saturating_add(1);
+                sum.bytes = sum.bytes.saturating_add(meta.size.into());
+            }
+            let mut batch = Batch::default();
+            changes.finish(&mut batch);
+            self.engine.write(batch)?;
+        }
+        let left = self
+            .engine
+            .scan(Table::Lots, &from.to_be_bytes(), None, 1)?;
+        if left.is_empty() {
+            let mut batch = Batch::default();
+            batch.delete(Table::State, keys::lot(from));
+            self.engine.write(batch)?;
+        }
+        Ok(sum)
+    }
+}
+
+fn lot_key(key: &[u8]) -> Result<(OwnerId, ObjectId), StoreError> {
+    let wrong = StoreError::Stored("key of a lot");
+    let rest = key.get(8..).ok_or(wrong.clone())?;
+    let (owner, id) = rest.split_first_chunk::<ID_LEN>().ok_or(wrong.clone())?;
+    Ok((
+        OwnerId(*owner),
+        ObjectId::from_slice(id).map_err(|_| wrong)?,
+    ))
+}

@@ -1,0 +1,457 @@
+//! Orders of the owner: kept for ever, carried out once, and only after their grace.
+//!
+//! What waits leaves everything as it is but for marks on snapshots: a mark is a row of its own for
+//! each cause, so that taking one order back leaves the others in force.
+
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::limits::{ORDERS_MAX, ORDERS_TOLD_MAX, SNAPS_MAX};
+use packnback_proto::machine::orders::{self, OrderRefusal};
+use packnback_proto::record::{Op, Order, PolicyArg, Signed, decode_order};
+
+use super::engine::{Batch, Row, Table};
+use super::error::StoreError;
+use super::stored::{
+    EndedRow, HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, decode,
+};
+use super::{Store, keys};
+
+/// Order id.
+pub(super) type Oid = [u8; 16];
+
+/// What an order did when it came.
+struct Effect {
+    stand: OrderStand,
+    snaps: u64,
+    note: String,
+}
+
+impl Effect {
+    fn done(note: impl Into<String>) -> Self {
+        Self {
+            stand: OrderStand::Done,
+            snaps: 0,
+            note: note.into(),
+        }
+    }
+}
+
+impl From<OrderRefusal> for Effect {
+    fn from(refusal: OrderRefusal) -> Self {
+        Self {
+            stand: OrderStand::Refused,
+            snaps: 0,
+            note: refusal.to_string(),
+        }
+    }
+}
+
+pub(super) fn mark_key(prefix: &[u8], key: &[u8]) -> Result<(SnapshotId, Oid), StoreError> {
+    let wrong = StoreError::Stored("key of a mark");
+    let rest = key.get(prefix.len()..).ok_or(wrong.clone())?;
+    let (snap, cause) = rest.split_first_chunk::<32>().ok_or(wrong.clone())?;
+    Ok((RecordId(*snap), cause.try_into().map_err(|_| wrong)?))
+}
+
+impl Store {
+    /// Keeps an owner-signed order. Revocations, policies, holds, lists of hosts and cancellations take
+    /// effect at once, deletions are marked and wait. The same order id again has no effect.
+    /// Returns whether it was new.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`], [`StoreError::Unknown`] if it is another owner's,
+    /// [`StoreError::TooMany`], failures of the disk.
+    pub fn put_order(
+        &self,
+        owner: &OwnerId,
+        envelope: &[u8],
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let order = decode_order(envelope)?;
+        let value = order.value();
+        if value.owner != *owner {
+            return Err(StoreError::Unknown("an order of another owner"));
+        }
+        let lock = self.owner_lock(owner);
+        let _guard = lock.write();
+        let key = keys::order(owner, &value.oid);
+        if self.engine.get(Table::State, &key)?.is_some() {
+            return Ok(false);
+        }
+        let count = self.count(&keys::orders(owner), ORDERS_MAX)?;
+        if count >= ORDERS_MAX {
+            return Err(StoreError::TooMany("orders"));
+        }
+        let mut batch = Batch::default();
+        let effect = if value.is_for(&self.node_id()) {
+            self.take_effect(&mut batch, &order, now)?
+        } else {
+            Effect {
+                stand: OrderStand::NotForUs,
+                snaps: 0,
+                note: String::new(),
+            }
+        };
+        if let OrderStand::Waiting(_) = effect.stand {
+            batch.put(Table::State, keys::waiting(owner, &value.oid), []);
+        }
+        let row = OrderRow {
+            id: order.id(),
+            received: now,
+            stand: effect.stand,
+            snaps: effect.snaps,
+            note: effect.note,
+        };
+        Self::put_row(&mut batch, key, &row)?;
+        batch.put(Table::Records, keys::record(owner, &order.id()), envelope);
+        self.engine.write(batch)?;
+        Ok(true)
+    }
+
+    fn count(&self, prefix: &[u8], max: usize) -> Result<usize, StoreError> {
+        Ok(self.engine.scan(Table::State, prefix, None, max)?.len())
+    }
+
+    fn take_effect(
+        &self,
+        batch: &mut Batch,
+        order: &Signed<Order>,
+        now: u64,
+    ) -> Result<Effect, StoreError> {
+        let value = order.value();
+        let owner = &value.owner;
+        let back = keys::taken_back(owner, &value.oid);
+        if self.engine.get(Table::State, &back)?.is_some() {
+            return Ok(Effect {
+                stand: OrderStand::Cancelled,
+                ..Effect::done("it was taken back before it came")
+            });
+        }
+        Ok(match &value.op {
+            Op::DeleteIds(ids) => self.mark_ids(batch, order, ids, now)?,
+            Op::DeleteRange { .. } => self.mark_range(batch, order, now)?,
+            Op::Policy(policy) => self.take_policy(batch, owner, policy)?,
+            Op::Revoke { device, .. } => {
+                batch.put(Table::State, keys::revoked(owner, device), order.id().0);
+                self.freeze_revoked(batch, owner, device)?;
+                Effect::done("the device is refused from now on")
+            }
+            Op::Hold(ids) => self.hold(batch, value, ids, true)?,
+            Op::Unhold(ids) => self.hold(batch, value, ids, false)?,
+            Op::Cancel(oids) => self.take_back(batch, order, oids)?,
+            Op::Hosts { hseq, hosts } => {
+                let in_force = self.hosts(owner)?.map(|row| row.hseq);
+                match orders::hosts_take(*hseq, in_force) {
+                    Err(refusal) => refusal.into(),
+                    Ok(()) => {
+                        let (hseq, hosts) = (*hseq, hosts.clone());
+                        Self::put_row(batch, keys::hosts(owner), &HostsRow { hseq, hosts })?;
+                        Effect::done("in force")
+                    }
+                }
+            }
+            Op::DropOwner => {
+                let due = self.due_of(value, None, now)?;
+                Effect {
+                    stand: OrderStand::Waiting(due),
+                    snaps: self.totals(owner)?.snaps,
+                    note: "everything of this owner".into(),
+                }
+            }
+        })
+    }
+
+    fn due_of(&self, order: &Order, device: Option<&NodeId>, now: u64) -> Result<u64, StoreError> {
+        let policy = match device {
+            Some(device) => self.policy(&order.owner, device)?,
+            None => self.row(&keys::policy(&order.owner, None), "policy row")?,
+        };
+        let days = orders::grace_d(self.grace_d(), policy.map(|policy| policy.grace_d));
+        Ok(orders::due(now, &order.op, days, order.not_before))
+    }
+
+    /// The policy in force for a device.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn policy(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+    ) -> Result<Option<PolicyRow>, StoreError> {
+        let own = self.row(&keys::policy(owner, Some(device)), "policy row")?;
+        match own {
+            Some(own) => Ok(Some(own)),
+            None => self.row(&keys::policy(owner, None), "policy row"),
+        }
+    }
+
+    fn mark_ids(
+        &self,
+        batch: &mut Batch,
+        order: &Signed<Order>,
+        ids: &[SnapshotId],
+        now: u64,
+    ) -> Result<Effect, StoreError> {
+        let value = order.value();
+        let (mut due, mut marked, mut held) = (self.due_of(value, None, now)?, Vec::new(), 0u64);
+        for id in ids {
+            match self.snap(&value.owner, id)? {
+                Some(_) if self.is_held(&value.owner, id)? => held = held.saturating_add(1),
+                Some(row) => {
+                    due = due.max(self.due_of(value, Some(&row.device), now)?);
+                    marked.push(*id);
+                }
+                None => {}
+            }
+        }
+        let note = if held > 0 {
+            format!("{held} of its snapshots are held and stay")
+        } else {
+            String::new()
+        };
+        self.mark(batch, order, &marked, now, due)?;
+        Ok(Effect {
+            stand: OrderStand::Waiting(due),
+            snaps: u64::try_from(marked.len()).unwrap_or(u64::MAX),
+            note,
+        })
+    }
+
+    fn mark_range(
+        &self,
+        batch: &mut Batch,
+        order: &Signed<Order>,
+        now: u64,
+    ) -> Result<Effect, StoreError> {
+        let value = order.value();
+        let Op::DeleteRange {
+            device,
+            recv_from,
+            recv_to,
+            max_count,
+        } = &value.op
+        else {
+            return Ok(Effect::done(""));
+        };
+        let mut matching = Vec::new();
+        for (id, row) in self.snaps_of(&value.owner, device)? {
+            let inside = (*recv_from..*recv_to).contains(&row.kept_from);
+            if inside && !self.is_held(&value.owner, &id)? {
+                matching.push(id);
+            }
+        }
+        let count = u64::try_from(matching.len()).unwrap_or(u64::MAX);
+        if let Err(refusal) = orders::range_takes(count, *max_count) {
+            return Ok(refusal.into());
+        }
+        let due = self.due_of(value, Some(device), now)?;
+        self.mark(batch, order, &matching, now, due)?;
+        Ok(Effect {
+            stand: OrderStand::Waiting(due),
+            snaps: count,
+            note: String::new(),
+        })
+    }
+
+    fn mark(
+        &self,
+        batch: &mut Batch,
+        order: &Signed<Order>,
+        snaps: &[SnapshotId],
+        since: u64,
+        due: u64,
+    ) -> Result<(), StoreError> {
+        let value = order.value();
+        let order = Some(order.id());
+        let row = MarkRow { since, due, order };
+        for snap in snaps {
+            Self::put_row(batch, keys::mark(&value.owner, snap, &value.oid), &row)?;
+        }
+        Ok(())
+    }
+
+    fn take_policy(
+        &self,
+        batch: &mut Batch,
+        owner: &OwnerId,
+        policy: &PolicyArg,
+    ) -> Result<Effect, StoreError> {
+        let key = keys::policy(owner, policy.device.as_ref());
+        let in_force: Option<PolicyRow> = self.row(&key, "policy row")?;
+        if let Err(refusal) = orders::policy_takes(policy, in_force.map(|row| row.pseq)) {
+            return Ok(refusal.into());
+        }
+        let row = PolicyRow {
+            pseq: policy.pseq,
+            min_age_d: policy.min_age_d,
+            keep: policy.keep,
+            keep_last: policy.keep_last,
+            grace_d: policy.grace_d,
+        };
+        Self::put_row(batch, key, &row)?;
+        self.thaw(batch, owner, policy.device.as_ref())?;
+        Ok(Effect::done("in force"))
+    }
+
+    /// Whether a snapshot is held.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_held(&self, owner: &OwnerId, snap: &SnapshotId) -> Result<bool, StoreError> {
+        let row: Option<HoldRow> = self.row(&keys::hold(owner, snap), "hold row")?;
+        Ok(row.is_some_and(|row| row.held))
+    }
+
+    fn hold(
+        &self,
+        batch: &mut Batch,
+        order: &Order,
+        ids: &[SnapshotId],
+        held: bool,
+    ) -> Result<Effect, StoreError> {
+        let owner = &order.owner;
+        let mut snaps = 0u64;
+        for id in ids {
+            let key = keys::hold(owner, id);
+            let known: Option<HoldRow> = self.row(&key, "hold row")?;
+            if !orders::hold_takes(order.issued, known.map(|row| row.issued)) {
+                continue;
+            }
+            let issued = order.issued;
+            Self::put_row(batch, key, &HoldRow { held, issued })?;
+            snaps = snaps.saturating_add(1);
+            if held {
+                for (key, _) in self.marks_of(owner, id)? {
+                    batch.delete(Table::State, key);
+                }
+            }
+        }
+        Ok(Effect {
+            snaps,
+            ..Effect::done("in force")
+        })
+    }
+
+    pub(super) fn marks_of(
+        &self,
+        owner: &OwnerId,
+        snap: &SnapshotId,
+    ) -> Result<Vec<Row>, StoreError> {
+        let prefix = keys::marks_of(owner, snap);
+        Ok(self.engine.scan(Table::State, &prefix, None, ORDERS_MAX)?)
+    }
+
+    /// Takes back orders that wait, and those that may still come.
+    fn take_back(
+        &self,
+        batch: &mut Batch,
+        order: &Signed<Order>,
+        oids: &[Oid],
+    ) -> Result<Effect, StoreError> {
+        let owner = &order.value().owner;
+        let (mut taken, mut late) = (0u64, 0u64);
+        for oid in oids {
+            let key = keys::order(owner, oid);
+            let row: Option<OrderRow> = self.row(&key, "order row")?;
+            match row {
+                Some(row) if matches!(row.stand, OrderStand::Waiting(_)) => {
+                    let stand = OrderStand::Cancelled;
+                    Self::put_row(batch, key, &OrderRow { stand, ..row })?;
+                    batch.delete(Table::State, keys::waiting(owner, oid));
+                    for (key, _) in self.marks_by(owner, oid)? {
+                        batch.delete(Table::State, key);
+                    }
+                    taken = taken.saturating_add(1);
+                }
+                Some(_) => late = late.saturating_add(1),
+                None => batch.put(Table::State, keys::taken_back(owner, oid), order.id().0),
+            }
+        }
+        let note = match late {
+            0 => format!("{taken} orders taken back"),
+            _ => format!("{taken} orders taken back, {late} had taken effect before"),
+        };
+        Ok(Effect::done(note))
+    }
+
+    /// Marks made by one order, with their keys.
+    pub(super) fn marks_by(
+        &self,
+        owner: &OwnerId,
+        oid: &Oid,
+    ) -> Result<Vec<(Vec<u8>, SnapshotId)>, StoreError> {
+        let prefix = keys::marks(owner);
+        let mut found = Vec::new();
+        for (key, _) in self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)? {
+            let (snap, cause) = mark_key(&prefix, &key)?;
+            if cause == *oid {
+                found.push((key, snap));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Orders in their grace, with their ids.
+    pub(super) fn waiting_orders(
+        &self,
+        owner: &OwnerId,
+    ) -> Result<Vec<(Oid, OrderRow)>, StoreError> {
+        let prefix = keys::all_waiting(owner);
+        let mut waiting = Vec::new();
+        for (key, _) in self.engine.scan(Table::State, &prefix, None, ORDERS_MAX)? {
+            let oid = key
+                .get(prefix.len()..)
+                .and_then(|oid| Oid::try_from(oid).ok());
+            let oid = oid.ok_or(StoreError::Stored("order row"))?;
+            let row = self.row(&keys::order(owner, &oid), "order row")?;
+            waiting.push((oid, row.ok_or(StoreError::Stored("order row"))?));
+        }
+        Ok(waiting)
+    }
+
+    /// Number of orders in their grace.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pending_orders(&self, owner: &OwnerId) -> Result<u32, StoreError> {
+        let waiting = self.count(&keys::all_waiting(owner), ORDERS_MAX)?;
+        Ok(u32::try_from(waiting).unwrap_or(u32::MAX))
+    }
+
+    /// Envelopes of orders in their grace, those that came last first, at most
+    /// [`ORDERS_TOLD_MAX`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn orders_to_tell(&self, owner: &OwnerId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut waiting = self.waiting_orders(owner)?;
+        waiting.sort_by_key(|(_, row)| std::cmp::Reverse(row.received));
+        let mut told = Vec::new();
+        for (_, row) in waiting.into_iter().take(ORDERS_TOLD_MAX) {
+            told.extend(self.record(owner, &row.id)?);
+        }
+        Ok(told)
+    }
+
+    /// Every order kept for an owner.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn order_rows(&self, owner: &OwnerId) -> Result<Vec<OrderRow>, StoreError> {
+        let rows = self
+            .engine
+            .scan(Table::State, &keys::orders(owner), None, ORDERS_MAX)?;
+        rows.into_iter()
+            .map(|(_, row)| decode(&row, "order row"))
+            .collect()
+    }
+
+    /// Whether a snapshot may still be taken in: it was not deleted here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn wants_import(&self, owner: &OwnerId, snap: &SnapshotId) -> Result<bool, StoreError> {
+        let ended: Option<EndedRow> = self.row(&keys::ended(owner, snap), "ended row")?;
+        Ok(ended.is_none() && self.snap(owner, snap)?.is_none())
+    }
+}

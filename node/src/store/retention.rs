@@ -1,0 +1,359 @@
+//! Retention at a host: carries out what `packnback_proto::policy` decides, and remembers what it
+//! must (docs/retention.md).
+
+use std::collections::BTreeSet;
+
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::limits::SNAPS_MAX;
+use packnback_proto::machine::budget::DAY_S;
+use packnback_proto::machine::orders::grace_d;
+use packnback_proto::policy::{
+    ClockMark, ClockState, Freeze, Link, Moment, Rules, SnapFact, Verdict, advance, cleared,
+    evaluate, expire, fork,
+};
+use packnback_proto::wire::admin::{GoingInfo, KeepInfo, PolicyInfo, RetentionInfo};
+
+use super::engine::{Batch, Table};
+use super::error::StoreError;
+use super::orders::mark_key;
+use super::stored::{DeviceState, MarkRow, PolicyRow, SnapRow, decode};
+use super::{Store, keys};
+
+/// Devices looked at per owner.
+const DEVICES_MAX: usize = 65_536;
+/// Snapshots listed per device in an answer.
+const LISTED_MAX: usize = 4096;
+
+impl From<&PolicyRow> for Rules {
+    fn from(row: &PolicyRow) -> Self {
+        Self {
+            min_age_d: row.min_age_d,
+            keep: row.keep,
+            keep_last: row.keep_last,
+        }
+    }
+}
+
+impl Store {
+    /// The devices of an owner that have shown a certificate here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn devices_of(&self, owner: &OwnerId) -> Result<Vec<NodeId>, StoreError> {
+        let prefix = keys::certs(owner);
+        let rows = self.engine.scan(Table::State, &prefix, None, DEVICES_MAX)?;
+        rows.iter()
+            .map(|(key, _)| {
+                let device = key.get(prefix.len()..);
+                let device = device.and_then(|device| NodeId::from_slice(device).ok());
+                device.ok_or(StoreError::Stored("certificate row"))
+            })
+            .collect()
+    }
+
+    /// Looks at the clocks on behalf of one owner: each has a mark of its own, so that the order of
+    /// one owner says nothing for another.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn look_at_clock(
+        &self,
+        owner: &OwnerId,
+        moment: Moment,
+    ) -> Result<ClockState, StoreError> {
+        let lock = self.owner_lock(owner);
+        let _guard = lock.write();
+        let mark: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
+        let (next, state) = advance(mark, moment);
+        if mark != Some(next) {
+            let mut batch = Batch::default();
+            Self::put_row(&mut batch, keys::clock(owner), &next)?;
+            self.engine.write(batch)?;
+        }
+        Ok(state)
+    }
+
+    /// A newer policy: freezes of the devices it is for end, and what the older one had marked stays
+    /// until the new one says otherwise.
+    pub(super) fn thaw(
+        &self,
+        batch: &mut Batch,
+        owner: &OwnerId,
+        device: Option<&NodeId>,
+    ) -> Result<(), StoreError> {
+        let devices = match device {
+            Some(device) => vec![*device],
+            None => self.devices_of(owner)?,
+        };
+        for device in &devices {
+            let state = self.device_state(owner, device)?;
+            if !state.freezes.is_empty() {
+                let freezes = Vec::new();
+                let key = keys::device_state(owner, device);
+                Self::put_row(batch, key, &DeviceState { freezes, ..state })?;
+            }
+            for (snap, _) in self.snaps_of(owner, device)? {
+                batch.delete(Table::State, keys::mark(owner, &snap, &keys::NO_ORDER));
+            }
+        }
+        let mark: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
+        if let Some(mark) = mark {
+            Self::put_row(batch, keys::clock(owner), &cleared(mark))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn freeze_revoked(
+        &self,
+        batch: &mut Batch,
+        owner: &OwnerId,
+        device: &NodeId,
+    ) -> Result<(), StoreError> {
+        let mut state = self.device_state(owner, device)?;
+        if !state.freezes.contains(&Freeze::Revoked) {
+            state.freezes.push(Freeze::Revoked);
+            Self::put_row(batch, keys::device_state(owner, device), &state)?;
+        }
+        Ok(())
+    }
+
+    /// A snapshot is about to be accepted: notes what must stop expiry. `flood`: if too many came
+    /// today.
+    pub(super) fn watch(
+        &self,
+        batch: &mut Batch,
+        owner: &OwnerId,
+        (device, link): (&NodeId, &Link),
+        flood: Option<Freeze>,
+    ) -> Result<(), StoreError> {
+        let before = self.device_state(owner, device)?;
+        let mut state = before.clone();
+        let known = self.snaps_of(owner, device)?;
+        let known: Vec<Link> = known.iter().map(|(id, row)| link_of(*id, row)).collect();
+        let is = |freezes: &[Freeze], kind: fn(&Freeze) -> bool| freezes.iter().any(kind);
+        if let Some(other) = fork(&known, link)
+            && !is(&state.freezes, |f| matches!(f, Freeze::Fork { .. }))
+        {
+            let (a, b) = (other, link.id);
+            tracing::warn!(device = %device.short(), "two lines of snapshots: expiry is frozen");
+            state.freezes.push(Freeze::Fork { a, b });
+        }
+        if let Some(flood) = flood
+            && !is(&state.freezes, |f| matches!(f, Freeze::Flood { .. }))
+        {
+            tracing::warn!(device = %device.short(), "many snapshots in a day: expiry is frozen");
+            state.freezes.push(flood);
+        }
+        if state != before {
+            Self::put_row(batch, keys::device_state(owner, device), &state)?;
+        }
+        Ok(())
+    }
+
+    fn marked(&self, owner: &OwnerId) -> Result<BTreeSet<SnapshotId>, StoreError> {
+        let prefix = keys::marks(owner);
+        let rows = self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)?;
+        rows.iter()
+            .map(|(key, _)| mark_key(&prefix, key).map(|(snap, _)| snap))
+            .collect()
+    }
+
+    fn facts(
+        &self,
+        owner: &OwnerId,
+        snaps: &[(SnapshotId, SnapRow)],
+        marked: &BTreeSet<SnapshotId>,
+    ) -> Result<Vec<SnapFact>, StoreError> {
+        let mut facts = Vec::with_capacity(snaps.len());
+        for (id, row) in snaps {
+            if !marked.contains(id) {
+                facts.push(SnapFact {
+                    id: *id,
+                    t: row.kept_from,
+                    arrival: row.log_seq,
+                    held: self.is_held(owner, id)?,
+                });
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Marks what the policies of an owner let go today. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing of that device was marked then.
+    pub(super) fn retain(
+        &self,
+        owner: &OwnerId,
+        clock: ClockState,
+        now: u64,
+    ) -> Result<u64, StoreError> {
+        let mut count = 0u64;
+        for device in self.devices_of(owner)? {
+            let lock = self.owner_lock(owner);
+            let _guard = lock.write();
+            let Some(policy) = self.policy(owner, &device)? else {
+                continue;
+            };
+            let state = self.device_state(owner, &device)?;
+            let freezes: Vec<Freeze> = state
+                .freezes
+                .iter()
+                .cloned()
+                .chain(clock.freeze())
+                .collect();
+            let facts = self.facts(owner, &self.snaps_of(owner, &device)?, &self.marked(owner)?)?;
+            let (marked, day) = expire(&facts, &Rules::from(&policy), state.day, &freezes, now);
+            if marked.is_empty() {
+                continue;
+            }
+            let days = grace_d(self.grace_d(), Some(policy.grace_d));
+            let row = MarkRow {
+                since: now,
+                due: now.saturating_add(days.saturating_mul(DAY_S)),
+                order: None,
+            };
+            let mut batch = Batch::default();
+            for snap in &marked {
+                Self::put_row(&mut batch, keys::mark(owner, snap, &keys::NO_ORDER), &row)?;
+            }
+            let key = keys::device_state(owner, &device);
+            Self::put_row(&mut batch, key, &DeviceState { day, ..state })?;
+            self.engine.write(batch)?;
+            count = count.saturating_add(u64::try_from(marked.len()).unwrap_or(u64::MAX));
+        }
+        Ok(count)
+    }
+
+    /// What retention says of every snapshot here. With `other`, as if that policy were in force and
+    /// nothing were frozen.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn retention(
+        &self,
+        owner: &OwnerId,
+        only: Option<&NodeId>,
+        other: Option<&PolicyInfo>,
+        now: u64,
+    ) -> Result<Vec<RetentionInfo>, StoreError> {
+        let clock: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
+        let clock = clock.and_then(|mark| mark.state().freeze());
+        let mut infos = Vec::new();
+        for device in self.devices_of(owner)? {
+            if only.is_some_and(|only| *only != device) {
+                continue;
+            }
+            let in_force = self.policy(owner, &device)?;
+            let policy = match other {
+                Some(other) => Some(other.clone()),
+                None => in_force.map(|row| policy_info(&row)),
+            };
+            let mut frozen = self.device_state(owner, &device)?.freezes;
+            frozen.extend(clock.clone());
+            let snaps = self.snaps_of(owner, &device)?;
+            let marked = self.marked(owner)?;
+            let facts = self.facts(owner, &snaps, &marked)?;
+            let verdicts = match &policy {
+                Some(policy) => evaluate(&facts, &rules(policy), now),
+                None => Vec::new(),
+            };
+            let snaps = snaps.into_iter().take(LISTED_MAX);
+            infos.push(RetentionInfo {
+                device,
+                policy,
+                frozen: frozen.iter().map(ToString::to_string).collect(),
+                snaps: snaps
+                    .map(|(id, row)| self.keep_info(owner, id, &row, &verdicts))
+                    .collect::<Result<_, _>>()?,
+            });
+        }
+        Ok(infos)
+    }
+
+    fn keep_info(
+        &self,
+        owner: &OwnerId,
+        snap: SnapshotId,
+        row: &SnapRow,
+        verdicts: &[Verdict],
+    ) -> Result<KeepInfo, StoreError> {
+        let going = self.going(owner, &snap)?;
+        let verdict = verdicts.iter().find(|verdict| verdict.id == snap);
+        let mut reasons: Vec<String> = match verdict {
+            Some(verdict) => verdict.reasons.iter().map(ToString::to_string).collect(),
+            None => Vec::new(),
+        };
+        let no_rule = verdict.is_none() && going.is_none();
+        if no_rule && self.is_held(owner, &snap)? {
+            reasons.push("held".into());
+        } else if no_rule {
+            reasons.push("no policy".into());
+        }
+        Ok(KeepInfo {
+            snap,
+            time: row.time,
+            received: row.kept_from,
+            goes: verdict.and_then(|verdict| verdict.goes),
+            reasons,
+            going,
+        })
+    }
+
+    /// The earliest mark of a snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn going(
+        &self,
+        owner: &OwnerId,
+        snap: &SnapshotId,
+    ) -> Result<Option<GoingInfo>, StoreError> {
+        let mut first: Option<MarkRow> = None;
+        for (_, mark) in self.marks_of(owner, snap)? {
+            let mark: MarkRow = decode(&mark, "mark")?;
+            if first.is_none_or(|first| mark.due < first.due) {
+                first = Some(mark);
+            }
+        }
+        Ok(first.map(|MarkRow { since, due, order }| GoingInfo { since, due, order }))
+    }
+
+    /// Why nothing of a device expires.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn freezes(&self, owner: &OwnerId, device: &NodeId) -> Result<Vec<Freeze>, StoreError> {
+        let clock: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
+        let mut freezes = self.device_state(owner, device)?.freezes;
+        freezes.extend(clock.and_then(|mark| mark.state().freeze()));
+        Ok(freezes)
+    }
+}
+
+fn link_of(id: RecordId, row: &SnapRow) -> Link {
+    Link {
+        id,
+        prev: row.prev,
+        seq: row.seq,
+    }
+}
+
+fn rules(policy: &PolicyInfo) -> Rules {
+    Rules {
+        min_age_d: policy.min_age_d,
+        keep: policy.keep,
+        keep_last: policy.keep_last,
+    }
+}
+
+fn policy_info(row: &PolicyRow) -> PolicyInfo {
+    PolicyInfo {
+        pseq: row.pseq,
+        device: None,
+        min_age_d: row.min_age_d,
+        keep: row.keep,
+        keep_last: row.keep_last,
+        grace_d: row.grace_d,
+    }
+}

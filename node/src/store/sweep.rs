@@ -1,0 +1,216 @@
+//! Freeing objects nobody needs. Costs what is freed: loose objects are in a list, and freeing a
+//! node releases what it names (docs/collection.md).
+//!
+//! Any doubt ends it: an unreadable row or a count that does not fit is an error, and nothing of
+//! that batch is freed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
+
+use super::counts::Changes;
+use super::engine::{Batch, Row, Table};
+use super::error::StoreError;
+use super::pins::Pin;
+use super::stored::{ObjectMeta, Totals};
+use super::{Store, keys};
+
+/// Loose objects looked at under one lock.
+const AT_ONCE: usize = 256;
+/// References followed under one lock, about.
+const EDGES: usize = 16_384;
+/// Devices that may not see the others' objects, per owner.
+const BLIND_MAX: usize = 4096;
+
+/// What was freed.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+    /// The lots it lay in.
+    pub(super) lots: BTreeSet<u64>,
+}
+
+/// One batch being put together.
+struct Sweep<'a> {
+    store: &'a Store,
+    owner: &'a OwnerId,
+    now: u64,
+    pins: Vec<Arc<Pin>>,
+    blind: Vec<NodeId>,
+    changes: Changes<'a>,
+    batch: Batch,
+    totals: Totals,
+    credit: BTreeMap<NodeId, u64>,
+    edges: usize,
+}
+
+fn loose_key(owner: &OwnerId, key: &[u8]) -> Result<(u64, ObjectId), StoreError> {
+    let wrong = StoreError::Stored("list of loose objects");
+    let rest = key.get(keys::loose_of(owner).len()..);
+    let (due, id) = rest
+        .and_then(|rest| rest.split_first_chunk::<8>())
+        .ok_or(wrong.clone())?;
+    Ok((
+        u64::from_be_bytes(*due),
+        ObjectId::from_slice(id).map_err(|_| wrong)?,
+    ))
+}
+
+impl Store {
+    /// Frees everything of an owner that nobody needs, was not asked for lately, and no open session
+    /// relies on.
+    ///
+    /// # Errors
+    /// Failures of the disk and rows that do not fit together. What earlier batches freed is freed.
+    pub(super) fn sweep(
+        &self,
+        owner: &OwnerId,
+        now: u64,
+        swept: &mut Swept,
+    ) -> Result<(), StoreError> {
+        loop {
+            let before = swept.objects;
+            let mut after = None;
+            loop {
+                match self.sweep_batch(owner, now, after.as_deref(), swept)? {
+                    Some(last) => after = Some(last),
+                    None => break,
+                }
+            }
+            // What was released on the way may lie before where the pass was.
+            if swept.objects == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One batch behind `after`; the last row looked at, or `None` at the end.
+    fn sweep_batch(
+        &self,
+        owner: &OwnerId,
+        now: u64,
+        after: Option<&[u8]>,
+        swept: &mut Swept,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let lock = self.owner_lock(owner);
+        let _guard = lock.write();
+        let rows = self
+            .engine
+            .scan(Table::State, &keys::loose_of(owner), after, AT_ONCE)?;
+        let mut sweep = Sweep::new(self, owner, now)?;
+        let (mut last, mut freed) = (None, Vec::new());
+        for (key, _) in rows {
+            let (due, id) = loose_key(owner, &key)?;
+            if due > now {
+                break;
+            }
+            if let Some(meta) = sweep.free(&id, due)? {
+                freed.push(meta);
+            }
+            last = Some(key);
+            if sweep.edges >= EDGES {
+                break;
+            }
+        }
+        if !freed.is_empty() {
+            sweep.write()?;
+        }
+        for meta in freed {
+            swept.objects = swept.objects.saturating_add(1);
+            swept.bytes = swept.bytes.saturating_add(meta.size.into());
+            swept.lots.insert(meta.lot);
+        }
+        Ok(last)
+    }
+
+    fn blind_devices(&self, owner: &OwnerId) -> Result<Vec<NodeId>, StoreError> {
+        let prefix = keys::blinds(owner);
+        let rows = self.engine.scan(Table::State, &prefix, None, BLIND_MAX)?;
+        let device = |(key, _): Row| {
+            let device = key.get(prefix.len()..);
+            let device = device.and_then(|device| NodeId::from_slice(device).ok());
+            device.ok_or(StoreError::Stored("device row"))
+        };
+        rows.into_iter().map(device).collect()
+    }
+}
+
+impl<'a> Sweep<'a> {
+    fn new(store: &'a Store, owner: &'a OwnerId, now: u64) -> Result<Self, StoreError> {
+        Ok(Self {
+            store,
+            owner,
+            now,
+            pins: store.pins.of(owner),
+            blind: store.blind_devices(owner)?,
+            changes: Changes::new(store, *owner),
+            batch: Batch::default(),
+            totals: store.totals(owner)?,
+            credit: BTreeMap::new(),
+            edges: 0,
+        })
+    }
+
+    fn is_in_use(&self, id: &ObjectId) -> bool {
+        self.store.in_flight.has(self.owner, id) || self.pins.iter().any(|pin| pin.holds(id))
+    }
+
+    /// Takes one object out of the rows, unless a session relies on it.
+    fn free(&mut self, id: &ObjectId, due: u64) -> Result<Option<ObjectMeta>, StoreError> {
+        let doubt = StoreError::Stored("list of loose objects");
+        let Some(meta) = self.changes.meta(id)? else {
+            return Err(doubt);
+        };
+        if meta.refs != 0 || meta.due != due {
+            return Err(doubt);
+        }
+        if self.is_in_use(id) {
+            return Ok(None);
+        }
+        if meta.height > 0 {
+            if meta.complete {
+                for child in self.store.refs(self.owner, id)? {
+                    self.changes.release(&child, self.now)?;
+                    self.edges = self.edges.saturating_add(1);
+                }
+            }
+            self.batch
+                .delete(Table::Nodes, keys::object(self.owner, id));
+        }
+        self.changes.set(id, None)?;
+        self.batch
+            .put(Table::State, keys::to_drop(self.owner, id), []);
+        self.give_back(meta.device, meta.size);
+        for device in self.blind.clone() {
+            let key = keys::mine(self.owner, &device, id);
+            if self.store.engine.get(Table::State, &key)?.is_some() {
+                self.batch.delete(Table::State, key);
+                if device != meta.device {
+                    self.give_back(device, meta.size);
+                }
+            }
+        }
+        self.totals.objects = self.totals.objects.saturating_sub(1);
+        self.totals.bytes = self.totals.bytes.saturating_sub(meta.size.into());
+        Ok(Some(meta))
+    }
+
+    /// The quota of the device that was charged.
+    fn give_back(&mut self, device: NodeId, size: u32) {
+        let credit = self.credit.entry(device).or_default();
+        *credit = credit.saturating_add(size.into());
+    }
+
+    fn write(mut self) -> Result<(), StoreError> {
+        for (device, bytes) in &self.credit {
+            let mut usage = self.store.usage(self.owner, device)?;
+            usage.bytes = usage.bytes.saturating_sub(*bytes);
+            Store::put_row(&mut self.batch, keys::usage(self.owner, device), &usage)?;
+        }
+        Store::put_row(&mut self.batch, keys::totals(self.owner), &self.totals)?;
+        self.changes.finish(&mut self.batch);
+        Ok(self.store.engine.write(self.batch)?)
+    }
+}

@@ -117,6 +117,13 @@ impl World {
         self.host = start(&self.engine, &self.peers, &self.clock);
     }
 
+    /// Waits until the tasks of closed connections have ended.
+    pub(crate) async fn quiet(&self) {
+        while self.store().sessions_open(&owner().owner_id()) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.host.store
     }

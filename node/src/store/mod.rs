@@ -125,6 +125,12 @@ impl Store {
         self.key.node_id()
     }
 
+    /// How many sessions of an owner are open and may rely on what they were told.
+    #[must_use]
+    pub fn sessions_open(&self, owner: &OwnerId) -> usize {
+        self.pins.of(owner).len()
+    }
+
     fn owner_lock(&self, owner: &OwnerId) -> Arc<RwLock<()>> {
         Arc::clone(self.locks.lock().entry(*owner).or_default())
     }

@@ -93,6 +93,8 @@ async fn two_snapshots(world: &World) -> [SnapshotId; 2] {
     let mut conn = world.session().await;
     let first = back_up(&mut conn, &tree(1), 1).await;
     let second = back_up_after(&mut conn, &tree(2), 2, Some(first)).await;
+    drop(conn);
+    world.quiet().await;
     collect(world.store(), NOW);
     [first, second]
 }

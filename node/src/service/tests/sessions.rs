@@ -76,6 +76,7 @@ async fn n09_a_session_of_a_week_ends_and_holds_nothing_back() {
     world.clock.0.store(NOW + LOOSE_KEEP_S, Ordering::Relaxed);
     assert_refused(&conn.sync().await, ErrorCode::Busy);
     drop(conn);
+    world.quiet().await;
     // Asked for a moment ago: kept for another week, then gone.
     collect(world.store(), NOW + LOOSE_KEEP_S);
     assert_ne!(world.store().totals(&owner).unwrap().objects, 0);
@@ -157,6 +158,8 @@ async fn the_end_of_hosting_goes_in_steps() {
     let owner_id = owner().owner_id();
     let mut conn = world.session().await;
     back_up(&mut conn, &tree(1), 1).await;
+    drop(conn);
+    world.quiet().await;
     collect(world.store(), NOW);
     world.store().evict(&owner_id, Some((30, 20)), NOW).unwrap();
     let mut warned = world.connect(device().node_id());
@@ -179,6 +182,8 @@ async fn the_end_of_hosting_goes_in_steps() {
     let mut refused = world.connect(device().node_id());
     refused.hello().await;
     assert_refused(&refused.open(cert()).await, ErrorCode::Denied);
+    drop((warned, refused));
+    world.quiet().await;
     collect(world.store(), frozen + 20 * DAY_S - 1);
     assert!(
         super::orders::is_whole(&world, &tree(1)),

@@ -26,6 +26,8 @@ pub enum Exit {
     NotSafe = 4,
     /// Refused: wrong key, passphrase or words, another owner, or against a policy.
     Refused = 5,
+    /// Done, but somebody else may be using this device's key: see `packnback status`.
+    Alarm = 6,
     /// Ended by Ctrl-C.
     Interrupted = 130,
 }

@@ -21,10 +21,12 @@ pub mod meter;
 pub mod progress;
 pub mod records;
 pub mod render;
+pub mod request;
 pub mod restore;
 mod run;
 pub mod secrets;
 pub mod sheet;
+pub mod signing;
 pub mod spawn;
 pub mod system;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
-use packnback_proto::record::{Cert, Receipt, Record, Signed, Snap, decode_record};
+use packnback_proto::record::{Cert, Order, Receipt, Record, Signed, Snap, decode_record};
 
 use crate::exit::{Failure, Outcome};
 use crate::restore::LoadedSnapshot;
@@ -24,6 +24,8 @@ pub struct Catalog {
     pub snaps: Vec<Listed>,
     /// Certificates, the newest of each device.
     pub certs: BTreeMap<NodeId, Signed<Cert>>,
+    /// Orders of the owner, in no order.
+    pub orders: Vec<Signed<Order>>,
     /// Records that were refused: damaged, or of somebody else.
     pub refused: u64,
 }
@@ -40,7 +42,10 @@ impl Catalog {
                 Ok(Record::Cert(cert)) if cert.value().owner == owner => catalog.add_cert(cert),
                 Ok(Record::Snap(snap)) if snap.value().owner == owner => snaps.push(snap),
                 Ok(Record::Receipt(receipt)) => receipts.push(receipt),
-                Ok(Record::Order(_) | Record::Grant(_)) => {}
+                Ok(Record::Order(order)) if order.value().owner == owner => {
+                    catalog.orders.push(order);
+                }
+                Ok(Record::Grant(_)) => {}
                 Ok(_) | Err(_) => catalog.refused = catalog.refused.saturating_add(1),
             }
         }

@@ -295,6 +295,42 @@ pub fn parse_duration(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{text} is too long"))
 }
 
+/// Durations in whole days, rounded up: `7d`, `4w`, `36h` (two days).
+///
+/// # Errors
+/// When the text is no duration.
+pub fn parse_days(text: &str) -> Result<u64, String> {
+    parse_duration(text).map(|seconds| seconds.div_ceil(86_400))
+}
+
+/// Points in time: `2026-11-01` (midnight in UTC), `2026-11-01T08:00:00Z`, `@1793491200`; in unix
+/// seconds.
+///
+/// # Errors
+/// When the text is none of these.
+pub fn parse_time(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text} is not a time such as 2026-11-01 or 2026-11-01T08:00:00Z");
+    if let Some(seconds) = text.strip_prefix('@') {
+        return seconds.parse().map_err(|_| wrong());
+    }
+    let stamp = match text.parse::<jiff::Timestamp>() {
+        Ok(stamp) => stamp,
+        Err(_) => {
+            let date: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
+            let zoned = date.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+            zoned.map_err(|_| wrong())?.timestamp()
+        }
+    };
+    u64::try_from(stamp.as_second()).map_err(|_| wrong())
+}
+
+/// Unix seconds as a day, in local time.
+#[must_use]
+pub fn day(seconds: u64) -> String {
+    let text = time(seconds);
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -331,6 +367,13 @@ mod tests {
         }
         assert_eq!(parse_duration("7d"), Ok(604_800));
         assert!(parse_duration("7y").is_err());
+        assert_eq!((parse_days("36h"), parse_days("2w")), (Ok(2), Ok(14)));
+        assert_eq!(parse_time("1970-01-02"), Ok(86_400));
+        assert_eq!(parse_time("1970-01-01T00:01:00Z"), Ok(60));
+        assert_eq!(parse_time("@7"), Ok(7));
+        for bad in ["", "yesterday", "1969-12-31", "2026-13-01", "@-1"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, OrderCommand};
 use crate::commands::{self, Context};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::Home;
@@ -78,7 +78,15 @@ fn command(cli: Cli, voice: Voice) -> Outcome {
         Command::Ls(args) => commands::ls::run(&context()?, &args),
         Command::Restore(args) => commands::restore::run(&context()?, args),
         Command::Recover(args) => commands::recover::run(&context()?, &args),
-        Command::Status { require } => commands::status::run(&context()?, require),
+        Command::Status { require, ack } => commands::status::run(&context()?, require, &ack),
+        Command::Forget(args) => commands::forget::run(&context()?, &args),
+        // Checking and signing a request must not need, nor touch, a home.
+        Command::Order(OrderCommand::Show { file }) => commands::order::show(voice, &file),
+        Command::Order(OrderCommand::Sign(args)) => commands::order::sign(voice, &args),
+        Command::Order(args) => commands::order::run(&context()?, args),
+        Command::Policy(args) => commands::policy::run(&context()?, args),
+        Command::Stats(args) => commands::stats::run(&context()?, &args),
+        Command::Host(args) => commands::host::run(&context()?, args),
         Command::Key(args) => commands::key::run(&context()?, args),
         Command::Export(args) => commands::export::run(&context()?, &args),
         Command::Peer(args) => commands::peer::run(&context()?, args),

@@ -14,5 +14,6 @@ pub mod machine;
 pub mod policy;
 pub mod qr;
 pub mod record;
+pub mod request;
 pub mod wire;
 pub mod words;

@@ -102,6 +102,25 @@ pub const POLICY_DAYS_MAX: u64 = 36_500;
 /// Most snapshots one rule of a policy keeps.
 pub const POLICY_KEEP_MAX: u64 = 1_000_000;
 
+// ---- order requests ----
+
+/// Largest request: it travels on a stick, and every byte of it is read by an offline machine.
+pub const REQUEST_MAX: usize = 16 * MIB;
+/// Most orders one request asks for.
+pub const REQUEST_WANTED_MAX: usize = 64;
+/// Most earlier orders carried.
+pub const REQUEST_ORDERS_MAX: usize = 256;
+/// Most devices shown.
+pub const REQUEST_DEVICES_MAX: usize = 256;
+/// Most certificates per device.
+pub const REQUEST_CERTS_MAX: usize = 16;
+/// Most snapshots named as newest per device.
+pub const REQUEST_HEADS_MAX: usize = 16;
+/// Most snapshots shown, all devices together.
+pub const REQUEST_SNAPS_MAX: usize = 16_384;
+/// Most receipts per snapshot.
+pub const REQUEST_RECEIPTS_MAX: usize = 16;
+
 // ---- wire ----
 
 /// Largest frame header (CBOR).
@@ -191,6 +210,9 @@ const _: () = {
     assert!((AUDIENCE_MAX + RECORD_IDS_MAX) * 34 + KIB < RECORD_MAX);
     assert!(INLINE_PARTS_MAX <= MAP_CHUNKS_MAX);
     assert!(CLOCK_SET_S < CLOCK_SETTLE_S && CLOCK_MOVE_MAX_S < CLOCK_AWAY_MAX_S);
+    // 320 bytes for a snapshot or a receipt, and two receipts each: the fullest request fits.
+    assert!(REQUEST_SNAPS_MAX * (320 + 2 * 320) <= REQUEST_MAX);
+    assert!(REQUEST_SNAPS_MAX <= REQUEST_WANTED_MAX * RECORD_IDS_MAX);
     // The largest file description and path must fit a segment of their own.
     assert!(INLINE_PARTS_MAX * 56 + 3 * PATH_LEN_MAX < SEGMENT_RAW_MAX);
 };

@@ -1,7 +1,9 @@
 //! What can be said on the command line. The help texts are the first thing a person reads.
 
 mod backup;
+mod hosting;
 mod keys;
+mod orders;
 mod peers;
 mod restore;
 
@@ -10,7 +12,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use backup::{BackupArgs, DedupArg, WaitFor};
+pub use hosting::{HostCommand, Quota, StatsArgs};
 pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs, PassphraseArgs};
+pub use orders::{
+    ConfirmArgs, ForgetArgs, KeepArgs, OrderCommand, OrderSignArgs, PolicyCommand, PolicySetArgs,
+    SignArgs,
+};
 pub use peers::{NodeCommand, PeerCommand};
 pub use restore::{
     ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, SnapPath, WriteArgs,
@@ -22,7 +29,7 @@ pub use restore::{
     name = "packnback",
     version,
     max_term_width = 100,
-    after_help = "A first backup:\n  packnback init\n  packnback backup ~/Documents\n  packnback peer invite        (and send what it prints to a friend)\n  packnback status\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files are missing,\n4 not safe yet (too few receipts), 5 refused (key, passphrase, owner or policy), 130 ended by Ctrl-C."
+    after_help = "A first backup:\n  packnback init\n  packnback backup ~/Documents\n  packnback peer invite        (and send what it prints to a friend)\n  packnback status\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files are missing,\n4 not safe yet (too few receipts), 5 refused (key, passphrase, owner or policy),\n6 done, but there is an alarm (packnback status), 130 ended by Ctrl-C."
 )]
 pub struct Cli {
     /// Options of every command.
@@ -74,7 +81,23 @@ pub enum Command {
         /// End with 4 if the newest snapshot is on fewer than N friends
         #[arg(long, value_name = "N")]
         require: Option<u32>,
+        /// I have seen the alarm with this number; may be repeated
+        #[arg(long, value_name = "N")]
+        ack: Vec<u64>,
     },
+    /// Remove snapshots: those named, or those no rule keeps (the owner signs; hosts wait a grace)
+    Forget(ForgetArgs),
+    /// Requests for the owner's signature, signed orders, and taking them back
+    #[command(subcommand)]
+    Order(OrderCommand),
+    /// The retention policy: what hosts keep by themselves
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Sizes: stored, unique, and how much deduplication and compression save
+    Stats(StatsArgs),
+    /// Storing for others on this machine: who, how much, and how it ends
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Make and check owner keys and their recovery sheets
     #[command(subcommand)]
     Key(KeyCommand),

@@ -1,6 +1,7 @@
 //! What a backup did.
 
 use packnback_proto::ids::{ObjectId, SnapshotId};
+use packnback_proto::wire::admin::AlarmInfo;
 
 use crate::client::ClientError;
 
@@ -62,6 +63,8 @@ pub struct BackupReport {
     pub warnings: Vec<String>,
     /// Orders of the owner the node has not carried out yet.
     pub pending_orders: u32,
+    /// What a person has to look at, as the node said at the start.
+    pub alarms: Vec<AlarmInfo>,
 }
 
 impl BackupReport {

@@ -71,6 +71,7 @@ pub(super) fn once(
     })?;
     let mut report = BackupReport {
         pending_orders: opened.pending_orders,
+        alarms: opened.alarms.clone(),
         ..BackupReport::default()
     };
     report.warnings.extend(cache.warning().map(str::to_owned));

@@ -9,6 +9,7 @@ use packnback_proto::wire::local::HostCopy;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::alarm::{self, alarm_json};
 use super::restore::{note_json, show_notes};
 use crate::args::{BackupArgs, DedupArg};
 use crate::backup::{self, BackupOptions, BackupReport, Dedup, StdinFile};
@@ -226,7 +227,7 @@ fn say_report(
     }
     if report.pending_orders > 0 {
         voice.note(&format!(
-            "note: {} of the owner not carried out yet. Nobody but the owner can sign one: if that is news, look at it.",
+            "note: {} of the owner not carried out yet. Nobody but the owner can sign one: if that is news, look at it (packnback order list).",
             render::counted(report.pending_orders.into(), "order", "orders")
         ));
     }
@@ -256,6 +257,7 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
         "skipped_more": report.skipped_more,
         "warnings": report.warnings,
         "pending_orders": report.pending_orders,
+        "alarms": report.alarms.iter().map(alarm_json).collect::<Vec<_>>(),
         "safe": waited.enough,
         "friends": waited.done(),
         "copies": waited.hosts.iter().map(super::status::copy_json).collect::<Vec<_>>(),
@@ -279,11 +281,13 @@ fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waite
             "  next: run it again as a user who may read them, or leave them out with --exclude.",
         );
     }
-    Ok(match (waited.enough, report.is_complete()) {
+    alarm::shout(voice, &report.alarms);
+    let exit = match (waited.enough, report.is_complete()) {
         (false, _) => Exit::NotSafe,
         (true, false) => Exit::Incomplete,
         (true, true) => Exit::Done,
-    })
+    };
+    Ok(alarm::exit_with(&report.alarms, exit))
 }
 
 fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {

@@ -1,17 +1,23 @@
 //! The commands, one per file.
 
+pub mod alarm;
 pub mod backup;
 pub mod completions;
 pub mod demo;
 pub mod export;
+pub mod forget;
+pub mod host;
 pub mod init;
 pub mod key;
 pub mod ls;
 pub mod node;
+pub mod order;
 pub mod peer;
+pub mod policy;
 pub mod recover;
 pub mod restore;
 pub mod snapshots;
+pub mod stats;
 pub mod status;
 pub mod version;
 pub mod wait;
@@ -25,6 +31,7 @@ use crate::client::Client;
 use crate::exit::{Failure, Outcome};
 use crate::home::Home;
 use crate::render::Voice;
+use crate::restore::ReaderKeys;
 use crate::secrets::read_owner_key;
 use crate::spawn::reach_node;
 
@@ -64,6 +71,14 @@ impl Context {
         }
         Ok(seed)
     }
+}
+
+/// Keys that open names and sizes, if a key was named that must be that of this home's owner.
+fn reader_keys(context: &Context, args: &KeyArgs) -> Outcome<Option<ReaderKeys>> {
+    if args.source().is_none() {
+        return Ok(None);
+    }
+    context.owner_key(args).map(ReaderKeys::new).map(Some)
 }
 
 fn check_owner(home: OwnerId, key: OwnerId) -> Outcome<()> {

@@ -160,7 +160,11 @@ pub fn resolve_address(client: &Client, text: &str) -> Outcome<String> {
     Ok(find(&peers, text)?.node.to_string())
 }
 
-fn find<'a>(peers: &'a [PeerInfo], text: &str) -> Outcome<&'a PeerInfo> {
+/// A friend by name or first digits of the id.
+///
+/// # Errors
+/// When there is none, or several.
+pub(super) fn find<'a>(peers: &'a [PeerInfo], text: &str) -> Outcome<&'a PeerInfo> {
     let lower = text.to_ascii_lowercase();
     let named: Vec<&PeerInfo> = peers.iter().filter(|peer| peer.name == text).collect();
     let by_id = peers

@@ -1,10 +1,14 @@
 //! `packnback snapshots`: what there is and where, without any key.
 
-use packnback_proto::ids::NodeId;
+use std::collections::BTreeMap;
+
+use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::wire::admin::GoingInfo;
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::bundle::Bundle;
+use crate::client::Client;
 use crate::exit::{Exit, Outcome};
 use crate::records::{Catalog, Listed};
 use crate::render;
@@ -22,9 +26,14 @@ pub fn run(context: &Context, all: bool) -> Outcome {
         .iter()
         .filter(|listed| all || listed.snap.value().device == own)
         .collect();
+    let going = going(context, &client);
+    let device = Shown {
+        bundle: &bundle,
+        going: &going,
+    };
     context.voice.result(&json!({
         "owner": bundle.owner().to_string(),
-        "snapshots": shown.iter().map(|listed| snapshot_json(listed, &bundle)).collect::<Vec<_>>(),
+        "snapshots": shown.iter().map(|listed| snapshot_json(listed, &device)).collect::<Vec<_>>(),
         "records_refused": catalog.refused,
     }))?;
     if shown.is_empty() {
@@ -32,7 +41,7 @@ pub fn run(context: &Context, all: bool) -> Outcome {
             .voice
             .say("No snapshots yet. Make one: packnback backup PATH...")?;
     } else {
-        context.voice.say(&table(&shown, &bundle))?;
+        context.voice.say(&table(&shown, &device))?;
     }
     if catalog.refused > 0 {
         context.voice.note(&format!(
@@ -41,6 +50,26 @@ pub fn run(context: &Context, all: bool) -> Outcome {
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Snapshots marked to go. What cannot be told does not keep the list from being shown.
+fn going(context: &Context, client: &Client) -> BTreeMap<SnapshotId, GoingInfo> {
+    let devices = client.retention(None, None).unwrap_or_else(|error| {
+        context
+            .voice
+            .note(&format!("note: which snapshots go is not known: {error}"));
+        Vec::new()
+    });
+    let snaps = devices.into_iter().flat_map(|device| device.snaps);
+    snaps
+        .filter_map(|snap| Some((snap.snap, snap.going?)))
+        .collect()
+}
+
+/// What the list is shown with.
+struct Shown<'a> {
+    bundle: &'a Bundle,
+    going: &'a BTreeMap<SnapshotId, GoingInfo>,
 }
 
 /// Hosts other than this machine that receipted it.
@@ -57,12 +86,17 @@ pub fn friends_holding(listed: &Listed, own: NodeId) -> Vec<NodeId> {
     hosts
 }
 
-fn table(shown: &[&Listed], bundle: &Bundle) -> String {
-    let head = ["id", "time", "device", "objects", "stored", "on friends"];
+fn table(shown: &[&Listed], device: &Shown<'_>) -> String {
+    let bundle = device.bundle;
+    let mut head = vec!["id", "time", "device", "objects", "stored", "on friends"];
+    if !device.going.is_empty() {
+        head.push("goes on");
+    }
     let mut rows = vec![head.iter().map(ToString::to_string).collect::<Vec<_>>()];
     for listed in shown {
         let snap = listed.snap.value();
         let (objects, bytes) = size(listed);
+        let goes = device.going.get(&listed.snap.id());
         rows.push(vec![
             listed.snap.id().short(),
             render::time(snap.time),
@@ -70,6 +104,7 @@ fn table(shown: &[&Listed], bundle: &Bundle) -> String {
             objects.map_or_else(|| "?".into(), render::count),
             bytes.map_or_else(|| "?".into(), render::bytes),
             friends_holding(listed, bundle.device()).len().to_string(),
+            goes.map_or_else(String::new, |going| render::time(going.due)),
         ]);
     }
     render::table(&rows, &[3, 4, 5])
@@ -90,7 +125,9 @@ fn size(listed: &Listed) -> (Option<u64>, Option<u64>) {
     (first.map(|r| r.n_objects), first.map(|r| r.bytes))
 }
 
-fn snapshot_json(listed: &Listed, bundle: &Bundle) -> Value {
+fn snapshot_json(listed: &Listed, device: &Shown<'_>) -> Value {
+    let bundle = device.bundle;
+    let going = device.going.get(&listed.snap.id());
     let snap = listed.snap.value();
     let (objects, bytes) = size(listed);
     let own = bundle.device();
@@ -110,5 +147,7 @@ fn snapshot_json(listed: &Listed, bundle: &Bundle) -> Value {
             "this_machine": receipt.value().host == own,
         })).collect::<Vec<_>>(),
         "friends": friends_holding(listed, own).len(),
+        "goes": going.map(|going| render::time_utc(going.due)),
+        "goes_by_order": going.and_then(|going| going.order).map(|order| order.to_string()),
     })
 }

@@ -4,6 +4,8 @@ use packnback_proto::wire::local::{CopyState, HostCopy, SnapInfo, StatusInfo};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::alarm::{self, alarm_json};
+use super::order::waiting_lines;
 use super::peer::{peer_json, peer_table};
 use crate::bundle::Bundle;
 use crate::exit::{Exit, Outcome};
@@ -17,11 +19,19 @@ const SNAPS_SHOWN: usize = 10;
 ///
 /// # Errors
 /// When the node cannot be asked.
-pub fn run(context: &Context, require: Option<u32>) -> Outcome {
+pub fn run(context: &Context, require: Option<u32>, ack: &[u64]) -> Outcome {
     context.home.check_user()?;
     let bundle = Bundle::load_if_there(&context.home)?;
     let client = reach_node(&context.home)?;
+    for number in ack {
+        client.acknowledge(*number)?;
+    }
     let status = client.status()?;
+    let waiting = if status.orders_waiting > 0 {
+        waiting_lines(&client.orders()?)
+    } else {
+        Vec::new()
+    };
     let newest = status
         .snaps
         .first()
@@ -31,17 +41,23 @@ pub fn run(context: &Context, require: Option<u32>) -> Outcome {
     context
         .voice
         .result(&status_json(&status, bundle.as_ref(), enough))?;
+    let mut top = alarm::lines(&status.alarms);
+    top.extend(waiting);
+    if !top.is_empty() {
+        top.push(String::new());
+        context.voice.say(&top.join("\n"))?;
+    }
     context
         .voice
         .say(&text(&status, bundle.as_ref(), context.voice.verbose > 0))?;
     if enough {
-        return Ok(Exit::Done);
+        return Ok(alarm::exit_with(&status.alarms, Exit::Done));
     }
     context.voice.note(&format!(
         "Not safe yet: the newest snapshot is on {newest} of the {} friends asked for.",
         require.unwrap_or(0)
     ));
-    Ok(Exit::NotSafe)
+    Ok(alarm::exit_with(&status.alarms, Exit::NotSafe))
 }
 
 fn copies_done(copies: &[HostCopy]) -> usize {
@@ -194,6 +210,8 @@ fn status_json(status: &StatusInfo, bundle: Option<&Bundle>, enough: bool) -> Va
         "disk_free": status.disk_free,
         "disk_reserve": status.disk_reserve,
         "safe": enough,
+        "alarms": status.alarms.iter().map(alarm_json).collect::<Vec<_>>(),
+        "orders_waiting": status.orders_waiting,
         "snapshots": status.snaps.iter().map(|snap| json!({
             "id": snap.snap.to_string(),
             "seq": snap.seq,

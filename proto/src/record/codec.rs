@@ -219,7 +219,7 @@ impl Op {
     }
 
     /// Field 6 of an order.
-    fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         match self {
             Self::DeleteIds(ids) | Self::Hold(ids) | Self::Unhold(ids) => ids.to_value(),
             Self::DeleteRange {
@@ -246,7 +246,8 @@ impl Op {
         }
     }
 
-    fn from_parts(number: u64, arg: Value) -> Result<Self, RecordError> {
+    /// From fields 5 and 6 of an order.
+    pub(crate) fn from_parts(number: u64, arg: Value) -> Result<Self, RecordError> {
         use crate::cbor::FromValue;
         Ok(match number {
             0 => Self::DeleteIds(FromValue::from_value(arg)?),

@@ -19,6 +19,7 @@ pub use envelope::{
 };
 pub use label::{SEALED_LABEL_LEN, open_label, seal_label};
 pub use types::*;
+pub use validate::check_order;
 
 use crate::cbor::CborError;
 use crate::crypto::CryptoError;

@@ -103,6 +103,14 @@ impl Validate for Order {
     }
 }
 
+/// Whether an order obeys the format, before it is signed.
+///
+/// # Errors
+/// As [`Validate::validate`].
+pub fn check_order(order: &Order) -> Result<(), RecordError> {
+    order.validate()
+}
+
 impl Validate for PolicyArg {
     fn validate(&self) -> Result<(), RecordError> {
         valid(self.min_age_d <= POLICY_DAYS_MAX, "min_age_d")?;

@@ -1,0 +1,311 @@
+//! The commands that ask for an order: cancel, hold, unhold, hosts, delete-range, drop-owner.
+
+use std::collections::BTreeSet;
+
+use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
+use packnback_proto::limits::{AUDIENCE_MAX, RECORD_IDS_MAX};
+use packnback_proto::record::{Cert, Op, decode_order};
+use packnback_proto::request::Wanted;
+use packnback_proto::wire::Role;
+use packnback_proto::wire::admin::{OrderInfo, OrderState};
+use packnback_proto::wire::local::PeerInfo;
+use serde_json::json;
+
+use super::super::Context;
+use super::super::peer::find;
+use super::author::{Draft, issue, unix_sequence};
+use crate::args::SignArgs;
+use crate::bundle::Bundle;
+use crate::client::Client;
+use crate::exit::{Failure, Outcome};
+use crate::records::{Catalog, choose};
+use crate::request::Present;
+use crate::system;
+
+const UNCHANGED: &str = "Nothing was changed.";
+
+/// Loads what a draft needs and goes on with it.
+fn with_draft(
+    context: &Context,
+    wanted: impl FnOnce(&Draft<'_>) -> Outcome<Vec<Wanted>>,
+    sign: &SignArgs,
+) -> Outcome {
+    let (bundle, client) = context.device()?;
+    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    let present = Present::new(&client.retention(None, None)?);
+    let draft = Draft {
+        context,
+        bundle: &bundle,
+        client: &client,
+        catalog: &catalog,
+        present,
+    };
+    let wanted = wanted(&draft)?;
+    issue(&draft, wanted, sign, &json!({}))
+}
+
+/// Takes orders back.
+pub(super) fn cancel(context: &Context, orders: &[String], sign: &SignArgs) -> Outcome {
+    let wanted = |draft: &Draft<'_>| {
+        let known = draft.client.orders()?;
+        let mut oids = BTreeSet::new();
+        for text in orders {
+            oids.insert(find_order(&known, text)?);
+        }
+        let oids: Vec<[u8; 16]> = oids.into_iter().collect();
+        Ok(oids
+            .chunks(RECORD_IDS_MAX)
+            .map(|oids| Wanted::any_host(Op::Cancel(oids.to_vec())))
+            .collect())
+    };
+    with_draft(context, wanted, sign)
+}
+
+/// Finds an order by the first digits of its record or of its order id. A whole order id is taken
+/// as it is: a host may know an order that this machine does not.
+fn find_order(known: &[OrderInfo], text: &str) -> Outcome<[u8; 16]> {
+    let lower = text.to_ascii_lowercase();
+    let whole: Option<[u8; 16]> = data_encoding::HEXLOWER
+        .decode(lower.as_bytes())
+        .ok()
+        .and_then(|oid| oid.try_into().ok());
+    let mut found = known.iter().filter(|info| {
+        let oid = data_encoding::HEXLOWER.encode(&info.oid.0);
+        lower.len() >= 4 && (info.id.to_string().starts_with(&lower) || oid.starts_with(&lower))
+    });
+    match (found.next(), found.next(), whole) {
+        (Some(_), Some(_), _) => Err(Failure::usage(format!("several orders begin with {text}"))
+            .safe(UNCHANGED)
+            .next("Give more digits: packnback order list")),
+        (Some(info), None, _) => still_waits(info),
+        (None, _, Some(oid)) => Ok(oid),
+        (None, _, None) => Err(
+            Failure::failed("no-order", format!("there is no order {text:?}"))
+                .safe(UNCHANGED)
+                .next("List them: packnback order list"),
+        ),
+    }
+}
+
+/// Only what waits can be taken back; what this machine is not concerned by may wait elsewhere.
+fn still_waits(info: &OrderInfo) -> Outcome<[u8; 16]> {
+    let cancels =
+        decode_order(&info.envelope).is_ok_and(|order| matches!(order.value().op, Op::Cancel(_)));
+    match info.state {
+        OrderState::Waiting | OrderState::NotForUs if !cancels => Ok(info.oid.0),
+        state => Err(Failure::failed(
+            "not-waiting",
+            format!(
+                "order {} does not wait: it is {}",
+                info.id.short(),
+                if cancels { "itself a taking back" } else { state.as_str() }
+            ),
+        )
+        .safe(UNCHANGED)
+        .next("Hosts that have not carried it out yet still can be told: give the whole order id (`oid` in order list --json).")),
+    }
+}
+
+/// Holds snapshots, or ends it.
+pub(super) fn hold(context: &Context, snaps: &[String], hold: bool, sign: &SignArgs) -> Outcome {
+    let wanted = |draft: &Draft<'_>| {
+        let mut ids = BTreeSet::new();
+        for text in snaps {
+            let own = Some(draft.bundle.device());
+            ids.insert(choose(&draft.catalog.snaps, text, own)?.snap.id());
+        }
+        let ids: Vec<SnapshotId> = ids.into_iter().collect();
+        let op = |ids: &[RecordId]| {
+            if hold {
+                Op::Hold(ids.to_vec())
+            } else {
+                Op::Unhold(ids.to_vec())
+            }
+        };
+        Ok(ids
+            .chunks(RECORD_IDS_MAX)
+            .map(|ids| Wanted::any_host(op(ids)))
+            .collect())
+    };
+    with_draft(context, wanted, sign)
+}
+
+/// Sets the list of hosts.
+pub(super) fn hosts(context: &Context, names: &[String], add: bool, sign: &SignArgs) -> Outcome {
+    let wanted = |draft: &Draft<'_>| {
+        let (highest, current) = newest_hosts(draft.catalog);
+        let peers = draft.client.peers()?;
+        let mut hosts: BTreeSet<NodeId> = if names.is_empty() {
+            let friends = peers.iter().filter(|peer| peer.role == Role::Friend);
+            friends
+                .map(|peer| peer.node)
+                .chain([draft.bundle.device()])
+                .collect()
+        } else {
+            find_hosts(&peers, draft.bundle, names)?
+        };
+        if add {
+            hosts.extend(current);
+        }
+        let hosts = within_audience(hosts)?;
+        let hseq = unix_sequence(highest, system::now());
+        Ok(vec![Wanted::any_host(Op::Hosts { hseq, hosts })])
+    };
+    with_draft(context, wanted, sign)
+}
+
+/// Removes what was received in a time.
+pub(super) fn delete_range(
+    context: &Context,
+    device: &str,
+    (from, to, max): (u64, u64, u64),
+    sign: &SignArgs,
+) -> Outcome {
+    if from >= to || max == 0 {
+        return Err(
+            Failure::usage("--from must be before --to, and --max at least 1").safe(UNCHANGED),
+        );
+    }
+    let wanted = |draft: &Draft<'_>| {
+        Ok(vec![Wanted::any_host(Op::DeleteRange {
+            device: find_device(draft.catalog, draft.bundle, device)?,
+            recv_from: from,
+            recv_to: to,
+            max_count: max,
+        })])
+    };
+    with_draft(context, wanted, sign)
+}
+
+/// Removes everything from hosts.
+pub(super) fn drop_owner(context: &Context, names: &[String], sign: &SignArgs) -> Outcome {
+    let wanted = |draft: &Draft<'_>| {
+        let hosts = find_hosts(&draft.client.peers()?, draft.bundle, names)?;
+        Ok(vec![Wanted {
+            audience: Some(within_audience(hosts)?),
+            ..Wanted::any_host(Op::DropOwner)
+        }])
+    };
+    with_draft(context, wanted, sign)
+}
+
+fn within_audience(hosts: BTreeSet<NodeId>) -> Outcome<Vec<NodeId>> {
+    if hosts.len() > AUDIENCE_MAX {
+        return Err(Failure::usage(format!(
+            "an order names at most {AUDIENCE_MAX} hosts, these are {}",
+            hosts.len()
+        ))
+        .safe(UNCHANGED));
+    }
+    Ok(hosts.into_iter().collect())
+}
+
+/// Highest sequence number of a list of hosts known here, and that list.
+fn newest_hosts(catalog: &Catalog) -> (u64, Vec<NodeId>) {
+    let lists = catalog
+        .orders
+        .iter()
+        .filter_map(|order| match &order.value().op {
+            Op::Hosts { hseq, hosts } => Some((*hseq, hosts.clone())),
+            _ => None,
+        });
+    lists.max_by_key(|(hseq, _)| *hseq).unwrap_or_default()
+}
+
+/// Every host known here: this machine, its friends, and those of the list in force.
+///
+/// # Errors
+/// When the node cannot be asked, or there are more than an order can name.
+pub fn known_hosts(catalog: &Catalog, client: &Client, bundle: &Bundle) -> Outcome<Vec<NodeId>> {
+    let friends = client.peers()?;
+    let friends = friends
+        .iter()
+        .filter(|peer| peer.role == Role::Friend)
+        .map(|peer| peer.node);
+    let (_, listed) = newest_hosts(catalog);
+    within_audience(friends.chain(listed).chain([bundle.device()]).collect())
+}
+
+/// Hosts by name of a friend, digits of its id, a whole node id, or `self`.
+///
+/// # Errors
+/// When one of them is not known.
+pub fn find_hosts(
+    peers: &[PeerInfo],
+    bundle: &Bundle,
+    names: &[String],
+) -> Outcome<BTreeSet<NodeId>> {
+    let mut hosts = BTreeSet::new();
+    for name in names {
+        let own = name == "self"
+            || (name.len() >= 4
+                && bundle
+                    .device()
+                    .to_string()
+                    .starts_with(&name.to_lowercase()));
+        hosts.insert(match name.parse::<NodeId>() {
+            Ok(node) => node,
+            Err(_) if own => bundle.device(),
+            Err(_) => find(peers, name)?.node,
+        });
+    }
+    Ok(hosts)
+}
+
+/// A device by its name (this machine's only: others are sealed) or the first digits of its id.
+///
+/// # Errors
+/// When there is none, or several.
+pub fn find_device(catalog: &Catalog, bundle: &Bundle, text: &str) -> Outcome<NodeId> {
+    let lower = text.to_ascii_lowercase();
+    let named = |cert: &Cert| cert.device == bundle.device() && bundle.label == text;
+    let digits = |device: &NodeId| lower.len() >= 4 && device.to_string().starts_with(&lower);
+    let mut found = catalog
+        .certs
+        .iter()
+        .filter(|(device, cert)| named(cert.value()) || digits(device));
+    match (found.next(), found.next()) {
+        (Some((device, _)), None) => Ok(*device),
+        (None, _) => Err(
+            Failure::failed("no-device", format!("there is no device {text:?}"))
+                .safe(UNCHANGED)
+                .next("Names of other machines are sealed: use the first digits of their ids (packnback snapshots --all)."),
+        ),
+        (Some(_), Some(_)) => Err(Failure::usage(format!("several devices begin with {text}"))
+            .safe(UNCHANGED)
+            .next("Give more digits of the id.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use packnback_proto::wire::{Bytes, Nonce16};
+
+    fn info(n: u8, state: OrderState) -> OrderInfo {
+        OrderInfo {
+            id: RecordId([n; 32]),
+            oid: Nonce16([n | 0xf0; 16]),
+            envelope: Bytes(Vec::new()),
+            received: 1,
+            state,
+            due: None,
+            snaps: 0,
+            note: String::new(),
+            told: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_order_is_found_by_either_id_and_only_while_it_waits() {
+        let known = [info(1, OrderState::Waiting), info(2, OrderState::Done)];
+        assert_eq!(find_order(&known, "0101").unwrap(), [0xf1; 16]);
+        assert_eq!(find_order(&known, "F1F1").unwrap(), [0xf1; 16]);
+        assert_eq!(find_order(&known, "0202").unwrap_err().code, "not-waiting");
+        assert_eq!(find_order(&known, "0303").unwrap_err().code, "no-order");
+        assert_eq!(find_order(&known, "01").unwrap_err().code, "no-order");
+        let unknown = "ab".repeat(16);
+        assert_eq!(find_order(&known, &unknown).unwrap(), [0xab; 16]);
+    }
+}

@@ -1,0 +1,63 @@
+//! The owner's signature, from whatever kind of key can give it. The only place where orders meet a key.
+
+use packnback_proto::crypto::keys::OwnerSeed;
+use packnback_proto::crypto::sign::SigningKey;
+use packnback_proto::ids::OwnerId;
+use packnback_proto::record::{Cert, Order, Signed, open_label};
+
+use crate::args::KeyArgs;
+use crate::exit::{Failure, Outcome};
+use crate::secrets::read_owner_key;
+
+/// Signs orders; opens names of devices if the key can.
+pub struct Signer {
+    key: SigningKey,
+    names: Option<OwnerSeed>,
+}
+
+impl Signer {
+    /// Reads the key that was named; `None` if none was.
+    ///
+    /// # Errors
+    /// As [`read_owner_key`].
+    pub fn read(args: &KeyArgs) -> Outcome<Option<Self>> {
+        let Some(source) = args.source() else {
+            return Ok(None);
+        };
+        let seed = read_owner_key(&source, &args.passphrase())?;
+        Ok(Some(Self::from_seed(seed)))
+    }
+
+    /// From the whole owner key.
+    #[must_use]
+    pub fn from_seed(seed: OwnerSeed) -> Self {
+        Self {
+            key: seed.sign_key(),
+            names: Some(seed),
+        }
+    }
+
+    /// Whose key it is.
+    #[must_use]
+    pub fn owner(&self) -> OwnerId {
+        self.key.owner_id()
+    }
+
+    /// Signs an order.
+    ///
+    /// # Errors
+    /// When it is against the format: nothing is signed then.
+    pub fn sign(&self, order: &Order) -> Outcome<Signed<Order>> {
+        Signed::sign(order, &self.key).map_err(|error| {
+            Failure::failed("order", format!("this cannot be signed: {error}"))
+                .safe("Nothing was signed.")
+        })
+    }
+
+    /// The name in a certificate, if this key opens it.
+    #[must_use]
+    pub fn name(&self, cert: &Cert) -> Option<String> {
+        let key = self.names.as_ref()?.label_key(cert.epoch);
+        open_label(&key, &cert.owner, &cert.device, &cert.sealed_label).ok()
+    }
+}

@@ -69,6 +69,15 @@ reader-check: build ## an independent reader in Python: golden vectors, and a re
 	@$(ROOT)/scripts/setup reader
 	PATH="$(BIN):$$PATH" $(ROOT)/testdata/reader/check.sh
 
+.PHONY: model
+model: setup ## random interleavings with collection and crashes (RUNS=100000, SEED=1)
+	@cd $(ROOT)
+	PACKNBACK_MODEL_RUNS="$(or $(RUNS),100000)" PACKNBACK_MODEL_SEED="$(or $(SEED),1)" cargo test --release --locked -p packnback-node --lib model
+
+.PHONY: mutations
+mutations: setup ## take each guard out in turn and see its test fail (slow; ONLY=text)
+	@$(ROOT)/scripts/mutation-check --only "$(ONLY)"
+
 .PHONY: sim
 sim: build ## run the simulation (SEED=number to start from, RUNS=how many)
 	@$(BIN)/packnback-sim smoke $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))

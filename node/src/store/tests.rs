@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod collect;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -3,10 +3,10 @@
 use std::os::unix::fs::FileExt;
 
 use super::stub::{World, assert_same};
-use crate::cache::Cache;
+use crate::cache::{Cache, Facts, FileFact, FileRecord};
 
 #[test]
-fn rewrite_of_same_size_and_time_is_detected() {
+fn n15_rewrite_of_same_size_and_time_is_detected() {
     let world = World::new();
     let path = world.write("f", b"first content");
     world.write("g", b"other");
@@ -25,7 +25,7 @@ fn rewrite_of_same_size_and_time_is_detected() {
 }
 
 #[test]
-fn racy_write_is_read_again_and_stored_once() {
+fn n15_racy_write_is_read_again_and_stored_once() {
     let world = World::new();
     world.write("f", b"just written");
     let now = std::time::SystemTime::now()
@@ -46,6 +46,49 @@ fn racy_write_is_read_again_and_stored_once() {
         .len();
     assert_eq!(after, packs);
     assert_eq!(world.backup().totals.bytes_read, 0);
+}
+
+/// Somebody who can write the cache makes the device believe that one file has the content of
+/// another. That spoils only what this device stores from then on, and a full run, which believes
+/// nothing, puts it right.
+#[test]
+fn n15_a_poisoned_cache_spoils_no_earlier_snapshot_and_a_full_run_puts_it_right() {
+    let world = World::new();
+    world.write("f", b"first content");
+    world.write("g", b"OTHER CONTENT");
+    let good = world.backup().snapshot.unwrap();
+    let cache = Cache::open(&world.cache_dir());
+    let key = crate::cache::CacheKey::new(world.keys.cache_key.duplicate());
+    let stored = crate::fs::stored_path(&world.source(), std::path::Path::new("/"));
+    let files = cache.dir(key.path(&stored).dir_key());
+    assert_eq!(files.len(), 2);
+    let poisoned = |at: usize, from: usize| FileFact {
+        key: files[at].0,
+        old: Some(files[at].1.clone()),
+        new: Some(FileRecord {
+            data: files[from].1.data.clone(),
+            ..files[at].1.clone()
+        }),
+    };
+    let facts = Facts {
+        files: vec![poisoned(0, 1), poisoned(1, 0)],
+        ..Facts::default()
+    };
+    cache.apply(&facts).unwrap();
+    drop(cache);
+    world.write("h", b"something new in the same folder");
+    let spoiled = world.backup().snapshot.unwrap();
+    let (_, target) = world.restore(spoiled);
+    assert_eq!(std::fs::read(target.join("f")).unwrap(), b"OTHER CONTENT");
+    let mut options = world.options();
+    options.full = true;
+    let full = world.run(options).unwrap().snapshot.unwrap();
+    let (_, target) = world.restore(full);
+    assert_same(&world.source(), &target);
+    let (_, target) = world.restore(world.backup().snapshot.unwrap());
+    assert_same(&world.source(), &target);
+    let (_, target) = world.restore(good);
+    assert_eq!(std::fs::read(target.join("f")).unwrap(), b"first content");
 }
 
 #[test]

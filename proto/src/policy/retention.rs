@@ -1,5 +1,6 @@
 //! Which snapshots of one device stay, and why.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use super::calendar::{DAY_S, Date, Period, Rule};
@@ -148,7 +149,7 @@ pub fn evaluate(snaps: &[SnapFact], rules: &Rules, now: u64) -> Vec<Verdict> {
             reasons: held_or_young(fact, rules, now),
         })
         .collect();
-    judged.sort_unstable_by(|a, b| age_order(&b.fact).cmp(&age_order(&a.fact)));
+    judged.sort_unstable_by_key(|j| Reverse(age_order(&j.fact)));
     let future = judged.partition_point(|j| j.fact.t > now);
     let past = judged.get_mut(future..).unwrap_or_default();
     newest(past, rules.keep_last);

@@ -113,84 +113,8 @@ pub const HAVE_IDS_MAX: usize = 4096;
 /// Most ids in one `get` request.
 pub const GET_IDS_MAX: usize = 256;
 
-// ---- hosts ----
 
-/// How long an object that no snapshot needs is kept after it was last put or asked for: an upload
-/// that was broken off goes on where it stopped. Also the longest session.
-pub const LOOSE_KEEP_S: u64 = 7 * 86_400;
-/// Longest silence in a session.
-pub const SESSION_IDLE_S: u64 = 3600;
-/// Sessions one device may have open at a host.
-pub const SESSIONS_PER_DEVICE: usize = 2;
-/// Streams one peer may have open at a node.
-pub const STREAMS_PER_PEER: usize = 8;
-/// Objects remembered one by one for an open session; with more, everything of the owner waits for
-/// its end.
-pub const PINS_MAX: usize = 1 << 18;
-/// Ids of `have` questions a device may ask at once, and again per hour.
-pub const HAVE_IDS_PER_HOUR: u64 = 1 << 22;
-/// Grace of a host before bytes go, in days, unless its administrator or the owner's policy says
-/// longer.
-pub const GRACE_D: u64 = 7;
-/// Least grace before everything of an owner goes, in days.
-pub const DROP_OWNER_GRACE_D: u64 = 30;
-/// Orders kept per owner: they are never forgotten, so that none can be played again.
-pub const ORDERS_MAX: usize = 65_536;
-/// Orders told to a device at the start of a session.
-pub const ORDERS_TOLD_MAX: usize = 16;
-/// Snapshots kept per owner.
-pub const SNAPS_MAX: usize = 1 << 20;
-
-// ---- key file ----
-
-/// Largest key file.
-pub const KEYFILE_LEN_MAX: usize = KIB;
-/// Argon2id memory of a new key file, KiB.
-pub const KEYFILE_M_KIB: u32 = 256 * 1024;
-/// Argon2id passes of a new key file.
-pub const KEYFILE_T: u32 = 4;
-/// Argon2id lanes of a new key file.
-pub const KEYFILE_P: u32 = 4;
-/// Most memory a reader spends on a key file, KiB.
-pub const KEYFILE_M_KIB_MAX: u32 = 4 * 1024 * 1024;
-/// Most passes a reader spends on a key file.
-pub const KEYFILE_T_MAX: u32 = 16;
-/// Most lanes a reader accepts.
-pub const KEYFILE_P_MAX: u32 = 64;
-
-// ---- retention ----
-
-/// Snapshots of a device that may be marked to go in one day, at least.
-pub const EXPIRE_PER_DAY_MIN: u64 = 2;
-/// One in so many snapshots of a device may be marked to go in one day.
-pub const EXPIRE_SHARE: u64 = 10;
-/// A host's clock may be off by this much before nothing expires any more, in seconds.
-pub const CLOCK_MOVE_MAX_S: u64 = 86_400;
-/// Longest time a machine may have been off, in seconds: 400 days. More is a wrong clock.
-pub const CLOCK_AWAY_MAX_S: u64 = 400 * 86_400;
-/// A clock that went ahead while the machine was off is believed after so much steady running, in seconds.
-pub const CLOCK_SETTLE_S: u64 = 86_400;
-/// After a start the clock may be set within this time, in seconds; it is judged afterwards.
-pub const CLOCK_SET_S: u64 = 3600;
-
-const _: () = {
-    assert!(RAW_MAX < OBJECT_MAX);
-    assert!(PACK_TARGET <= PACK_MAX && PACK_MAX <= RAW_MAX);
-    assert!(SMALL_MAX <= PACK_TARGET);
-    assert!(SEGMENT_RAW_MAX <= RAW_MAX);
-    assert!(CHUNK_MIN < CHUNK_AVG && CHUNK_AVG < CHUNK_MAX && CHUNK_MAX <= RAW_MAX);
-    assert!(INLINE_CHUNKS_MAX <= MAP_CHUNKS_MAX && MAP_CHUNKS_MAX <= REFS_MAX);
-    assert!(HAVE_IDS_MAX * 32 <= FRAME_BODY_MAX && GET_IDS_MAX <= HAVE_IDS_MAX);
-    // Padmé adds at most 6.1 %, and a header with all references must still fit.
-    assert!(RAW_MAX + RAW_MAX / 16 + REFS_MAX * 32 + 128 < OBJECT_MAX + REFS_MAX * 32);
-    assert!(RECORD_MAX < FRAME_HEADER_MAX);
-    // What a session was told stays as long as the session may last.
-    assert!(SESSION_IDLE_S < LOOSE_KEEP_S);
-    assert!(GRACE_D <= DROP_OWNER_GRACE_D);
-    // 34 bytes for an id in CBOR, and 1 KiB for everything else in a record.
-    assert!((AUDIENCE_MAX + RECORD_IDS_MAX) * 34 + KIB < RECORD_MAX);
-    assert!(INLINE_PARTS_MAX <= MAP_CHUNKS_MAX);
-    assert!(CLOCK_SET_S < CLOCK_SETTLE_S && CLOCK_MOVE_MAX_S < CLOCK_AWAY_MAX_S);
-    // The largest file description and path must fit a segment of their own.
-    assert!(INLINE_PARTS_MAX * 56 + 3 * PATH_LEN_MAX < SEGMENT_RAW_MAX);
-};
+/// Most addresses kept of one node.
+pub const PEER_ADDRS_MAX: usize = 16;
+/// Longest address of a node, in bytes.
+pub const PEER_ADDR_LEN_MAX: usize = 256;

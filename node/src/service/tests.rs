@@ -8,5 +8,6 @@ mod orders;
 mod put;
 mod read;
 mod retention;
+mod replicas;
 mod session;
 mod sessions;

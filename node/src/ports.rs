@@ -71,6 +71,17 @@ pub struct Standing {
     pub owner: Option<OwnerId>,
 }
 
+/// How far an address reaches, the nearest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// This machine only.
+    Loopback,
+    /// The local network only.
+    Private,
+    /// Everywhere.
+    Public,
+}
+
 /// The list of known peers, as the storage service needs it. Implementations are durable: after
 /// [`PeerBook::bind`] returned, a crash does not undo it.
 pub trait PeerBook: Send + Sync + 'static {
@@ -83,6 +94,25 @@ pub trait PeerBook: Send + Sync + 'static {
     /// # Errors
     /// If the change could not be made durable.
     fn bind(&self, peer: &NodeId, owner: &OwnerId, recovery: &NodeId) -> Result<(), Failure>;
+
+    /// A device says where a node can be dialled; `own`: it is the node itself. `told_over` is how
+    /// the device is connected: addresses that reach less far than that are of no use here. Hints
+    /// only, and the caller has checked that the owner listed the node.
+    ///
+    /// # Errors
+    /// If the change could not be made durable.
+    fn learn_addrs(
+        &self,
+        _node: &NodeId,
+        _addrs: &[String],
+        _own: bool,
+        _told_over: Reach,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// An order came in: who may copy from here, and whom this node copies from, may have changed.
+    fn orders_changed(&self) {}
 }
 
 /// What a host said at `RemoteOpen`.

@@ -134,6 +134,10 @@ pub const GET_IDS_MAX: usize = 256;
 
 // ---- hosts ----
 
+/// Most addresses kept of one node.
+pub const PEER_ADDRS_MAX: usize = 16;
+/// Longest address of a node, in bytes.
+pub const PEER_ADDR_LEN_MAX: usize = 256;
 /// How long an object that no snapshot needs is kept after it was last put or asked for: an upload
 /// that was broken off goes on where it stopped. Also the longest session.
 pub const LOOSE_KEEP_S: u64 = 7 * 86_400;

@@ -4,6 +4,7 @@
 //! straight into their buffer, checked and stored on blocking threads while the next is read.
 
 mod admin;
+mod alarms;
 pub mod offline;
 mod reads;
 mod replies;

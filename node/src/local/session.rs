@@ -105,6 +105,7 @@ impl Session {
             } => self.copies(snap, wait_hosts, timeout_ms).await,
             LocalRequest::Order { envelope } => self.order(envelope).await,
             LocalRequest::Status => self.status().await,
+            LocalRequest::Acknowledge { alarm } => self.acknowledge(alarm).await,
             other if Self::is_admin(&other) => self.admin(other).await,
             other => self.network(other).await,
         };
@@ -245,13 +246,14 @@ impl Session {
         let pending_orders = self
             .blocking(move |store| store.pending_orders(&owner))
             .await?;
+        let alarms = self.alarms().await?;
         reply(LocalReply::Opened {
             base: device.last.map(|last| last.snap),
             last_seq: device.last.map_or(0, |last| last.seq),
             last_root: device.last.map(|last| last.root),
             pending_orders,
             cert: device.cert,
-            alarms: Vec::new(),
+            alarms,
         })
     }
 

@@ -35,6 +35,7 @@ impl Session {
         let me = self.node_id();
         let owner = self.device()?.map(|device| device.owner);
         let peers = self.known_peers().await?;
+        let alarms = self.alarms().await?;
         let stored = self.blocking(move |store| look(store, owner, &me)).await?;
         let (disk_free, disk_reserve, owners, mut snaps) = stored;
         for snap in &mut snaps {
@@ -55,7 +56,7 @@ impl Session {
             snaps,
             owners,
             peers,
-            alarms: Vec::new(),
+            alarms,
             orders_waiting: 0,
         };
         let body = encode_body(&status)

@@ -189,6 +189,17 @@ impl NetHandle {
         self.shared.subscribe()
     }
 
+    /// Returns once a connection to this node is established, from now on.
+    pub async fn comes_back(&self, node: NodeId) {
+        let mut events = self.events();
+        // An overflow of events may hide the one we wait for, so it counts as it.
+        while let Ok(event) = events.recv().await {
+            if event == NetEvent::Connected(node) {
+                return;
+            }
+        }
+    }
+
     /// Counters.
     #[must_use]
     pub fn stats(&self) -> NetStats {

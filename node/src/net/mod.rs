@@ -28,7 +28,9 @@ mod tests;
 pub use libp2p::Multiaddr;
 pub use libp2p::identity::Keypair;
 
-pub use addr::{DEFAULT_PORT, default_listen, format_peer_addr, parse_addrs, parse_peer_addr};
+pub use addr::{
+    DEFAULT_PORT, default_listen, format_peer_addr, parse_addrs, parse_peer_addr, reach,
+};
 pub use backoff::{backoff, random_u32};
 pub use clock::now_s;
 pub use error::NetError;

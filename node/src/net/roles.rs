@@ -87,6 +87,7 @@ mod tests {
         for (role, store, invite) in [
             (Role::Friend, true, true),
             (Role::Recovery, true, false),
+            (Role::Replica, true, false),
             (Role::Guest, false, true),
             (Role::Infra, false, false),
             (Role::Unknown, false, false),

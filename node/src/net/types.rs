@@ -20,7 +20,7 @@ pub type PeerStream = Compat<Stream>;
 #[must_use]
 pub const fn may_open(role: Role, protocol: Protocol) -> bool {
     match protocol {
-        Protocol::Store => matches!(role, Role::Friend | Role::Recovery),
+        Protocol::Store => matches!(role, Role::Friend | Role::Recovery | Role::Replica),
         Protocol::Invite => matches!(role, Role::Friend | Role::Guest),
     }
 }

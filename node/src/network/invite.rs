@@ -12,7 +12,7 @@ use crate::net::{
     parse_addrs,
 };
 use crate::peers::{ClaimOutcome, Friend, Introduction, claim_invite, clean_addrs, clean_name};
-use crate::ports::Failure;
+use crate::ports::{Failure, PeerBook as _};
 
 pub(super) fn is_loopback(addr: &Multiaddr) -> bool {
     let text = addr.to_string();
@@ -113,7 +113,7 @@ impl P2p {
             Ok(outcome @ ClaimOutcome::Accepted(_)) => Ok(outcome),
             first => {
                 let second = self.claim_over(&self.net, token, &guest, &addrs, me).await;
-                if self.table.friend(&token.inviter).is_none() {
+                if self.table.standing(&token.inviter).is_none() {
                     self.net.withdraw(token.inviter);
                 }
                 match second {

@@ -1,5 +1,6 @@
 //! The node among its friends: everything that needs the network, behind [`crate::ports::Network`].
 
+mod hosts;
 mod invite;
 mod remote;
 mod serve;
@@ -21,7 +22,8 @@ use crate::net::{
     parse_addrs, parse_peer_addr,
 };
 use crate::peers::{Friend, PeerTable, StoredState};
-use crate::ports::{Clock, Failure, Network, Remote};
+use crate::ports::{Clock, Failure, Network, PeerBook as _, Remote};
+use crate::replicate::pull::Puller;
 use crate::replicate::{Replicator, StoreSource, Timing};
 use crate::service::Host;
 use crate::store::Store;
@@ -55,6 +57,7 @@ pub struct P2p {
     key: SigningKey,
     table: Arc<PeerTable>,
     replicator: Arc<Replicator>,
+    puller: Puller,
     tune: fn(&mut NetConfig),
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -82,19 +85,29 @@ impl P2p {
             Arc::<PeerTable>::clone(&table),
             clock,
         ));
+        store.note_earlier_snaps()?;
         let source = Arc::new(StoreSource::new(store));
-        let replicator = Replicator::start(net.clone(), Arc::clone(&table), source, config.timing);
+        let timing = config.timing;
+        let replicator = Replicator::start(net.clone(), Arc::clone(&table), source, timing);
+        let puller = Puller::new(net.clone(), Arc::clone(&table), Arc::clone(&host), timing);
         let this = Arc::new(Self {
             net,
             key: SigningKey::from_seed(identity),
             table,
             replicator,
+            puller,
             tune: config.tune,
             tasks: Mutex::default(),
         });
         let serving = serve::run(incoming, Arc::clone(&host), Arc::downgrade(&this));
         let keeping = serve::keep_friends(this.net.clone(), Arc::clone(&this.table));
-        *this.tasks.lock() = vec![swarm, tokio::spawn(serving), tokio::spawn(keeping)];
+        let following = hosts::run(Arc::downgrade(&this), Arc::clone(&host));
+        *this.tasks.lock() = vec![
+            swarm,
+            tokio::spawn(serving),
+            tokio::spawn(keeping),
+            tokio::spawn(following),
+        ];
         Ok((host, this))
     }
 
@@ -241,7 +254,9 @@ impl Network for P2p {
     fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             self.table.remove_friend(&node)?;
-            self.net.expel(node).await.map_err(net_failure)
+            self.net.expel(node).await.map_err(net_failure)?;
+            // It may still be one of the hosts of an owner served here.
+            self.table.readmit(&node)
         })
     }
 
@@ -261,6 +276,7 @@ impl Network for P2p {
     }
 
     fn wake_replication(&self) {
+        self.table.orders_changed();
         self.replicator.wake();
     }
 
@@ -275,6 +291,7 @@ impl Network for P2p {
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.replicator.stop();
+            self.puller.stop();
             self.net.shutdown().await;
             let tasks = std::mem::take(&mut *self.tasks.lock());
             let mut tasks = tasks.into_iter();

@@ -8,7 +8,7 @@ use packnback_proto::wire::Nonce16;
 use tokio::sync::Semaphore;
 
 use super::P2p;
-use crate::net::{InboundStream, Incoming, NetHandle, Protocol, now_s, parse_addrs};
+use crate::net::{InboundStream, Incoming, NetHandle, Protocol, now_s, parse_addrs, reach};
 use crate::peers::{Introduction, PeerTable, serve_invite};
 use crate::ports::Network as _;
 use crate::service::{Host, serve_session};
@@ -38,7 +38,8 @@ async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
             if let Some(p2p) = p2p.upgrade() {
                 p2p.table.note_contact(peer, now_s(), Ok(()));
             }
-            serve_session(arrived.stream, peer, host).await
+            let over = reach(&arrived.conn.remote);
+            serve_session(arrived.stream, peer, over, host).await
         }
         Protocol::Invite => match p2p.upgrade() {
             Some(p2p) => invite(arrived, &p2p).await,

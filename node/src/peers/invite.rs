@@ -2,6 +2,7 @@
 
 use packnback_proto::crypto::sign::verify_strict;
 use packnback_proto::ids::NodeId;
+use packnback_proto::limits::{PEER_ADDR_LEN_MAX, PEER_ADDRS_MAX};
 use packnback_proto::wire::invite::claim_message;
 use packnback_proto::wire::{Bytes, Nonce16};
 
@@ -9,10 +10,6 @@ use super::rows::Invite;
 
 /// Longest name of a peer, in characters.
 const NAME_MAX: usize = 64;
-/// Most addresses of a peer.
-const ADDRS_MAX: usize = 16;
-/// Longest address.
-const ADDR_LEN_MAX: usize = 256;
 /// Longest life of an invite, seconds: 30 days.
 pub const INVITE_LIFETIME_MAX_S: u64 = 30 * 86_400;
 
@@ -117,8 +114,8 @@ pub fn clean_addrs(addrs: &[String], over_loopback: bool) -> Vec<String> {
     let is_loopback = |a: &str| a.starts_with("/ip4/127.") || a.starts_with("/ip6/::1/");
     let mut clean: Vec<String> = Vec::new();
     for addr in addrs {
-        let usable = addr.len() <= ADDR_LEN_MAX && (over_loopback || !is_loopback(addr));
-        if usable && !clean.contains(addr) && clean.len() < ADDRS_MAX {
+        let usable = addr.len() <= PEER_ADDR_LEN_MAX && (over_loopback || !is_loopback(addr));
+        if usable && !clean.contains(addr) && clean.len() < PEER_ADDRS_MAX {
             clean.push(addr.clone());
         }
     }

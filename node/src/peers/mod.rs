@@ -1,8 +1,9 @@
-//! Known peers: the durable table of friends, invites and recovery keys, and how an invite becomes
-//! a friendship.
+//! Known peers: the durable table of friends, invites and recovery keys, how an invite becomes a
+//! friendship, and the other hosts of the owners served here.
 
 mod exchange;
 mod invite;
+mod replicas;
 mod rows;
 mod state;
 mod stored;

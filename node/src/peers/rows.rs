@@ -15,6 +15,9 @@ pub(super) const INVITE: &[u8] = b"invite-1/";
 /// Recovery keys: prefix, then the recovery peer.
 pub(super) const RECOVERY: &[u8] = b"recovery-1/";
 
+/// Hints where other hosts can be dialled: prefix, then the node.
+pub(super) const HINT: &[u8] = b"addr-1/";
+
 /// A friend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Friend {
@@ -49,6 +52,12 @@ pub struct Invite {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
     pub(super) owner: OwnerId,
+}
+
+/// Where another host may be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hint {
+    pub(super) addrs: Vec<String>,
 }
 
 fn key(prefix: &[u8], node: &NodeId) -> Vec<u8> {

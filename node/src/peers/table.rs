@@ -1,6 +1,6 @@
 //! The table of friends, invites and recovery keys. Every change is durable before it takes effect.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, OwnerId};
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use super::invite::{
     Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, clean_name, decide_claim,
 };
-use super::rows::{self, Friend, INVITE, Invite, PEER, RECOVERY, Recovery};
+use super::rows::{self, Friend, HINT, Hint, INVITE, Invite, PEER, RECOVERY, Recovery};
 use super::state::StatePort;
 use crate::net::{NetError, NetHandle};
-use crate::ports::{Failure, PeerBook, Standing};
+use crate::ports::{Failure, PeerBook, Reach, Standing};
 
 /// Most friends.
 const FRIENDS_MAX: usize = 256;
@@ -55,10 +55,14 @@ pub struct Contact {
 }
 
 #[derive(Default)]
-struct Rows {
-    friends: HashMap<NodeId, Friend>,
+pub(super) struct Rows {
+    pub(super) friends: HashMap<NodeId, Friend>,
     invites: HashMap<NodeId, Invite>,
-    recovery: HashMap<NodeId, OwnerId>,
+    pub(super) recovery: HashMap<NodeId, OwnerId>,
+    /// Other hosts of the owners served here. Not stored: the owners' orders are.
+    pub(super) replicas: HashSet<NodeId>,
+    /// Where they may be found.
+    pub(super) hints: HashMap<NodeId, Vec<String>>,
 }
 
 /// What a successful claim gives.
@@ -72,14 +76,16 @@ pub struct Accepted {
 
 /// See the module.
 pub struct PeerTable {
-    me: NodeId,
-    state: Arc<dyn StatePort>,
-    gate: Arc<dyn Gate>,
-    rows: RwLock<Rows>,
+    pub(super) me: NodeId,
+    pub(super) state: Arc<dyn StatePort>,
+    pub(super) gate: Arc<dyn Gate>,
+    pub(super) rows: RwLock<Rows>,
     contacts: RwLock<HashMap<NodeId, Contact>>,
     /// One writer at a time, from decision to stored row.
-    writer: Mutex<()>,
-    changed: watch::Sender<u64>,
+    pub(super) writer: Mutex<()>,
+    pub(super) changed: watch::Sender<u64>,
+    /// Counts orders that came in.
+    pub(super) orders: watch::Sender<u64>,
 }
 
 impl PeerTable {
@@ -113,6 +119,10 @@ impl PeerTable {
             }
             rows.recovery.insert(node, recovery.owner);
         }
+        for row in state.rows(HINT)? {
+            let (node, hint) = rows::parse::<Hint>(HINT, &row)?;
+            rows.hints.insert(node, hint.addrs);
+        }
         Ok(Self {
             me,
             state,
@@ -121,6 +131,7 @@ impl PeerTable {
             contacts: RwLock::default(),
             writer: Mutex::default(),
             changed: watch::Sender::default(),
+            orders: watch::Sender::default(),
         })
     }
 
@@ -342,6 +353,7 @@ impl PeerTable {
         self.rows.write().friends.remove(node);
         self.contacts.write().remove(node);
         self.gate.withdraw(*node);
+        self.readmit(node)?;
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
         Ok(())
     }
@@ -399,11 +411,17 @@ impl PeerBook for PeerTable {
                 owner: friend.owner,
             });
         }
-        let owner = *rows.recovery.get(peer)?;
-        Some(Standing {
-            role: Role::Recovery,
+        if let Some(owner) = rows.recovery.get(peer) {
+            return Some(Standing {
+                role: Role::Recovery,
+                quota: 0,
+                owner: Some(*owner),
+            });
+        }
+        rows.replicas.contains(peer).then_some(Standing {
+            role: Role::Replica,
             quota: 0,
-            owner: Some(owner),
+            owner: None,
         })
     }
 
@@ -435,8 +453,22 @@ impl PeerBook for PeerTable {
         }
         Ok(())
     }
+
+    fn learn_addrs(
+        &self,
+        node: &NodeId,
+        addrs: &[String],
+        own: bool,
+        told_over: Reach,
+    ) -> Result<(), Failure> {
+        self.learn(node, addrs, own, told_over)
+    }
+
+    fn orders_changed(&self) {
+        self.orders.send_modify(|n| *n = n.wrapping_add(1));
+    }
 }
 
-fn bad_key(error: NetError) -> Failure {
+pub(super) fn bad_key(error: NetError) -> Failure {
     Failure::new(ErrorCode::Protocol, error.to_string()).safe("nothing was stored under this key")
 }

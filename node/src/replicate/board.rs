@@ -1,6 +1,6 @@
 //! Where every copy stands, for `status` and the long poll of `copies`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use packnback_proto::ids::{NodeId, SnapshotId};
 use packnback_proto::wire::local::{CopyState, HostCopy};
@@ -9,10 +9,16 @@ use tokio::sync::watch;
 
 use super::upload::Left;
 
+/// Said of a copy that this machine cannot make.
+const LACKING: &str = "waiting for another host: this machine no longer has all of this snapshot and \
+     cannot make it again; the hosts on the owner's list copy it from each other";
+
 #[derive(Debug, Clone, Default)]
 struct Standing {
     sending: Option<(SnapshotId, Left)>,
     last_error: Option<String>,
+    /// Snapshots the host lacks and this machine cannot bring it.
+    lacking: HashSet<SnapshotId>,
 }
 
 /// Progress of all hosts.
@@ -38,24 +44,28 @@ impl Board {
 
     pub(super) fn sending(&self, host: NodeId, snap: SnapshotId, left: Left) {
         self.set(host, |standing| {
-            *standing = Standing {
-                sending: Some((snap, left)),
-                last_error: None,
-            };
+            standing.sending = Some((snap, left));
+            standing.last_error = None;
         });
     }
 
     pub(super) fn idle(&self, host: NodeId) {
-        self.set(host, |standing| *standing = Standing::default());
+        self.set(host, |standing| {
+            standing.sending = None;
+            standing.last_error = None;
+        });
     }
 
     pub(super) fn failed(&self, host: NodeId, error: String) {
         self.set(host, |standing| {
-            *standing = Standing {
-                sending: None,
-                last_error: Some(error),
-            };
+            standing.sending = None;
+            standing.last_error = Some(error);
         });
+    }
+
+    /// These cannot be brought to the host from here.
+    pub(super) fn lacking(&self, host: NodeId, snaps: &HashSet<SnapshotId>) {
+        self.set(host, |standing| standing.lacking.clone_from(snaps));
     }
 
     pub(super) fn forget(&self, host: &NodeId) {
@@ -76,7 +86,11 @@ impl Board {
             .sending
             .filter(|(sending, _)| sending == snap)
             .map(|(_, left)| left);
-        let state = match (receipt, left, &standing.last_error) {
+        let last_error = match standing.lacking.contains(snap) {
+            true => Some(LACKING.to_owned()),
+            false => standing.last_error,
+        };
+        let state = match (receipt, left, &last_error) {
             (true, _, _) => CopyState::Done,
             (false, Some(_), _) => CopyState::Sending,
             (false, None, Some(_)) => CopyState::Failing,
@@ -90,12 +104,13 @@ impl Board {
             receipt,
             objects_left: left.objects,
             bytes_left: left.bytes,
-            last_error: if receipt { None } else { standing.last_error },
+            last_error: last_error.filter(|_| !receipt),
         }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use packnback_proto::ids::RecordId;
 
@@ -122,6 +137,17 @@ mod tests {
         assert_eq!(state(&snap, false), CopyState::Failing);
         let copy = board.copy(host, String::new(), &snap, true);
         assert_eq!((copy.state, copy.last_error), (CopyState::Done, None));
+        board.idle(host);
+        board.lacking(host, &HashSet::from([snap]));
+        let copy = board.copy(host, String::new(), &snap, false);
+        assert_eq!(copy.state, CopyState::Failing);
+        assert!(
+            copy.last_error
+                .unwrap()
+                .contains("waiting for another host")
+        );
+        assert_eq!(state(&other, false), CopyState::Waiting);
+        assert_eq!(state(&snap, true), CopyState::Done);
         board.forget(&host);
         assert_eq!(state(&snap, false), CopyState::Waiting);
     }

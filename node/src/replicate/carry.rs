@@ -175,6 +175,33 @@ where
     }
 }
 
+/// Asks the host to commit a snapshot without sending anything: it may have got it another way. Its
+/// verified receipt, or `None` if something is missing there.
+///
+/// # Errors
+/// [`CarryError`].
+pub(super) async fn commit_only<S>(
+    client: &mut StoreClient<S>,
+    snap: &OwnSnap,
+    host: &NodeId,
+) -> Result<Option<Bytes>, CarryError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let snap_envelope = snap.envelope.clone();
+    let commit = StoreRequest::Commit {
+        snap: snap_envelope,
+    };
+    match client.ask(&commit, &[]).await?.0 {
+        StoreReply::Committed { receipt } => {
+            expect_receipt(&receipt, snap, host)?;
+            Ok(Some(receipt))
+        }
+        StoreReply::Missing { .. } => Ok(None),
+        _ => Err(ClientError::Protocol("no answer to commit").into()),
+    }
+}
+
 async fn lot_of(upload: Upload, source: &Arc<dyn Source>) -> Result<Lot, CarryError> {
     let source = Arc::clone(source);
     tokio::task::spawn_blocking(move || next_lot(upload, &*source)).await?

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use packnback_proto::ids::{NodeId, ObjectId, RecordId, SnapshotId};
 use packnback_proto::limits::HAVE_IDS_MAX;
+use packnback_proto::wire::admin::EvictInfo;
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids};
-use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
+use packnback_proto::wire::store::{Head, STORE_VERSION, StoreReply, StoreRequest};
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
 
@@ -46,6 +47,21 @@ pub struct Greeting {
     pub nonce: Nonce16,
     /// Who answers.
     pub host: NodeId,
+    /// Version of the messages it knows.
+    pub version: u32,
+}
+
+/// To `Open`, as far as it is looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Whether everything below the base is there.
+    pub base_complete: bool,
+    /// Newest snapshots of this device there.
+    pub heads: Vec<Head>,
+    /// Orders of the owner in their grace there (envelopes).
+    pub orders: Vec<Bytes>,
+    /// The end of hosting, if it was announced.
+    pub notice: Option<EvictInfo>,
 }
 
 /// See the module.
@@ -70,8 +86,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StoreClient<S> {
                 Err(ClientError::Protocol("it claims to be another host"))
             }
             StoreReply::Hello {
-                time, nonce, host, ..
-            } => Ok((client, Greeting { time, nonce, host })),
+                time,
+                nonce,
+                host,
+                version,
+            } => Ok((
+                client,
+                Greeting {
+                    time,
+                    nonce,
+                    host,
+                    version,
+                },
+            )),
             _ => Err(ClientError::Protocol("no answer to hello")),
         }
     }
@@ -131,9 +158,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StoreClient<S> {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn open(&mut self, cert: Bytes, base: Option<SnapshotId>) -> Result<(), ClientError> {
+    pub async fn open(
+        &mut self,
+        cert: Bytes,
+        base: Option<SnapshotId>,
+    ) -> Result<Opened, ClientError> {
         match self.ask(&StoreRequest::Open { cert, base }, &[]).await?.0 {
-            StoreReply::Opened { .. } => Ok(()),
+            StoreReply::Opened {
+                base_complete,
+                heads,
+                orders,
+                notice,
+                ..
+            } => Ok(Opened {
+                base_complete,
+                heads,
+                orders,
+                notice,
+            }),
             _ => Err(ClientError::Protocol("no answer to open")),
         }
     }

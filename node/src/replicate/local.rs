@@ -3,13 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
-use packnback_proto::record::{Kind, parse_envelope};
+use packnback_proto::record::{Kind, decode_order, parse_envelope};
 use packnback_proto::wire::Bytes;
+use packnback_proto::wire::admin::AlarmKind;
 use packnback_proto::wire::ids::split_records;
 
 use super::source::{OwnSnap, Shape, Source};
 use crate::ports::Failure;
-use crate::store::{RecordFilter, Store, StoreError};
+use crate::store::{NewAlarm, RecordFilter, Store, StoreError};
 
 /// Snapshots of this device that are looked at.
 const SNAPS_MAX: usize = 1 << 20;
@@ -61,6 +62,7 @@ impl StoreSource {
             let envelope = self.record(owner, &head.id)?;
             snaps.push(OwnSnap {
                 id: head.id,
+                seq: row.seq,
                 root: row.root,
                 envelope,
             });
@@ -147,5 +149,36 @@ impl Source for StoreSource {
             return Ok(None);
         };
         Ok(self.store.get(&owner, id)?)
+    }
+
+    fn hosts(&self) -> Result<Vec<NodeId>, Failure> {
+        let Some(owner) = self.owner()? else {
+            return Ok(Vec::new());
+        };
+        Ok(self
+            .store
+            .hosts(&owner)?
+            .map_or(Vec::new(), |row| row.hosts))
+    }
+
+    fn was_made_here(&self, snap: &SnapshotId) -> Result<bool, Failure> {
+        Ok(self.store.was_made_here(snap)?)
+    }
+
+    fn take_order(&self, envelope: &[u8], now: u64) -> Result<bool, Failure> {
+        let owner = self
+            .owner()?
+            .ok_or(StoreError::Unknown("this node belongs to no owner"))?;
+        // Anything but an order has no business here, signed or not.
+        decode_order(envelope).map_err(StoreError::from)?;
+        Ok(self.store.import_record(&owner, envelope, now)?)
+    }
+
+    fn raise_alarm(&self, alarm: &NewAlarm, now: u64) -> Result<bool, Failure> {
+        Ok(self.store.raise_alarm(alarm, now)?)
+    }
+
+    fn end_alarms(&self, kind: AlarmKind, host: &NodeId) -> Result<(), Failure> {
+        Ok(self.store.end_alarms(kind, Some(host))?)
     }
 }

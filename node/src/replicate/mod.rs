@@ -4,17 +4,24 @@
 //! |---|---|
 //! | [`upload`](Upload) | what to send for one snapshot: pure |
 //! | `round` | what one host still has to be told: pure |
+//! | `heads` | what a host says, compared with what this machine did: pure |
+//! | `heed` | raises the alarms that follow from it, takes over orders |
 //! | `client` | the asking side of a storage session |
 //! | `carry` | runs an upload over a stream |
 //! | `worker` | one task per friend: rounds, pauses, retries |
 //! | `board` | where every copy stands |
+//! | [`pull`] | copies from other hosts what the device cannot bring |
 
 mod board;
 mod carry;
 mod client;
+mod heads;
+mod heed;
 mod local;
+pub mod pull;
 mod round;
 mod source;
+mod timing;
 mod upload;
 mod worker;
 
@@ -31,12 +38,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use carry::{CarryError, carry};
-pub use client::{ClientError, Greeting, StoreClient};
+pub use client::{ClientError, Greeting, Opened, StoreClient};
 pub use local::StoreSource;
 pub use round::{Round, SnapState, round_for};
 pub use source::{OwnSnap, Shape, Source};
+pub use timing::Timing;
 pub use upload::{Action, Left, Reply, Shapes, Upload, UploadError};
-pub use worker::Timing;
 
 use crate::net::NetHandle;
 use crate::peers::PeerTable;

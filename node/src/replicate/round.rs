@@ -26,8 +26,8 @@ pub struct Round {
     pub uploads: Vec<OwnSnap>,
     /// Receipts of other hosts to pass on, for snapshots this host has.
     pub receipts: Vec<(SnapshotId, NodeId)>,
-    /// The newest snapshot the host has.
-    pub base: Option<SnapshotId>,
+    /// The newest snapshot the host has: its id and sequence number.
+    pub base: Option<(SnapshotId, u64)>,
 }
 
 impl Round {
@@ -50,7 +50,7 @@ pub fn round_for(
     let mut round = Round::default();
     for state in snaps {
         if state.hosts.contains(host) {
-            round.base = Some(state.snap.id);
+            round.base = Some((state.snap.id, state.snap.seq));
         } else {
             round.uploads.push(state.snap.clone());
         }
@@ -85,6 +85,7 @@ mod tests {
     fn snap(n: u8, hosts: &[NodeId]) -> SnapState {
         let snap = OwnSnap {
             id: RecordId([n; 32]),
+            seq: n.into(),
             root: ObjectId([n; 32]),
             envelope: Bytes(vec![n]),
         };
@@ -100,7 +101,7 @@ mod tests {
         let round = round_for(&A, &ME, &snaps, &HashSet::new());
         let ids: Vec<_> = round.uploads.iter().map(|snap| snap.id.0[0]).collect();
         assert_eq!(ids, [2, 3]);
-        assert_eq!(round.base, Some(RecordId([1; 32])));
+        assert_eq!(round.base, Some((RecordId([1; 32]), 1)));
         // B's receipt is for a snapshot A does not have yet.
         assert!(round.receipts.is_empty());
     }

@@ -2,14 +2,18 @@
 
 use packnback_proto::ids::{NodeId, ObjectId, SnapshotId};
 use packnback_proto::wire::Bytes;
+use packnback_proto::wire::admin::AlarmKind;
 
 use crate::ports::Failure;
+use crate::store::NewAlarm;
 
 /// A snapshot of this device that is complete here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnSnap {
     /// Its id.
     pub id: SnapshotId,
+    /// Its sequence number.
+    pub seq: u64,
     /// Its root object.
     pub root: ObjectId,
     /// The signed record.
@@ -71,4 +75,35 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If the disk failed or the object is damaged.
     fn object(&self, id: &ObjectId) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// The owner's hosts by its newest order known here.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn hosts(&self) -> Result<Vec<NodeId>, Failure>;
+
+    /// Whether a snapshot under this node's key was made by this node.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn was_made_here(&self, snap: &SnapshotId) -> Result<bool, Failure>;
+
+    /// Keeps an order that a host told, if it is one of the own owner; durable on return. Whether
+    /// it was unknown here.
+    ///
+    /// # Errors
+    /// If it does not verify, is another owner's, or the disk failed.
+    fn take_order(&self, envelope: &[u8], now: u64) -> Result<bool, Failure>;
+
+    /// Raises an alarm: once, however often it is raised. Whether it is new.
+    ///
+    /// # Errors
+    /// If the disk failed, or too many are raised already.
+    fn raise_alarm(&self, alarm: &NewAlarm, now: u64) -> Result<bool, Failure>;
+
+    /// The cause of these alarms is gone.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn end_alarms(&self, kind: AlarmKind, host: &NodeId) -> Result<(), Failure>;
 }

@@ -5,43 +5,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
+use packnback_proto::limits::{FRAME_HEADER_MAX, PEER_ADDR_LEN_MAX, PEER_ADDRS_MAX};
 use packnback_proto::record::{Kind, parse_envelope, record_id};
 use packnback_proto::wire::Bytes;
-use packnback_proto::wire::store::StoreRequest;
+use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, StoreRequest};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::board::Board;
-use super::carry::{CarryError, carry};
-use super::client::{ClientError, StoreClient};
+use super::carry::{CarryError, carry, commit_only};
+use super::client::{ClientError, Opened, StoreClient};
+use super::heed::heed;
 use super::round::{Round, SnapState, round_for};
-use super::source::Source;
+use super::source::{OwnSnap, Source};
+use super::timing::Timing;
+use super::upload::UploadError;
 use crate::net::{
-    Counted, NetError, NetEvent, NetHandle, PeerStream, Protocol, backoff, now_s, parse_addrs,
-    random_u32,
+    Counted, NetError, NetHandle, PeerStream, Protocol, backoff, now_s, parse_addrs, random_u32,
 };
 use crate::peers::PeerTable;
-use crate::ports::Failure;
+use crate::ports::{Failure, PeerBook as _};
 
-/// Pauses and limits of replication.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// Pause after the first failure.
-    pub retry_first: Duration,
-    /// Longest pause.
-    pub retry_max: Duration,
-    /// A transfer on which nothing moves for this long is dead.
-    pub stall: Duration,
-}
+/// Hosts whose addresses are told in one message: with all addresses at their longest it still fits
+/// a frame.
+const ADDRS_AT_ONCE: usize = 16;
 
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            retry_first: Duration::from_secs(1),
-            retry_max: Duration::from_secs(300),
-            stall: Duration::from_secs(30),
-        }
-    }
-}
+const _: () = assert!(ADDRS_AT_ONCE * PEER_ADDRS_MAX * (PEER_ADDR_LEN_MAX + 8) < FRAME_HEADER_MAX);
 
 /// What all workers share.
 pub(super) struct Common {
@@ -73,27 +62,52 @@ enum RoundError {
 pub(super) struct Worker {
     common: Arc<Common>,
     host: NodeId,
-    /// Receipts and orders the host was told of since this process started.
+    /// Receipts, orders and addresses the host was told of since this process started.
     told_receipts: HashSet<(SnapshotId, NodeId)>,
     told_orders: HashSet<RecordId>,
+    told_addrs: Vec<(NodeId, Vec<String>)>,
     /// Snapshots whose receipt by this host is known to be here.
     done: HashSet<SnapshotId>,
+    /// Snapshots the host lacks and this node cannot bring it.
+    lacking: HashSet<SnapshotId>,
+    /// When the host is asked for those again, and how often it was in vain.
+    ask_again: Instant,
+    in_vain: u32,
+    /// When a session is due, work or not.
+    check_at: Instant,
 }
 
 struct Work {
     round: Round,
     orders: Vec<(RecordId, Bytes)>,
     cert: Bytes,
+    is_idle: bool,
 }
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    UpToDate,
+    /// In the middle of a snapshot that is not all here: the rest needs a new conversation.
+    Again,
+}
+
+type Client = StoreClient<Counted<PeerStream>>;
 
 impl Worker {
     pub(super) fn new(common: Arc<Common>, host: NodeId) -> Self {
+        let now = Instant::now();
         Self {
             common,
             host,
             told_receipts: HashSet::new(),
             told_orders: HashSet::new(),
+            told_addrs: Vec::new(),
             done: HashSet::new(),
+            lacking: HashSet::new(),
+            ask_again: now,
+            in_vain: 0,
+            check_at: now,
         }
     }
 
@@ -107,8 +121,14 @@ impl Worker {
                 Ok(()) => {
                     attempt = 0;
                     self.common.board.idle(self.host);
-                    if wake.changed().await.is_err() {
-                        return;
+                    let until = if self.lacking.is_empty() {
+                        self.check_at
+                    } else {
+                        self.check_at.min(self.ask_again)
+                    };
+                    tokio::select! {
+                        changed = wake.changed() => if changed.is_err() { return },
+                        () = tokio::time::sleep_until(until) => {}
                     }
                 }
                 Err(error) => {
@@ -136,18 +156,9 @@ impl Worker {
             ..
         } = self.common.timing;
         let pause = backoff(attempt, retry_first, retry_max, random_u32());
-        let mut events = self.common.net.events();
-        let connected = async {
-            // An overflow of events may hide the one we wait for, so it counts as it.
-            while let Ok(event) = events.recv().await {
-                if event == NetEvent::Connected(self.host) {
-                    return;
-                }
-            }
-        };
         tokio::select! {
             () = tokio::time::sleep(pause) => false,
-            () = connected => true,
+            () = self.common.net.comes_back(self.host) => true,
             // A flood of commits must not become a flood of dials.
             changed = wake.changed() => {
                 tokio::time::sleep(retry_first.min(pause)).await;
@@ -156,27 +167,55 @@ impl Worker {
         }
     }
 
-    /// Brings the host up to date, in one session if there is anything to do.
+    /// Brings the host up to date, in one session if there is anything to do or to ask.
     async fn round(&mut self) -> Result<(), RoundError> {
-        let Some(work) = self.look_for_work().await? else {
-            return Ok(());
-        };
-        let friend = self.common.peers.friend(&self.host);
-        let addrs = parse_addrs(&friend.map(|f| f.addrs).unwrap_or_default());
-        let opened = self
-            .common
-            .net
-            .open(self.host, &addrs, Protocol::Store)
-            .await?;
-        let (stream, progress) = Counted::new(opened.stream);
-        let stall = self.common.timing.stall;
-        let common = Arc::clone(&self.common);
-        tokio::select! {
-            done = self.session(stream, work) => done,
-            () = progress.stalled(stall) => {
-                common.net.close(opened.conn.id).await?;
-                Err(RoundError::Stalled(stall))
+        let is_check = Instant::now() >= self.check_at;
+        if is_check {
+            // What was missing here may have come back.
+            self.lacking.clear();
+        }
+        let ask_again = is_check || Instant::now() >= self.ask_again;
+        loop {
+            let Some(work) = self.look_for_work(ask_again).await? else {
+                return Ok(());
+            };
+            if work.is_idle && !is_check {
+                return Ok(());
             }
+            let addrs = parse_addrs(&self.common.peers.addrs_of(&self.host));
+            let opened = self
+                .common
+                .net
+                .open(self.host, &addrs, Protocol::Store)
+                .await?;
+            let (stream, progress) = Counted::new(opened.stream);
+            let stall = self.common.timing.stall;
+            let common = Arc::clone(&self.common);
+            let ended = tokio::select! {
+                ended = self.session(stream, work) => ended?,
+                () = progress.stalled(stall) => {
+                    common.net.close(opened.conn.id).await?;
+                    return Err(RoundError::Stalled(stall));
+                }
+            };
+            if ended == Ended::UpToDate {
+                self.set_next();
+                return Ok(());
+            }
+        }
+    }
+
+    /// When to come back without being told to.
+    fn set_next(&mut self) {
+        let Timing { check, lacking, .. } = self.common.timing;
+        let now = Instant::now();
+        self.check_at = now + check;
+        self.common.board.lacking(self.host, &self.lacking);
+        if self.lacking.is_empty() {
+            self.in_vain = 0;
+        } else if now >= self.ask_again {
+            self.ask_again = now + backoff(self.in_vain, lacking, check, random_u32());
+            self.in_vain = self.in_vain.saturating_add(1);
         }
     }
 
@@ -184,35 +223,105 @@ impl Worker {
         &mut self,
         stream: Counted<PeerStream>,
         mut work: Work,
-    ) -> Result<(), RoundError> {
-        let (mut client, _) = StoreClient::hello(stream, &self.host).await?;
-        client.open(work.cert.clone(), work.round.base).await?;
+    ) -> Result<Ended, RoundError> {
+        let (mut client, greeting) = StoreClient::hello(stream, &self.host).await?;
+        let base = work.round.base;
+        let opened = client
+            .open(work.cert.clone(), base.map(|(snap, _)| snap))
+            .await?;
         self.common.peers.note_contact(self.host, now_s(), Ok(()));
+        self.heed(base, opened).await?;
         loop {
             self.tell_orders(&mut client, work.orders).await?;
+            if greeting.version >= STORE_VERSION_REPLICATE {
+                self.tell_addrs(&mut client).await?;
+            }
             self.tell_receipts(&mut client, work.round.receipts).await?;
             for snap in &work.round.uploads {
-                let board = &self.common.board;
-                let progress = |left| board.sending(self.host, snap.id, left);
-                let source = &self.common.source;
-                let receipt = carry(&mut client, source, snap, &self.host, &progress).await?;
-                self.blocking(move |source| source.add_receipt(&receipt))
-                    .await?;
-                tracing::info!(host = ?self.host, snap = ?snap.id, "snapshot receipted");
-                // The other hosts want to know of this receipt.
-                self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
-                self.common.board.idle(self.host);
+                if self.bring(&mut client, snap).await? == Ended::Again {
+                    return Ok(Ended::Again);
+                }
             }
-            match self.look_for_work().await? {
-                Some(more) => work = more,
-                None => return Ok(()),
+            match self.look_for_work(false).await? {
+                Some(more) if !more.is_idle => work = more,
+                _ => return Ok(Ended::UpToDate),
             }
         }
     }
 
+    /// Looks at what the host says of itself and of us.
+    async fn heed(
+        &mut self,
+        base: Option<(SnapshotId, u64)>,
+        opened: Opened,
+    ) -> Result<(), RoundError> {
+        let (me, host) = (self.common.net.node(), self.host);
+        let name = self.common.peers.friend(&host).map(|friend| friend.name);
+        let new_orders = self
+            .blocking(move |source| {
+                let name = name.unwrap_or_default();
+                heed(source, me, host, &name, base, &opened, now_s())
+            })
+            .await?;
+        if new_orders {
+            self.common.peers.orders_changed();
+            // The other hosts want to know of them.
+            self.wake_all();
+        }
+        Ok(())
+    }
+
+    fn wake_all(&self) {
+        self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Brings one snapshot, or finds out that it cannot be brought from here.
+    async fn bring(&mut self, client: &mut Client, snap: &OwnSnap) -> Result<Ended, RoundError> {
+        let root = snap.root;
+        let is_here = !self.lacking.contains(&snap.id)
+            && self
+                .blocking(move |source| Ok(source.shape(&root)?.is_some()))
+                .await?;
+        let receipt = if is_here {
+            let board = &self.common.board;
+            let progress = |left| board.sending(self.host, snap.id, left);
+            match carry(client, &self.common.source, snap, &self.host, &progress).await {
+                Ok(receipt) => Some(receipt),
+                Err(CarryError::Upload(UploadError::NotHere(id))) => {
+                    tracing::warn!(host = ?self.host, snap = ?snap.id, object = ?id,
+                        "not all of this snapshot is here: the host has to get it from another host");
+                    self.lacking.insert(snap.id);
+                    self.common.board.lacking(self.host, &self.lacking);
+                    // The conversation has questions under way that nobody will read.
+                    return Ok(Ended::Again);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            // It may have come there another way.
+            commit_only(client, snap, &self.host).await?
+        };
+        match receipt {
+            Some(receipt) => {
+                self.blocking(move |source| source.add_receipt(&receipt))
+                    .await?;
+                tracing::info!(host = ?self.host, snap = ?snap.id, "snapshot receipted");
+                self.lacking.remove(&snap.id);
+                // The other hosts want to know of this receipt.
+                self.wake_all();
+            }
+            None => {
+                self.lacking.insert(snap.id);
+            }
+        }
+        self.common.board.lacking(self.host, &self.lacking);
+        self.common.board.idle(self.host);
+        Ok(Ended::UpToDate)
+    }
+
     async fn tell_orders(
         &mut self,
-        client: &mut StoreClient<Counted<PeerStream>>,
+        client: &mut Client,
         orders: Vec<(RecordId, Bytes)>,
     ) -> Result<(), ClientError> {
         for (id, envelope) in orders {
@@ -223,9 +332,34 @@ impl Worker {
         Ok(())
     }
 
+    /// Where the owner's other hosts can be dialled, and where this node listens.
+    async fn tell_addrs(&mut self, client: &mut Client) -> Result<(), RoundError> {
+        let hosts = self.blocking(Source::hosts).await?;
+        let me = self.common.net.node();
+        let own = self.common.net.listen_addrs();
+        let own = own.iter().map(ToString::to_string).collect();
+        let mut all = vec![(me, own)];
+        for host in hosts.into_iter().filter(|h| *h != me && *h != self.host) {
+            all.push((host, self.common.peers.addrs_of(&host)));
+        }
+        all.retain(|(_, addrs)| !addrs.is_empty());
+        if all == self.told_addrs {
+            return Ok(());
+        }
+        for hosts in all.chunks(ADDRS_AT_ONCE) {
+            let request = StoreRequest::HostAddrs {
+                hosts: hosts.to_vec(),
+            };
+            let asked = client.ask_ok(&request).await;
+            self.refused_is_told(asked, "list of addresses")?;
+        }
+        self.told_addrs = all;
+        Ok(())
+    }
+
     async fn tell_receipts(
         &mut self,
-        client: &mut StoreClient<Counted<PeerStream>>,
+        client: &mut Client,
         receipts: Vec<(SnapshotId, NodeId)>,
     ) -> Result<(), RoundError> {
         for (snap, other) in receipts {
@@ -255,8 +389,9 @@ impl Worker {
         }
     }
 
-    /// What the host lacks; `None` if nothing, or if this node is no device yet.
-    async fn look_for_work(&mut self) -> Result<Option<Work>, RoundError> {
+    /// What the host lacks; `None` if this node is no device yet. `ask_again`: with what could not
+    /// be brought before.
+    async fn look_for_work(&mut self, ask_again: bool) -> Result<Option<Work>, RoundError> {
         let (host, done) = (self.host, std::mem::take(&mut self.done));
         let (cert, snaps, orders, done) = self
             .blocking(move |source| {
@@ -268,17 +403,23 @@ impl Worker {
         self.done = done;
         let Some(cert) = cert else { return Ok(None) };
         let me = self.common.net.node();
-        let round = round_for(&self.host, &me, &snaps, &self.told_receipts);
+        let mut round = round_for(&self.host, &me, &snaps, &self.told_receipts);
+        if !ask_again {
+            round
+                .uploads
+                .retain(|snap| !self.lacking.contains(&snap.id));
+        }
         let orders: Vec<_> = orders
             .into_iter()
             .filter_map(|envelope| Some((order_id(&envelope)?, envelope)))
             .filter(|(id, _)| !self.told_orders.contains(id))
             .collect();
         let is_idle = round.is_empty() && orders.is_empty();
-        Ok((!is_idle).then_some(Work {
+        Ok(Some(Work {
             round,
             orders,
             cert,
+            is_idle,
         }))
     }
 

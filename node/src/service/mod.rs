@@ -7,6 +7,7 @@
 
 mod get;
 mod puts;
+mod replicas;
 mod session;
 mod slots;
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub(crate) use get::send_objects;
 pub(crate) use puts::Puts;
 
 use crate::frames::{StreamError, read_frame, write_frame};
-use crate::ports::{Clock, Failure, PeerBook};
+use crate::ports::{Clock, Failure, PeerBook, Reach};
 use crate::store::{Store, StoreError};
 use session::{Answer, Session};
 
@@ -134,16 +135,21 @@ impl From<Refusal> for StoreReply {
     }
 }
 
-/// Serves one stream of an authenticated peer until it closes.
+/// Serves one stream of an authenticated peer until it closes. `over` is how the peer is connected.
 ///
 /// # Errors
 /// [`StreamError`] if the stream breaks or the peer breaks the protocol. A refusal is no error.
-pub async fn serve_session<S>(stream: S, peer: NodeId, host: Arc<Host>) -> Result<(), StreamError>
+pub async fn serve_session<S>(
+    stream: S,
+    peer: NodeId,
+    over: Reach,
+    host: Arc<Host>,
+) -> Result<(), StreamError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (mut input, mut output) = tokio::io::split(stream);
-    let mut session = Session::new(peer, Arc::clone(&host), nonce());
+    let mut session = Session::new(peer, over, Arc::clone(&host), nonce());
     loop {
         let frame = read_frame::<StoreRequest, _>(&mut input);
         let (request, body) = match tokio::time::timeout(IDLE, frame).await {

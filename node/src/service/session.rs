@@ -16,6 +16,7 @@ use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 
 use super::slots::Slot;
 use super::{Host, Puts, Refusal};
+use crate::ports::Reach;
 use crate::store::{Access, CommitOutcome, RecordFilter, StoreError};
 
 /// Newest snapshots told at open.
@@ -37,6 +38,8 @@ enum Stage {
     Greeted(bool),
     Device(Box<Device>),
     Reader(Box<Reader>),
+    /// Another host of this owner.
+    Replica(OwnerId),
 }
 
 struct Device {
@@ -57,22 +60,24 @@ struct Reader {
 }
 
 pub(super) struct Session {
-    peer: NodeId,
-    host: Arc<Host>,
+    pub(super) peer: NodeId,
+    pub(super) over: Reach,
+    pub(super) host: Arc<Host>,
     nonce: Option<[u8; 16]>,
     stage: Stage,
 }
 
-type Reply = Result<(StoreReply, Vec<u8>), Refusal>;
+pub(super) type Reply = Result<(StoreReply, Vec<u8>), Refusal>;
 
-fn reply(reply: StoreReply) -> Reply {
+pub(super) fn reply(reply: StoreReply) -> Reply {
     Ok((reply, Vec::new()))
 }
 
 impl Session {
-    pub(super) fn new(peer: NodeId, host: Arc<Host>, nonce: Option<[u8; 16]>) -> Self {
+    pub(super) fn new(peer: NodeId, over: Reach, host: Arc<Host>, nonce: Option<[u8; 16]>) -> Self {
         Self {
             peer,
+            over,
             host,
             nonce,
             stage: Stage::Greeted(false),
@@ -114,6 +119,14 @@ impl Session {
             StoreRequest::Order { envelope } => self.order(envelope).await,
             StoreRequest::Grant { envelope } => self.grant(&envelope).await,
             StoreRequest::Records { after } => self.records(after).await,
+            StoreRequest::Replicate { owner } => self.replicate(owner).await,
+            StoreRequest::HostAddrs { hosts } => match self.device() {
+                Ok(device) => {
+                    let owner = device.access.owner;
+                    self.host_addrs(owner, hosts).await
+                }
+                Err(refusal) => Err(refusal),
+            },
         };
         match answer {
             Ok((reply, body)) => Answer::Reply(reply, body),
@@ -148,6 +161,13 @@ impl Session {
                 "this session is open already",
             )),
         }
+    }
+
+    async fn replicate(&mut self, owner: OwnerId) -> Reply {
+        self.fresh()?;
+        self.may_copy(owner).await?;
+        self.stage = Stage::Replica(owner);
+        reply(StoreReply::Ok)
     }
 
     fn device(&mut self) -> Result<&mut Device, Refusal> {
@@ -289,6 +309,7 @@ impl Session {
         self.host
             .blocking(move |store| store.put_order(&owner, &envelope, now))
             .await?;
+        self.host.peers.orders_changed();
         reply(StoreReply::Ok)
     }
 
@@ -342,6 +363,10 @@ impl Session {
                 let message = "the certificate does not allow to list records";
                 return Err(Refusal::new(ErrorCode::Denied, message));
             }
+            Stage::Replica(owner) => {
+                self.may_copy(*owner).await?;
+                (*owner, RecordFilter::All)
+            }
             Stage::Greeted(_) => return Err(StoreError::from(GrantRefusal::None).into()),
         };
         let page = self
@@ -357,8 +382,13 @@ impl Session {
         ))
     }
 
-    /// The objects to send: those under the grant, all others are answered as not here.
+    /// The objects to send. A reader gets those under its grant, another host of the owner any; what
+    /// is not here is answered so.
     async fn get(&mut self, body: &[u8]) -> Result<(OwnerId, Vec<ObjectId>), Refusal> {
+        if let Stage::Replica(owner) = &self.stage {
+            self.may_copy(*owner).await?;
+            return Ok((*owner, ids(body, GET_IDS_MAX)?));
+        }
         let Stage::Reader(reader) = &self.stage else {
             return Err(StoreError::from(GrantRefusal::None).into());
         };

@@ -12,7 +12,7 @@ use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::frame::FRAME_MIN;
 use packnback_proto::format::header::{Header, Kind};
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
-use packnback_proto::record::{Cert, Grant, Scope, Signed, Snap, perms};
+use packnback_proto::record::{Cert, Grant, Op, Order, Scope, Signed, Snap, perms};
 use packnback_proto::wire::ids::encode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use packnback_proto::wire::{ErrorCode, Role};
@@ -23,7 +23,7 @@ use tokio::io::DuplexStream;
 
 use super::{Host, serve_session};
 use crate::frames::{read_frame, write_frame};
-use crate::ports::{Clock, Failure, PeerBook, Standing};
+use crate::ports::{Clock, Failure, PeerBook, Reach, Standing};
 use crate::store::memory::MemoryEngine;
 use crate::store::{DiskReserve, Store};
 
@@ -53,8 +53,12 @@ impl Clock for TestClock {
     }
 }
 
+/// Who is known, and of whom addresses were learned (and whether from itself).
 #[derive(Default)]
-pub(crate) struct TestPeers(pub(crate) Mutex<HashMap<NodeId, Standing>>);
+pub(crate) struct TestPeers(
+    pub(crate) Mutex<HashMap<NodeId, Standing>>,
+    pub(crate) Mutex<Vec<(NodeId, bool)>>,
+);
 
 impl TestPeers {
     pub(crate) fn know(&self, peer: NodeId, role: Role, quota: u64) {
@@ -84,6 +88,11 @@ impl PeerBook for TestPeers {
             owner: Some(*owner),
         };
         peers.entry(*recovery).or_insert(recovery_standing);
+        Ok(())
+    }
+
+    fn learn_addrs(&self, node: &NodeId, _: &[String], own: bool, _: Reach) -> Result<(), Failure> {
+        self.1.lock().push((*node, own));
         Ok(())
     }
 }
@@ -130,7 +139,8 @@ impl World {
 
     pub(crate) fn connect(&self, peer: NodeId) -> Conn {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
-        tokio::spawn(serve_session(theirs, peer, Arc::clone(&self.host)));
+        let host = Arc::clone(&self.host);
+        tokio::spawn(serve_session(theirs, peer, Reach::Private, host));
         Conn(ours)
     }
 
@@ -321,6 +331,19 @@ pub(crate) fn object(kind: Kind, height: u8, refs: &[&Object], noise: u8) -> Obj
 
 pub(crate) fn chunk(noise: u8) -> Object {
     object(Kind::Chunk, 0, &[], noise)
+}
+
+/// An order of [`owner`] for any host.
+pub(crate) fn order(oid: u8, op: Op) -> Signed<Order> {
+    let order = Order {
+        owner: owner().owner_id(),
+        oid: [oid; 16],
+        issued: NOW,
+        audience: None,
+        op,
+        not_before: None,
+    };
+    Signed::sign(&order, &owner()).unwrap()
 }
 
 /// A small snapshot: root, segment, map, two chunks, pack. Children first.

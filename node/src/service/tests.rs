@@ -7,6 +7,7 @@ mod have;
 mod orders;
 mod put;
 mod read;
+mod replicas;
 mod retention;
 mod session;
 mod sessions;

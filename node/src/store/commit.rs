@@ -117,6 +117,7 @@ impl Store {
             root,
         };
         let mut batch = Batch::default();
+        Self::note_made_here(&mut batch, &snap.id());
         Self::put_row(
             &mut batch,
             keys::DEVICE.to_vec(),

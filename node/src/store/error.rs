@@ -5,6 +5,7 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::machine::budget::BudgetRefusal;
 use packnback_proto::machine::commit::CommitRefusal;
 use packnback_proto::machine::grant::GrantRefusal;
+use packnback_proto::machine::replica::{ImportRefusal, ReplicaRefusal};
 use packnback_proto::machine::session::OpenRefusal;
 use packnback_proto::record::RecordError;
 use packnback_proto::wire::ErrorCode;
@@ -58,6 +59,12 @@ pub enum StoreError {
     /// Reading is refused.
     #[error(transparent)]
     Grant(#[from] GrantRefusal),
+    /// Another host may not copy.
+    #[error(transparent)]
+    Replica(#[from] ReplicaRefusal),
+    /// A snapshot offered by another host is not taken.
+    #[error(transparent)]
+    Import(#[from] ImportRefusal),
     /// A record about something that is not here.
     #[error("{0}")]
     Unknown(&'static str),
@@ -88,6 +95,8 @@ impl StoreError {
             Self::Budget(refusal) => refusal.code(),
             Self::Commit(refusal) => refusal.code(),
             Self::Grant(refusal) => refusal.code(),
+            Self::Replica(refusal) => refusal.code(),
+            Self::Import(refusal) => refusal.code(),
             Self::Unknown(_) => ErrorCode::NotFound,
             Self::TooMany(_) => ErrorCode::Quota,
         }

@@ -35,11 +35,17 @@
 //! | state | `A` owner | [`super::stored::AdminRow`] |
 //! | state | `W` owner | the clocks as last seen on behalf of this owner |
 //! | state | `V` | version of these tables |
+//! | state | `a` number | an alarm; `a` alone: the number of the last one |
+//! | state | `y` snapshot | made on this machine; `y` alone: every such snapshot has its row |
 //! | state | `d` | this node as a device: [`super::stored::DeviceRow`] |
 //! | state | `n` ... | kept for the network: peers, invites, replication |
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
 
+/// Prefix of alarms, and the number of the last one.
+pub(super) const ALARMS: &[u8] = b"a";
+/// Prefix of the list of snapshots made here, and the mark that it is complete.
+pub(super) const MADE_HERE: &[u8] = b"y";
 /// This node as a device.
 pub(super) const DEVICE: &[u8] = b"d";
 /// Prefix of what the network keeps.
@@ -137,6 +143,14 @@ pub(super) fn hosts(owner: &OwnerId) -> Vec<u8> {
 
 pub(super) fn grant(owner: &OwnerId, id: &RecordId) -> Vec<u8> {
     join(b'g', &[&owner.0, &id.0])
+}
+
+pub(super) fn alarm(number: u64) -> Vec<u8> {
+    [ALARMS, &number.to_be_bytes()].concat()
+}
+
+pub(super) fn made_here(snap: &SnapshotId) -> Vec<u8> {
+    [MADE_HERE, &snap.0].concat()
 }
 
 pub(super) fn network(key: &[u8]) -> Vec<u8> {

@@ -10,6 +10,7 @@
 //! [`engine`] is the port to the disk; [`rocks`] and [`memory`] implement it.
 
 mod admin;
+mod alarms;
 mod collect;
 mod commit;
 mod counts;
@@ -50,9 +51,11 @@ use packnback_proto::limits::GRACE_D;
 use packnback_proto::machine::budget::Limits;
 use parking_lot::{Mutex, RwLock};
 
+pub use alarms::NewAlarm;
 pub use collect::Round;
 pub use commit::{Accepted, CommitOutcome};
 pub use error::StoreError;
+pub use import::Offer;
 pub use intake::Intake;
 pub use objects::Walk;
 pub use records::{RecordFilter, RecordList};
@@ -88,6 +91,8 @@ pub struct Store {
     in_flight: Arc<pins::InFlight>,
     lots: lots::Lots,
     grace_d: u64,
+    /// Around everything that reads and then writes alarms.
+    alarms: Mutex<()>,
 }
 
 impl Store {
@@ -104,6 +109,7 @@ impl Store {
             in_flight: Arc::default(),
             lots: lots::Lots::default(),
             grace_d: GRACE_D,
+            alarms: Mutex::default(),
         }
     }
 

@@ -18,6 +18,7 @@ use packnback_node::net::{Multiaddr, now_s};
 use packnback_node::network::{P2p, P2pConfig};
 use packnback_node::ports::{Network as _, Remote};
 use packnback_node::runtime::SystemClock;
+use packnback_node::store::engine::{Batch, Engine as _, Table};
 use packnback_node::store::rocks::RocksEngine;
 use packnback_node::store::{CommitOutcome, DiskReserve, Store};
 use packnback_proto::crypto::hash::object_id;
@@ -27,9 +28,10 @@ use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::frame::padded_len;
 use packnback_proto::format::header::{Header, Kind};
-use packnback_proto::ids::{NodeId, ObjectId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, RecordId, SnapshotId};
 use packnback_proto::record::{
-    Cert, Grant, Receipt, SEALED_LABEL_LEN, Scope, Signed, decode_receipt, parse_envelope, perms,
+    Cert, Grant, Op, Order, Receipt, SEALED_LABEL_LEN, Scope, Signed, decode_receipt,
+    parse_envelope, perms,
 };
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::ids::split_records;
@@ -52,6 +54,9 @@ fn config(listen: Vec<Multiaddr>) -> P2pConfig {
     let mut config = P2pConfig::new(listen);
     config.timing.retry_first = Duration::from_millis(50);
     config.timing.retry_max = Duration::from_millis(500);
+    config.timing.lacking = Duration::from_millis(100);
+    config.timing.pull_every = Duration::from_secs(1);
+    config.timing.pull_after = Duration::ZERO;
     config.tune = |net| {
         net.redial_first = Duration::from_millis(50);
         net.redial_max = Duration::from_millis(500);
@@ -72,7 +77,7 @@ impl Node {
         node
     }
 
-    async fn start(home: PathBuf, seed: Secret32, listen: Vec<Multiaddr>) -> Self {
+    pub async fn start(home: PathBuf, seed: Secret32, listen: Vec<Multiaddr>) -> Self {
         let engine = RocksEngine::open(&home).unwrap();
         let key = SigningKey::from_seed(&seed);
         let store = Arc::new(Store::new(Arc::new(engine), key, DiskReserve(0)));
@@ -156,6 +161,25 @@ impl Node {
         self.store.adopt(&cert).unwrap();
     }
 
+    /// Gives an order of the owner on this machine.
+    pub fn order(&self, owner: &OwnerSeed, oid: u8, op: Op) -> RecordId {
+        let order = Order {
+            owner: owner.owner_id(),
+            oid: [oid; 16],
+            issued: now_s(),
+            audience: None,
+            op,
+            not_before: None,
+        };
+        let order = Signed::sign(&order, &owner.sign_key()).unwrap();
+        let id = owner.owner_id();
+        self.store
+            .put_order(&id, order.envelope(), now_s())
+            .unwrap();
+        self.p2p.wake_replication();
+        order.id()
+    }
+
     /// A snapshot of these objects, the root last.
     pub fn back_up(&self, owner: &OwnerSeed, objects: &[Object]) -> SnapshotId {
         let access = self.store.own_access(&owner.owner_id());
@@ -204,6 +228,18 @@ impl Node {
     }
 }
 
+/// Waits until something holds; nothing tells when it does.
+pub async fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(HANG, wait).await.is_err() {
+        panic!("never: {what}");
+    }
+}
+
 /// A node that does not run.
 pub struct Stopped {
     home: PathBuf,
@@ -212,6 +248,22 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// The disk of the node loses these objects, and everything it knew of them.
+    pub fn lose(&self, owner: &OwnerSeed, objects: &[Object]) {
+        let engine = RocksEngine::open(&self.home).unwrap();
+        let mut batch = Batch::default();
+        for object in objects {
+            batch.delete(Table::Meta, [owner.owner_id().0, object.id.0].concat());
+        }
+        engine.write(batch).unwrap();
+    }
+
+    /// A new disk under the same identity, at the same place.
+    pub fn on_a_new_disk(self, dir: &tempfile::TempDir, name: &str) -> Self {
+        let home = dir.path().join(name);
+        Self { home, ..self }
+    }
+
     pub async fn start(self) -> Node {
         Node::start(self.home, self.seed, self.listen).await
     }

@@ -1,10 +1,11 @@
 //! The storage session between nodes, stream protocol [`super::STORE_PROTOCOL`].
 //!
-//! The dialer asks, the host answers, in order. Two ways to get anywhere:
+//! The dialer asks, the host answers, in order. Three ways to get anywhere:
 //!
 //! ```text
-//! device:  Hello, Open(cert), then any of Have, Put.., Sync, Commit, Receipt, Order
+//! device:  Hello, Open(cert), then any of Have, Put.., Sync, Commit, Receipt, Order, HostAddrs
 //! reader:  Hello, Grant, then any of Records, Get
+//! host:    Hello, Replicate(owner), then any of Records, Get
 //! ```
 //!
 //! `Put` has no reply of its own: puts are pipelined, `Sync` answers for all before it. If one is
@@ -15,10 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::EvictInfo;
 use super::{Bytes, ErrorCode, Nonce16};
-use crate::ids::{NodeId, ObjectId, RecordId, SnapshotId};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
 
-/// Version of these messages, told in `Hello`.
-pub const STORE_VERSION: u32 = 1;
+/// Version of these messages, told in `Hello`. A message is sent only to a host whose version has
+/// it: an unknown one ends the conversation.
+pub const STORE_VERSION: u32 = 2;
+/// First version with `Replicate` and `HostAddrs`.
+pub const STORE_VERSION_REPLICATE: u32 = 2;
 
 /// Asked by the dialing node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +75,18 @@ pub enum StoreRequest {
     },
     /// Body: ids, at most [`crate::limits::GET_IDS_MAX`]. Reply: one `Object` per id, in order.
     Get,
+    /// Another host of the owner, by the owner's own list, copies what is here. Reply: `Ok`.
+    Replicate {
+        /// Whose.
+        owner: OwnerId,
+    },
+    /// In a device session: where the owner's other hosts, and the device itself, can be dialled.
+    /// Hints only: who answers there proves who it is. Reply: `Ok`.
+    HostAddrs {
+        /// At most [`crate::limits::AUDIENCE_MAX`] nodes, each with at most
+        /// [`crate::limits::PEER_ADDRS_MAX`] multiaddresses.
+        hosts: Vec<(NodeId, Vec<String>)>,
+    },
 }
 
 /// The last snapshot the host knows of a device, and the ones before.
@@ -134,7 +150,7 @@ pub enum StoreReply {
         /// Receipt envelope.
         receipt: Bytes,
     },
-    /// To `Receipt`, `Order`, `Grant`.
+    /// To `Receipt`, `Order`, `Grant`, `Replicate`, `HostAddrs`.
     Ok,
     /// To `Records`. Body: [`super::ids::push_record`] list.
     Records {

@@ -1,0 +1,324 @@
+//! Other hosts of the owners served here: who they are by the owners' orders, and where they may be
+//! found.
+
+use std::collections::HashSet;
+
+use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::limits::{PEER_ADDR_LEN_MAX, PEER_ADDRS_MAX};
+use tokio::sync::watch;
+
+use super::rows::{self, Friend, HINT, Hint, PEER};
+use super::table::{PeerTable, bad_key};
+use crate::net::{Multiaddr, reach};
+use crate::ports::{Failure, PeerBook as _, Reach};
+
+/// Most hosts of others that are admitted.
+const REPLICAS_MAX: usize = 4096;
+
+/// Addresses that are worth a try from here: bounded in number and length, and none that reaches
+/// less far than the connection over which it was told. From elsewhere it would lead to a stranger
+/// in our own network, or to ourselves.
+fn fit(addrs: &[String], told_over: Reach) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for text in addrs.iter().take(4 * PEER_ADDRS_MAX) {
+        let usable = text.len() <= PEER_ADDR_LEN_MAX
+            && text
+                .parse::<Multiaddr>()
+                .is_ok_and(|addr| reach(&addr) >= told_over);
+        if usable && !kept.contains(text) && kept.len() < PEER_ADDRS_MAX {
+            kept.push(text.clone());
+        }
+    }
+    kept
+}
+
+/// `first`, then what of `then` is new, together no more than are kept.
+fn merge(first: Vec<String>, then: &[String]) -> Vec<String> {
+    let mut all = first;
+    for addr in then {
+        if all.len() < PEER_ADDRS_MAX && !all.contains(addr) {
+            all.push(addr.clone());
+        }
+    }
+    all
+}
+
+impl PeerTable {
+    /// These are the other hosts of all owners served here, from now on. Admits the new ones in the
+    /// role of a replica, unless they have another role already. Returns those who are strangers
+    /// now: their connections are to be closed.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    pub fn set_replicas(&self, hosts: HashSet<NodeId>) -> Result<Vec<NodeId>, Failure> {
+        let _one = self.writer.lock();
+        let mut hosts: Vec<NodeId> = hosts.into_iter().filter(|node| *node != self.me).collect();
+        hosts.sort_unstable();
+        hosts.truncate(REPLICAS_MAX);
+        let new: HashSet<NodeId> = hosts.into_iter().collect();
+        let old = self.rows.read().replicas.clone();
+        // Only of those that were listed: a hint may come just before the list that names its node
+        // has been read.
+        let stale: Vec<NodeId> = old.difference(&new).copied().collect();
+        if !stale.is_empty() {
+            let changes = stale.iter().map(|node| rows::delete(HINT, node));
+            self.state.apply(changes.collect())?;
+        }
+        let mut rows = self.rows.write();
+        rows.hints.retain(|node, _| !stale.contains(node));
+        rows.replicas = new.clone();
+        drop(rows);
+        for node in new.difference(&old) {
+            // An owner may list anything, so one bad id must not keep the others out.
+            if let Err(error) = self.readmit(node) {
+                tracing::warn!(?node, %error, "an owner lists a host that cannot exist");
+            }
+        }
+        let gone = stale.into_iter();
+        let gone: Vec<NodeId> = gone.filter(|node| self.standing(node).is_none()).collect();
+        for node in &gone {
+            self.gate.withdraw(*node);
+        }
+        Ok(gone)
+    }
+
+    /// Admits a node in the role that is left to it, if any, after it lost another.
+    ///
+    /// # Errors
+    /// If the id is no public key.
+    pub fn readmit(&self, node: &NodeId) -> Result<(), Failure> {
+        match self.standing(node).map(|standing| standing.role) {
+            Some(role) => self.gate.admit(*node, role, None).map_err(bad_key),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything known about where a node can be dialled.
+    #[must_use]
+    pub fn addrs_of(&self, node: &NodeId) -> Vec<String> {
+        let rows = self.rows.read();
+        let friend = rows.friends.get(node).map(|friend| friend.addrs.clone());
+        let hints = rows.hints.get(node).map_or(&[][..], Vec::as_slice);
+        merge(friend.unwrap_or_default(), hints)
+    }
+
+    /// Bytes that all friends of this owner may store here together.
+    #[must_use]
+    pub fn offered_to(&self, owner: &OwnerId) -> u64 {
+        let rows = self.rows.read();
+        let friends = rows.friends.values();
+        friends
+            .filter(|friend| friend.owner.as_ref() == Some(owner))
+            .fold(0, |sum, friend| sum.saturating_add(friend.quota_given))
+    }
+
+    /// See [`PeerBook::learn_addrs`](crate::ports::PeerBook::learn_addrs).
+    pub(super) fn learn(
+        &self,
+        node: &NodeId,
+        addrs: &[String],
+        own: bool,
+        told_over: Reach,
+    ) -> Result<(), Failure> {
+        let fit = fit(addrs, told_over);
+        if fit.is_empty() || *node == self.me {
+            return Ok(());
+        }
+        let _one = self.writer.lock();
+        let friend = self.friend(node).filter(|_| own);
+        if let Some(friend) = friend {
+            let moved = Friend {
+                // Those it was invited with stay: it may come back there.
+                addrs: merge(fit, &friend.addrs),
+                ..friend.clone()
+            };
+            if moved == friend {
+                return Ok(());
+            }
+            self.state.apply(vec![rows::put(PEER, node, &moved)?])?;
+            self.rows.write().friends.insert(*node, moved);
+            self.changed.send_modify(|n| *n = n.wrapping_add(1));
+            return Ok(());
+        }
+        let known = {
+            let rows = self.rows.read();
+            let is_full = rows.hints.len() >= REPLICAS_MAX && !rows.hints.contains_key(node);
+            is_full || rows.hints.get(node) == Some(&fit)
+        };
+        if own || known {
+            return Ok(());
+        }
+        let hint = Hint { addrs: fit };
+        self.state.apply(vec![rows::put(HINT, node, &hint)?])?;
+        self.rows.write().hints.insert(*node, hint.addrs);
+        Ok(())
+    }
+
+    /// Changes whenever an order came in.
+    #[must_use]
+    pub fn orders(&self) -> watch::Receiver<u64> {
+        self.orders.subscribe()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use packnback_proto::crypto::secret::Secret32;
+    use packnback_proto::crypto::sign::SigningKey;
+    use packnback_proto::wire::Role;
+    use parking_lot::Mutex;
+
+    use super::super::{Gate, MemoryState};
+    use super::*;
+    use crate::net::NetError;
+
+    #[derive(Default)]
+    struct FakeGate(Mutex<BTreeMap<NodeId, Role>>);
+
+    impl Gate for FakeGate {
+        fn admit(&self, node: NodeId, role: Role, _: Option<u64>) -> Result<(), NetError> {
+            if node.0 == [0xff; 32] {
+                return Err(NetError::BadKey("no key".to_owned()));
+            }
+            self.0.lock().insert(node, role);
+            Ok(())
+        }
+
+        fn withdraw(&self, node: NodeId) {
+            self.0.lock().remove(&node);
+        }
+    }
+
+    fn node(n: u8) -> NodeId {
+        SigningKey::from_seed(&Secret32::new([n; 32])).node_id()
+    }
+
+    fn friend(addr: &str) -> Friend {
+        Friend {
+            name: String::new(),
+            addrs: vec![addr.to_owned()],
+            quota_given: 10,
+            quota_taken: 20,
+            owner: None,
+            added: 0,
+        }
+    }
+
+    struct World {
+        table: PeerTable,
+        gate: Arc<FakeGate>,
+        state: Arc<MemoryState>,
+    }
+
+    fn open(state: Arc<MemoryState>) -> World {
+        let gate = Arc::new(FakeGate::default());
+        let table = PeerTable::open(node(1), state.clone(), gate.clone()).unwrap();
+        World { table, gate, state }
+    }
+
+    fn set(world: &World, nodes: &[NodeId]) -> Vec<NodeId> {
+        world
+            .table
+            .set_replicas(nodes.iter().copied().collect())
+            .unwrap()
+    }
+
+    #[test]
+    fn who_is_listed_is_admitted_and_who_no_longer_is_goes() {
+        let world = open(Arc::default());
+        world
+            .table
+            .put_friend(node(2), friend("/ip4/192.0.2.1/tcp/1"))
+            .unwrap();
+        let impossible = NodeId([0xff; 32]);
+        let all = [node(1), node(2), node(3), node(4), impossible];
+        assert!(set(&world, &all).is_empty());
+        let role = |n| world.gate.0.lock().get(&node(n)).copied();
+        // Not this node; a friend stays a friend; one bad id keeps nobody out.
+        assert_eq!(role(1), None);
+        assert_eq!(role(2), Some(Role::Friend));
+        assert_eq!(
+            (role(3), role(4)),
+            (Some(Role::Replica), Some(Role::Replica))
+        );
+        assert_eq!(
+            world.table.standing(&node(3)).map(|s| (s.role, s.quota)),
+            Some((Role::Replica, 0))
+        );
+        assert_eq!(set(&world, &[node(2), node(4)]), [node(3), impossible]);
+        assert_eq!(role(3), None);
+        assert_eq!(world.table.standing(&node(3)), None);
+        // A friendship that ends leaves what the owners' lists give, and the other way round.
+        world.table.remove_friend(&node(2)).unwrap();
+        assert_eq!(role(2), Some(Role::Replica));
+        world
+            .table
+            .put_friend(node(4), friend("/ip4/192.0.2.1/tcp/1"))
+            .unwrap();
+        assert_eq!(role(4), Some(Role::Friend));
+        assert_eq!(set(&world, &[]), [node(2)]);
+        assert_eq!((role(2), role(4)), (None, Some(Role::Friend)));
+    }
+
+    #[test]
+    fn hints_are_kept_as_long_as_their_node_is_listed() {
+        let world = open(Arc::default());
+        let far = "/ip4/203.0.113.1/tcp/1".to_owned();
+        let near = "/ip4/192.168.1.1/tcp/1".to_owned();
+        let here = "/ip4/127.0.0.1/tcp/1".to_owned();
+        let junk = ["x".to_owned(), "/ip4/203.0.113.1/tcp/".repeat(40)];
+        let told: Vec<_> = [&[far.clone(), near.clone(), here.clone()], &junk[..]].concat();
+        let learn = |n, over| world.table.learn(&node(n), &told, false, over).unwrap();
+        set(&world, &[node(3), node(5)]);
+        learn(3, Reach::Public);
+        assert_eq!(world.table.addrs_of(&node(3)), [far.clone()]);
+        learn(3, Reach::Private);
+        assert_eq!(world.table.addrs_of(&node(3)), [far.clone(), near.clone()]);
+        learn(3, Reach::Loopback);
+        assert_eq!(world.table.addrs_of(&node(3)).len(), 3);
+        learn(5, Reach::Public);
+        let world = open(world.state.clone());
+        set(&world, &[node(3), node(5)]);
+        assert_eq!(world.table.addrs_of(&node(3)).len(), 3);
+        set(&world, &[node(5)]);
+        assert!(world.table.addrs_of(&node(3)).is_empty());
+        let world = open(world.state.clone());
+        assert!(world.table.addrs_of(&node(3)).is_empty());
+        assert_eq!(world.table.addrs_of(&node(5)), [far]);
+    }
+
+    #[test]
+    fn a_friend_that_moved_is_found_at_its_new_place() {
+        let world = open(Arc::default());
+        let (old, new) = ("/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.2/tcp/1");
+        world.table.put_friend(node(2), friend(old)).unwrap();
+        let told = [new.to_owned()];
+        world
+            .table
+            .learn(&node(2), &told, true, Reach::Public)
+            .unwrap();
+        assert_eq!(world.table.friend(&node(2)).unwrap().addrs, [new, old]);
+        // Others cannot move it, and nobody adds himself.
+        let elsewhere = ["/ip4/192.0.2.9/tcp/1".to_owned()];
+        let learn = |n, own| world.table.learn(&node(n), &elsewhere, own, Reach::Public);
+        learn(2, false).unwrap();
+        assert_eq!(world.table.friend(&node(2)).unwrap().addrs, [new, old]);
+        learn(6, true).unwrap();
+        assert!(world.table.addrs_of(&node(6)).is_empty());
+        // However often it moves, the list stays short.
+        for n in 0..40 {
+            let told = [format!("/ip4/198.51.100.{n}/tcp/1")];
+            world
+                .table
+                .learn(&node(2), &told, true, Reach::Public)
+                .unwrap();
+        }
+        let addrs = world.table.friend(&node(2)).unwrap().addrs;
+        assert_eq!(addrs.len(), PEER_ADDRS_MAX);
+        assert_eq!(addrs[0], "/ip4/198.51.100.39/tcp/1");
+    }
+}

@@ -1,0 +1,167 @@
+//! Copies snapshots from the owner's other hosts.
+//!
+//! The device uploads to all its hosts itself. But it cannot make an old snapshot again, so a host
+//! that joins later gets it from here: every host that an owner listed (order `hosts`) looks at
+//! what the others on that list have, takes over orders, certificates and receipts it does not
+//! know, and copies the snapshots it lacks.
+//!
+//! | Module | Does |
+//! |---|---|
+//! | `walk` | which objects to ask for next: pure |
+//! | `records` | sorts what the other host lists |
+//! | `session` | one conversation |
+//! | `worker` | one task per host: pauses, retries |
+
+mod records;
+mod session;
+mod walk;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use packnback_proto::format::header::ObjectError;
+use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::client::ClientError;
+use super::timing::Timing;
+use crate::net::{NetError, NetHandle};
+use crate::peers::PeerTable;
+use crate::service::{Host, Refusal};
+use walk::WalkError;
+use worker::Worker;
+
+/// A conversation with another host failed. What was made durable before stays, and the next try
+/// goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// It cannot be reached.
+    #[error("{0}")]
+    Net(#[from] NetError),
+    /// It refused, or broke off.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// This node's own rules or disk.
+    #[error("{}", .0.message)]
+    Here(Refusal),
+    /// What it sent is no object.
+    #[error("it sent something that is no object: {0}")]
+    Object(ObjectError),
+    /// The tree of a snapshot is not legal.
+    #[error("{0}")]
+    Walk(#[from] WalkError),
+    /// Nothing moved.
+    #[error("nothing moved for {} seconds", .0.as_secs())]
+    Stalled(Duration),
+    /// It does not know how.
+    #[error("the other node is of an earlier version that gives no copies")]
+    TooOld,
+    /// What this host offers is used up.
+    #[error("{0} snapshots of the owner's other hosts do not fit into what is offered here")]
+    NoRoom(u32),
+}
+
+impl From<Refusal> for PullError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Here(refusal)
+    }
+}
+
+/// Snapshots being copied, so that two hosts do not send the same one.
+#[derive(Debug, Default)]
+struct Claims(Mutex<HashSet<SnapshotId>>);
+
+/// Ends the claim.
+#[derive(Debug)]
+struct Claim<'a>(&'a Claims, SnapshotId);
+
+impl Claims {
+    /// `None` if somebody else copies it.
+    fn take(&self, snap: SnapshotId) -> Option<Claim<'_>> {
+        self.0.lock().insert(snap).then_some(Claim(self, snap))
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().remove(&self.1);
+    }
+}
+
+struct Common {
+    net: NetHandle,
+    peers: Arc<PeerTable>,
+    host: Arc<Host>,
+    timing: Timing,
+    claims: Claims,
+    /// Whose data is copied from whom.
+    from: Mutex<BTreeMap<NodeId, Vec<OwnerId>>>,
+    /// Counts reasons to look.
+    wake: watch::Sender<u64>,
+}
+
+/// See the module.
+pub struct Puller {
+    common: Arc<Common>,
+    workers: Mutex<HashMap<NodeId, JoinHandle<()>>>,
+}
+
+impl Puller {
+    /// Copies from nobody until [`Puller::copy_from`] is called.
+    #[must_use]
+    pub fn new(net: NetHandle, peers: Arc<PeerTable>, host: Arc<Host>, timing: Timing) -> Self {
+        let common = Arc::new(Common {
+            net,
+            peers,
+            host,
+            timing,
+            claims: Claims::default(),
+            from: Mutex::default(),
+            wake: watch::Sender::default(),
+        });
+        Self {
+            common,
+            workers: Mutex::default(),
+        }
+    }
+
+    /// Copies from these hosts, from now on, what they have of these owners. Looks at once if that
+    /// is news, or if there is another reason to (`look`).
+    pub fn copy_from(&self, from: BTreeMap<NodeId, Vec<OwnerId>>, look: bool) {
+        let mut workers = self.workers.lock();
+        workers.retain(|host, task| {
+            let stays = from.contains_key(host) && !task.is_finished();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        let hosts: Vec<NodeId> = from.keys().copied().collect();
+        let is_news = std::mem::replace(&mut *self.common.from.lock(), from.clone()) != from;
+        for host in hosts {
+            workers
+                .entry(host)
+                .or_insert_with(|| tokio::spawn(Worker::new(Arc::clone(&self.common), host).run()));
+        }
+        if look || is_news {
+            self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+        }
+    }
+
+    /// Ends all copying. What was made durable stays.
+    pub fn stop(&self) {
+        for (_, worker) in self.workers.lock().drain() {
+            worker.abort();
+        }
+    }
+}
+
+impl Drop for Puller {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,146 @@
+//! One task per other host.
+
+use std::sync::Arc;
+
+use packnback_proto::ids::{NodeId, OwnerId};
+use tokio::sync::watch;
+
+use super::session::{Pulled, Session};
+use super::{Common, PullError};
+use crate::net::{Counted, Protocol, backoff, now_s, parse_addrs, random_u32};
+use crate::ports::PeerBook as _;
+use crate::store::Offer;
+
+pub(super) struct Worker {
+    common: Arc<Common>,
+    from: NodeId,
+}
+
+impl Worker {
+    pub(super) fn new(common: Arc<Common>, from: NodeId) -> Self {
+        Self { common, from }
+    }
+
+    /// Runs until it is aborted.
+    pub(super) async fn run(self) {
+        let mut wake = self.common.wake.subscribe();
+        let mut attempt = 0_u32;
+        loop {
+            wake.mark_unchanged();
+            let timing = self.common.timing;
+            let ended = self.round().await;
+            let pause = match &ended {
+                Ok(pulled) if pulled.left == 0 => {
+                    attempt = 0;
+                    timing.pull_every
+                }
+                // Something is to come: soon at first, then ever more rarely.
+                Ok(_) => {
+                    attempt = attempt.saturating_add(1);
+                    let first = timing.retry_first.max(timing.pull_after / 4);
+                    backoff(attempt, first, timing.pull_every.max(first), random_u32())
+                }
+                Err(error) => {
+                    tracing::info!(from = ?self.from, %error, "copying will be tried again");
+                    let said = Err(format!("copying from it: {error}"));
+                    self.common.peers.note_contact(self.from, now_s(), said);
+                    attempt = attempt.saturating_add(1);
+                    match error {
+                        // That needs a person.
+                        PullError::NoRoom(_) => timing.pull_every,
+                        _ => backoff(attempt, timing.retry_first, timing.retry_max, random_u32()),
+                    }
+                }
+            };
+            if self.wait(&mut wake, pause, ended.is_err()).await {
+                attempt = 0;
+            }
+        }
+    }
+
+    /// Waits for the time, a reason to look, or after a failure for the host to come back. Whether
+    /// something happened.
+    async fn wait(
+        &self,
+        wake: &mut watch::Receiver<u64>,
+        pause: std::time::Duration,
+        failed: bool,
+    ) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            () = self.common.net.comes_back(self.from), if failed => true,
+            // A flood of orders must not become a flood of dials.
+            _ = wake.changed() => {
+                tokio::time::sleep(self.common.timing.retry_first).await;
+                true
+            }
+        }
+    }
+
+    /// Looks at what the host has of each owner.
+    async fn round(&self) -> Result<Pulled, PullError> {
+        let owners = self.common.from.lock().get(&self.from).cloned();
+        let mut all = Pulled::default();
+        for owner in owners.unwrap_or_default() {
+            let pulled = self.pull(owner).await?;
+            all.copied = all.copied.saturating_add(pulled.copied);
+            all.left = all.left.saturating_add(pulled.left);
+            all.no_room = all.no_room.saturating_add(pulled.no_room);
+            all.new_orders = all.new_orders.saturating_add(pulled.new_orders);
+            if pulled.new_orders > 0 {
+                self.common.peers.orders_changed();
+            }
+        }
+        if all.no_room > 0 {
+            return Err(PullError::NoRoom(all.no_room));
+        }
+        Ok(all)
+    }
+
+    async fn pull(&self, owner: OwnerId) -> Result<Pulled, PullError> {
+        let common = &self.common;
+        let addrs = parse_addrs(&common.peers.addrs_of(&self.from));
+        let opened = common.net.open(self.from, &addrs, Protocol::Store).await?;
+        let (stream, progress) = Counted::new(opened.stream);
+        let timing = common.timing;
+        let host = Arc::clone(&common.host);
+        let own = host.blocking(|store| store.device()).await?;
+        let is_own = own.is_some_and(|device| device.owner == owner);
+        let offer = |device: &NodeId| self.offer(&owner, device, is_own);
+        let pulled = async {
+            let opening =
+                Session::open(stream, progress, timing.stall, &self.from, host, owner).await;
+            opening?
+                .run(&offer, timing.pull_after, &common.claims)
+                .await
+        }
+        .await;
+        if let Err(PullError::Stalled(_)) = &pulled {
+            common.net.close(opened.conn.id).await?;
+        }
+        let pulled = pulled?;
+        common.peers.note_contact(self.from, now_s(), Ok(()));
+        if pulled.copied > 0 {
+            tracing::info!(from = ?self.from, copied = pulled.copied, left = pulled.left,
+                "copied snapshots from another host");
+        }
+        Ok(pulled)
+    }
+
+    /// What is offered to an owner, and to a device of it.
+    fn offer(&self, owner: &OwnerId, device: &NodeId, is_own: bool) -> Offer {
+        if is_own {
+            return Offer {
+                owner: u64::MAX,
+                device: None,
+            };
+        }
+        let friend = self.common.peers.friend(device);
+        Offer {
+            owner: self.common.peers.offered_to(owner),
+            device: friend
+                .filter(|friend| friend.owner.as_ref() == Some(owner))
+                .map(|friend| friend.quota_given),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The side of a session that concerns the owner's other hosts.
+
+use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::limits::AUDIENCE_MAX;
+use packnback_proto::machine::replica::{ReplicaFacts, may_replicate};
+use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::store::StoreReply;
+
+use super::Refusal;
+use super::session::{Reply, Session, reply};
+use crate::store::StoreError;
+
+impl Session {
+    /// Whether the peer may copy what is here of this owner, by the owner's list as it is now.
+    pub(super) async fn may_copy(&self, owner: OwnerId) -> Result<(), Refusal> {
+        let peer = self.peer;
+        let role = self.host.peers.standing(&peer).map(|s| s.role);
+        self.host
+            .blocking(move |store| {
+                let row = store.hosts(&owner)?;
+                may_replicate(ReplicaFacts {
+                    peer,
+                    role,
+                    served: store.serves(&owner)?,
+                    listed: row.as_ref().map(|row| row.hosts.as_slice()),
+                    dropped: store.is_being_dropped(&owner)?,
+                })
+                .map_err(StoreError::from)
+            })
+            .await
+    }
+
+    /// A device of the owner says where the owner's hosts are. What it says of others is dropped.
+    pub(super) async fn host_addrs(
+        &self,
+        owner: OwnerId,
+        hosts: Vec<(NodeId, Vec<String>)>,
+    ) -> Reply {
+        if hosts.len() > AUDIENCE_MAX {
+            let message = format!("addresses of more than {AUDIENCE_MAX} hosts at once");
+            return Err(Refusal::new(ErrorCode::Protocol, message));
+        }
+        let row = self.host.blocking(move |store| store.hosts(&owner)).await?;
+        let listed = row.map_or(Vec::new(), |row| row.hosts);
+        for (node, addrs) in &hosts {
+            let own = *node == self.peer;
+            if own || listed.contains(node) {
+                self.host.peers.learn_addrs(node, addrs, own, self.over)?;
+            }
+        }
+        self.host.peers.orders_changed();
+        reply(StoreReply::Ok)
+    }
+}

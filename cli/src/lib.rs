@@ -26,6 +26,7 @@ mod run;
 pub mod secrets;
 pub mod sheet;
 pub mod spawn;
+mod staging;
 pub mod system;
 
 pub use run::run;

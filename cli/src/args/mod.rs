@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use backup::{BackupArgs, DedupArg, WaitFor};
 pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs, PassphraseArgs};
-pub use peers::{NodeCommand, PeerCommand};
+pub use peers::{DrillCommand, NodeCommand, PeerCommand};
 pub use restore::{
     ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, SnapPath, WriteArgs,
 };
@@ -94,6 +94,9 @@ pub enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Play an attack on a small world of this machine, and see what stops it
+    #[command(subcommand)]
+    Drill(DrillCommand),
     /// Print the versions of the program, its formats and protocols
     Version,
     /// Print completions for a shell

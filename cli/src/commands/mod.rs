@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod completions;
 pub mod demo;
+pub mod drill;
 pub mod export;
 pub mod init;
 pub mod key;

@@ -35,8 +35,12 @@ test: build ## build, then run every test
 demo: build ## three nodes, one lost machine, everything back (DIR=folder to use your own)
 	@PATH="$(BIN):$$PATH" $(BIN)/packnback demo $(DIR)
 
+.PHONY: drill
+drill: build ## a laptop is taken over: everything an attacker can try, and what is left
+	@PATH="$(BIN):$$PATH" $(BIN)/packnback drill ransomware
+
 .PHONY: clean-demo
-clean-demo: ## remove what an interrupted demo left behind
+clean-demo: ## remove what an interrupted demo or drill left behind
 	@$(ROOT)/scripts/clean-demo
 
 .PHONY: lint
@@ -50,6 +54,11 @@ lint: setup ## formatting, clippy, docs, dependency rules
 bench: build ## measure against restic and borg (slow; see bench/README.md)
 	@$(ROOT)/scripts/setup bench
 	$(ROOT)/bench/run.sh
+
+.PHONY: bench-prune
+bench-prune: build ## measure forgetting 970 of 1,000 snapshots (hours; SNAPS=40 FILES=2000 for minutes)
+	@$(ROOT)/scripts/setup bench
+	SNAPS="$(or $(SNAPS),1000)" FILES="$(or $(FILES),20000)" $(ROOT)/bench/prune.sh
 
 .PHONY: kill-test
 kill-test: build ## kill -9 the cli or a node at N random moments (N=100, SEED=1)

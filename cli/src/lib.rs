@@ -28,6 +28,7 @@ pub mod secrets;
 pub mod sheet;
 pub mod signing;
 pub mod spawn;
+mod staging;
 pub mod system;
 
 pub use run::run;

@@ -92,6 +92,7 @@ fn command(cli: Cli, voice: Voice) -> Outcome {
         Command::Peer(args) => commands::peer::run(&context()?, args),
         Command::Node(args) => commands::node::run(&context()?, args),
         Command::Demo { dir, keep } => commands::demo::run(voice, dir, keep),
+        Command::Drill(args) => commands::drill::run(voice, &args),
         Command::Version => commands::version::run(voice),
         Command::Completions { shell } => commands::completions::run(shell),
     }

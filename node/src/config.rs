@@ -32,6 +32,9 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(0..=POLICY_DAYS_MAX)
     )]
     pub grace_days: u64,
+    /// Play an attacker as this file says, instead of running a node (see `packnback drill`)
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub drill: Option<PathBuf>,
     /// What to log: error, warn, info, debug, or a filter
     #[arg(
         long,

@@ -11,12 +11,14 @@
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
 //! | [`runtime`], [`config`], [`identity`], [`clocks`] | put a node together |
+//! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
 pub mod clocks;
 pub mod config;
+pub mod drill;
 pub mod frames;
 pub mod identity;
 pub mod local;

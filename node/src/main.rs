@@ -37,7 +37,11 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    match packnback_node::runtime::run(&config) {
+    let done = match &config.drill {
+        Some(spec) => packnback_node::drill::run(spec),
+        None => packnback_node::runtime::run(&config),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("packnback-node: {error:#}");

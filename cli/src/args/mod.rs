@@ -18,7 +18,7 @@ pub use orders::{
     ConfirmArgs, ForgetArgs, KeepArgs, OrderCommand, OrderSignArgs, PolicyCommand, PolicySetArgs,
     SignArgs,
 };
-pub use peers::{NodeCommand, PeerCommand};
+pub use peers::{DrillCommand, NodeCommand, PeerCommand};
 pub use restore::{
     ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, SnapPath, WriteArgs,
 };
@@ -117,6 +117,9 @@ pub enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Play an attack on a small world of this machine, and see what stops it
+    #[command(subcommand)]
+    Drill(DrillCommand),
     /// Print the versions of the program, its formats and protocols
     Version,
     /// Print completions for a shell

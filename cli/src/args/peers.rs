@@ -1,4 +1,4 @@
-//! `peer` and `node`.
+//! `peer`, `node` and `drill`.
 
 use clap::Subcommand;
 
@@ -57,4 +57,15 @@ pub enum NodeCommand {
     Stop,
     /// Show the end of the node's log
     Log,
+}
+
+/// `drill`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DrillCommand {
+    /// A laptop is taken over with everything it knows: who stops the attacker, and what is left
+    Ransomware {
+        /// Leave the folders of the drill behind
+        #[arg(long)]
+        keep: bool,
+    },
 }

@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod backup;
 pub mod completions;
 pub mod demo;
+pub mod drill;
 pub mod export;
 pub mod forget;
 pub mod host;

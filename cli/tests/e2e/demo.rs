@@ -21,7 +21,7 @@ fn demo(temp: &std::path::Path, tree: &std::path::Path) -> Command {
     command
 }
 
-fn nodes_below(temp: &std::path::Path) -> usize {
+pub(crate) fn nodes_below(temp: &std::path::Path) -> usize {
     let wanted = temp.to_str().unwrap().to_owned();
     let lines = fs::read_dir("/proc")
         .unwrap()

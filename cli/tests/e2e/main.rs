@@ -10,6 +10,7 @@
 mod bad_input;
 mod demo;
 mod disk_full;
+mod drill;
 mod friends;
 mod incremental;
 mod keys;

@@ -1,17 +1,27 @@
 //! What a person has to look at.
 
+use packnback_proto::ids::OwnerId;
+use packnback_proto::policy::Freeze;
 use packnback_proto::wire::ErrorCode;
-use packnback_proto::wire::admin::AlarmInfo;
+use packnback_proto::wire::admin::{AlarmInfo, AlarmKind};
 use packnback_proto::wire::local::LocalReply;
 
 use super::session::{Reply, Session, reply};
 use crate::ports::Failure;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 impl Session {
-    /// Alarms nobody has acknowledged.
+    /// Alarms nobody has acknowledged, and why nothing of the owner expires here.
     pub(super) async fn alarms(&mut self) -> Result<Vec<AlarmInfo>, Failure> {
-        self.blocking(Store::alarms).await
+        let owner = self.device()?.map(|device| device.owner);
+        self.blocking(move |store| {
+            let mut alarms = store.alarms()?;
+            if let Some(owner) = owner {
+                alarms.extend(frozen(store, &owner)?);
+            }
+            Ok(alarms)
+        })
+        .await
     }
 
     pub(super) async fn acknowledge(&mut self, alarm: u64) -> Reply {
@@ -24,4 +34,29 @@ impl Session {
         })?;
         reply(LocalReply::Ok)
     }
+}
+
+/// What is frozen on this node. A clock that is only settling needs nobody.
+fn frozen(store: &Store, owner: &OwnerId) -> Result<Vec<AlarmInfo>, StoreError> {
+    let mut alarms = Vec::new();
+    for device in store.devices_of(owner)? {
+        let freezes = store.freezes(owner, &device)?;
+        for freeze in freezes.iter().filter(|freeze| freeze.needs_owner()) {
+            let kind = match freeze {
+                Freeze::Fork { .. } => AlarmKind::Fork,
+                _ => AlarmKind::Frozen,
+            };
+            alarms.push(AlarmInfo {
+                kind,
+                number: None,
+                host: None,
+                device: Some(device),
+                snap: None,
+                order: None,
+                since: 0,
+                text: freeze.to_string(),
+            });
+        }
+    }
+    Ok(alarms)
 }

@@ -36,6 +36,13 @@ impl Session {
         let owner = self.device()?.map(|device| device.owner);
         let peers = self.known_peers().await?;
         let alarms = self.alarms().await?;
+        let orders_waiting = match owner {
+            Some(owner) => {
+                let waiting = self.blocking(move |store| store.pending_orders(&owner));
+                waiting.await?.into()
+            }
+            None => 0,
+        };
         let stored = self.blocking(move |store| look(store, owner, &me)).await?;
         let (disk_free, disk_reserve, owners, mut snaps) = stored;
         for snap in &mut snaps {
@@ -57,7 +64,7 @@ impl Session {
             owners,
             peers,
             alarms,
-            orders_waiting: 0,
+            orders_waiting,
         };
         let body = encode_body(&status)
             .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;

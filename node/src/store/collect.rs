@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use packnback_proto::ids::OwnerId;
 use packnback_proto::policy::{ClockState, Moment};
-use packnback_proto::wire::admin::CollectInfo;
+use packnback_proto::wire::admin::{AlarmKind, CollectInfo};
 
 use super::error::StoreError;
 use super::sweep::Swept;
-use super::{Store, keys};
+use super::{NewAlarm, Store, keys};
 
 /// Bytes freed after which files are given back without being asked.
 const RECLAIM_FROM: u64 = 16 << 20;
@@ -40,12 +40,15 @@ impl Store {
         for (owner, _) in self.owners()? {
             let mut swept = Swept::default();
             if let Err(error) = self.collect_owner(&owner, moment, &mut round, &mut swept) {
-                tracing::error!(owner = %owner.short(), %error, "collecting stopped: nothing in doubt is freed");
+                self.tell_doubt(&owner, &error, now);
                 round.failed.push((owner, error));
             }
             round.done.objects = round.done.objects.saturating_add(swept.objects);
             round.done.bytes = round.done.bytes.saturating_add(swept.bytes);
             lots.append(&mut swept.lots);
+        }
+        if round.failed.is_empty() {
+            self.end_alarms(AlarmKind::Collect, None)?;
         }
         self.drop_unclaimed()?;
         for lot in lots {
@@ -59,6 +62,25 @@ impl Store {
         }
         round.done.disk_after = self.engine.disk_size()?;
         Ok(round)
+    }
+
+    /// In the log, and as an alarm as long as it lasts.
+    fn tell_doubt(&self, owner: &OwnerId, error: &StoreError, now: u64) {
+        tracing::error!(owner = %owner.short(), %error, "collecting stopped: nothing in doubt is freed");
+        let alarm = NewAlarm {
+            kind: AlarmKind::Collect,
+            host: None,
+            device: None,
+            snap: None,
+            order: None,
+            text: format!(
+                "collecting space stopped for owner {}: {error}. Nothing in doubt was freed and backups go on; check the disk of this node",
+                owner.short()
+            ),
+        };
+        if let Err(error) = self.raise_alarm(&alarm, now) {
+            tracing::error!(%error, "the alarm could not be kept");
+        }
     }
 
     fn collect_owner(

@@ -8,4 +8,10 @@ pub mod budget;
 pub mod closure;
 pub mod commit;
 pub mod grant;
+pub mod orders;
+pub mod rate;
 pub mod replica;
+pub mod session;
+
+#[cfg(test)]
+mod tests;

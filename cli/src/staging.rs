@@ -1,9 +1,11 @@
-//! The nodes of the demo. Whatever happens, they end with it and their folders are removed.
+//! Nodes on this machine, each with a home of its own, for the demo and the drill. Whatever happens, they end with the
+//! program and their folders are removed.
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,26 +22,42 @@ const POLL: Duration = Duration::from_millis(20);
 const LISTEN: [&str; 2] = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"];
 
 /// A running node with a home of its own.
-pub(super) struct Node {
-    /// Name of the person.
-    pub(super) name: String,
+pub(crate) struct Node {
+    /// Name of the person or machine.
+    pub(crate) name: String,
     home: PathBuf,
     child: Child,
     addresses: Vec<String>,
 }
 
 impl Node {
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 
     /// An address with its identity.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.addresses.first().cloned().unwrap_or_default()
+    }
+
+    /// The folders of the node.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub(crate) fn folders(&self) -> Outcome<Home> {
+        Home::below(&self.home)
+    }
+
+    /// A connection to it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) fn client(&self) -> Outcome<Client> {
+        Ok(Client::connect(&self.folders()?.socket())?)
     }
 
     fn kill(&mut self) {
@@ -55,32 +73,53 @@ impl Drop for Node {
     }
 }
 
-/// The folder everything of the demo is below.
-pub(super) struct World {
+/// How a command that a [`World`] ran ended.
+pub(crate) struct Ran {
+    /// How.
+    pub(crate) status: ExitStatus,
+    /// The last line of standard output, if it is JSON.
+    pub(crate) result: Option<Value>,
+}
+
+/// The folder everything is below.
+pub(crate) struct World {
+    /// The command it is for: part of the folder's name, and the code of its failures.
+    what: &'static str,
     folder: PathBuf,
     keep: bool,
     cancel: Cancel,
 }
 
 impl World {
-    pub(super) fn make(keep: bool) -> Outcome<Self> {
+    /// Makes the folder. Listens for Ctrl-C.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn make(what: &'static str, keep: bool) -> Outcome<Self> {
         let cancel = system::cancel_and_clean_up()?;
-        let folder = std::env::temp_dir().join(format!("packnback-demo-{}", std::process::id()));
-        fs::create_dir(&folder).map_err(|e| Failure::file("make", &folder, &e))?;
+        let folder = std::env::temp_dir().join(format!("packnback-{what}-{}", std::process::id()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&folder);
+        made.map_err(|e| Failure::file("make", &folder, &e))?;
         Ok(Self {
+            what,
             folder,
             keep,
             cancel,
         })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    fn check(&self) -> Outcome<()> {
+    /// Whether somebody pressed Ctrl-C.
+    ///
+    /// # Errors
+    /// If so.
+    pub(crate) fn check(&self) -> Outcome<()> {
         if self.cancel.is_cancelled() {
-            let failure = Failure::failed("interrupted", "the demo was interrupted");
+            let failure =
+                Failure::failed("interrupted", format!("the {} was interrupted", self.what));
             return Err(Failure {
                 exit: Exit::Interrupted,
                 ..failure
@@ -91,12 +130,12 @@ impl World {
     }
 
     /// Starts a node on loopback ports the system chooses.
-    pub(super) fn start(&mut self, name: &str) -> Outcome<Node> {
+    pub(crate) fn start(&mut self, name: &str) -> Outcome<Node> {
         self.check()?;
         let folder = self.folder.join(name);
         let home = Home::below(&folder)?;
         home.create()?;
-        let failed = |e: io::Error| Failure::failed("demo", format!("cannot start a node: {e}"));
+        let failed = |e: io::Error| Failure::failed(self.what, format!("cannot start a node: {e}"));
         let log = fs::File::create(home.log()).map_err(failed)?;
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command
@@ -135,7 +174,7 @@ impl World {
                 _ if ended || started.elapsed() > START_DEADLINE => {
                     let tail = log_tail(&home.log()).unwrap_or_default();
                     return Err(Failure::failed(
-                        "demo",
+                        self.what,
                         format!("the node of {} did not come up:\n{tail}", node.name),
                     ));
                 }
@@ -145,16 +184,47 @@ impl World {
     }
 
     /// Runs this program as a person would, and reads what it prints for programs.
-    pub(super) fn command(
+    ///
+    /// # Errors
+    /// When it cannot run or does not end with 0.
+    pub(crate) fn command(
         &self,
         node: &Node,
         words: &[&str],
         input: Option<&str>,
     ) -> Outcome<Value> {
+        let ran = self.start_and_wait(node, words, input, Stdio::inherit())?;
+        if !ran.status.success() {
+            return Err(Failure::failed(
+                self.what,
+                format!("`packnback {}` ended with {}", words.join(" "), ran.status),
+            ));
+        }
+        ran.result.ok_or_else(|| {
+            let command = words.first().copied().unwrap_or_default();
+            unexpected(self.what, command)
+        })
+    }
+
+    /// [`World::command`] for one that may fail, and then says nothing to the person.
+    ///
+    /// # Errors
+    /// When it cannot run.
+    pub(crate) fn run(&self, node: &Node, words: &[&str]) -> Outcome<Ran> {
+        self.start_and_wait(node, words, None, Stdio::null())
+    }
+
+    fn start_and_wait(
+        &self,
+        node: &Node,
+        words: &[&str],
+        input: Option<&str>,
+        notes: Stdio,
+    ) -> Outcome<Ran> {
         self.check()?;
         let shown = words.first().copied().unwrap_or_default();
         let failed = |e: io::Error| {
-            Failure::failed("demo", format!("`packnback {shown}` could not run: {e}"))
+            Failure::failed(self.what, format!("`packnback {shown}` could not run: {e}"))
         };
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command
@@ -169,7 +239,8 @@ impl World {
             } else {
                 Stdio::null()
             })
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .stderr(notes);
         let mut child = command.spawn().map_err(failed)?;
         if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
             pipe.write_all(input.as_bytes()).map_err(failed)?;
@@ -192,23 +263,16 @@ impl World {
         };
         let text = reader
             .join()
-            .map_err(|_| super::unexpected(shown))?
+            .map_err(|_| unexpected(self.what, shown))?
             .map_err(failed)?;
         self.check()?;
-        if !status.success() {
-            return Err(Failure::failed(
-                "demo",
-                format!("`packnback {}` ended with {status}", words.join(" ")),
-            ));
-        }
-        text.lines()
-            .next_back()
-            .and_then(|line| serde_json::from_str(line).ok())
-            .ok_or_else(|| super::unexpected(shown))
+        let last = text.lines().next_back();
+        let result = last.and_then(|line| serde_json::from_str(line).ok());
+        Ok(Ran { status, result })
     }
 
     /// What a thief or a fire does.
-    pub(super) fn lose(&self, mut node: Node) -> Outcome<()> {
+    pub(crate) fn lose(&self, mut node: Node) -> Outcome<()> {
         self.check()?;
         node.kill();
         fs::remove_dir_all(&node.home).map_err(|e| Failure::file("delete", &node.home, &e))
@@ -223,4 +287,26 @@ impl Drop for World {
             eprintln!("could not remove {}: {error}", self.folder.display());
         }
     }
+}
+
+/// A command printed something that is not what its documentation says.
+pub(crate) fn unexpected(what: &'static str, command: &str) -> Failure {
+    Failure::failed(
+        what,
+        format!("`packnback {command}` printed something unexpected"),
+    )
+}
+
+/// A text in the output of a command, empty if it is not there.
+pub(crate) fn text(value: &Value, name: &str) -> String {
+    value
+        .get(name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// A number in the output of a command, 0 if it is not there.
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }

@@ -1,17 +1,15 @@
 //! `packnback demo`: the whole promise, on this machine, with real nodes and real files.
 
-mod world;
-
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use self::world::{Node, World};
 use crate::compare::{Comparison, compare_trees, measure};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render::{self, Voice};
+use crate::staging::{Node, World, number, text, unexpected};
 
 /// Folders that are on most machines, the most telling first.
 const USUAL: [&str; 4] = ["/usr/share", "/usr/share/doc", "/usr/include", "/etc"];
@@ -45,7 +43,7 @@ pub fn run(voice: Voice, dir: Option<PathBuf>, keep: bool) -> Outcome {
         render::counted(files, "file", "files"),
         render::bytes(bytes)
     ))?;
-    let mut world = World::make(keep)?;
+    let mut world = World::make("demo", keep)?;
     let outcome = demo.play(&mut world, &dir);
     if keep {
         voice.note(&format!(
@@ -128,7 +126,7 @@ impl Demo {
         let mut made = world.command(you, &["init", "--owner-words", "--label", "laptop"], None)?;
         let words = match made.get_mut("words").map(Value::take) {
             Some(Value::String(words)) => Zeroizing::new(words),
-            _ => return Err(unexpected("init")),
+            _ => return Err(unexpected("demo", "init")),
         };
         let owner: String = text(&made, "owner").chars().take(8).collect();
         let count = words.split(' ').count();
@@ -314,23 +312,4 @@ impl Demo {
         ));
         Ok(Exit::Failed)
     }
-}
-
-fn unexpected(command: &str) -> Failure {
-    Failure::failed(
-        "demo",
-        format!("`packnback {command}` printed something unexpected"),
-    )
-}
-
-fn text(value: &Value, name: &str) -> String {
-    value
-        .get(name)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }

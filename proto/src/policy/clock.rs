@@ -45,8 +45,14 @@ pub struct ClockMark {
     pub settling: bool,
     /// Steady running since it began to settle, seconds, over all starts.
     pub steady_s: u64,
+    /// Whether the clock did not fit when last seen, in the first hour after a start: it may still be set.
+    #[serde(default)]
+    pub unset: bool,
     /// The jump that makes the clock not believed until [`cleared`].
     pub jumped: Option<Jump>,
+    /// Whether the next moment is to be believed as it is: the owner has looked.
+    #[serde(default)]
+    pub cleared: bool,
 }
 
 /// A clock that cannot be right.
@@ -112,7 +118,9 @@ impl ClockMark {
             high: now.wall,
             settling: false,
             steady_s: 0,
+            unset: false,
             jumped: None,
+            cleared: false,
         }
     }
 
@@ -121,10 +129,26 @@ impl ClockMark {
     pub const fn state(&self) -> ClockState {
         match self.jumped {
             Some(Jump { expected, seen }) => ClockState::Jumped { expected, seen },
-            None if self.settling => ClockState::Settling {
+            None if self.settling || self.unset => ClockState::Settling {
                 left_s: CLOCK_SETTLE_S.saturating_sub(self.steady_s),
             },
             None => ClockState::Steady,
+        }
+    }
+
+    fn next(self, now: Moment) -> Self {
+        match (self.jumped, self.step(now)) {
+            (Some(jump), _) => jumped(jump, now),
+            (None, Step::Follows) => self.follow(now),
+            (None, _) if now.boot < CLOCK_SET_S => Self {
+                unset: true,
+                ..self
+            },
+            (None, Step::Away) => self.away(now),
+            (None, Step::Off { expected }) => {
+                let seen = now.wall;
+                jumped(Jump { expected, seen }, now)
+            }
         }
     }
 
@@ -195,22 +219,9 @@ impl ClockMark {
 /// is new, and believes its clock: nothing it received is older than the mark.
 #[must_use]
 pub fn advance(mark: Option<ClockMark>, now: Moment) -> (ClockMark, ClockState) {
-    let Some(mark) = mark else {
-        return (ClockMark::at(now), ClockState::Steady);
-    };
-    let next = match (mark.jumped, mark.step(now)) {
-        // Seen on, so that clearing starts from what the clock shows then.
-        (Some(jump), _) => jumped(jump, now),
-        (None, Step::Follows) => mark.follow(now),
-        (None, _) if now.boot < CLOCK_SET_S => {
-            let left_s = CLOCK_SETTLE_S.saturating_sub(mark.steady_s);
-            return (mark, ClockState::Settling { left_s });
-        }
-        (None, Step::Away) => mark.away(now),
-        (None, Step::Off { expected }) => {
-            let seen = now.wall;
-            jumped(Jump { expected, seen }, now)
-        }
+    let next = match mark {
+        Some(mark) if !mark.cleared => mark.next(now),
+        _ => ClockMark::at(now),
     };
     (next, next.state())
 }
@@ -222,16 +233,16 @@ const fn jumped(jump: Jump, now: Moment) -> ClockMark {
     }
 }
 
-/// The mark after a newer policy order of the owner: the clock is believed as it was at the last moment seen, so call
-/// [`advance`] first. A clock that is only settling goes on settling.
+/// The mark after a newer policy order of the owner: the next moment is believed as it is, so set the clock right before
+/// the order comes. A clock that is only settling goes on settling.
 #[must_use]
 pub const fn cleared(mark: ClockMark) -> ClockMark {
     match mark.jumped {
-        Some(_) => ClockMark::at(Moment {
-            wall: mark.wall,
-            boot: mark.boot,
-            boot_id: mark.boot_id,
-        }),
+        Some(_) => ClockMark {
+            jumped: None,
+            cleared: true,
+            ..mark
+        },
         None => mark,
     }
 }

@@ -89,16 +89,17 @@ fn n08_a_jump_stays_until_the_owner_looked() {
         right(2, 10 * DAY_S),
         right(3, 99 * DAY_S),
     ];
-    let (mark, states) = run(running(), &later);
+    let (_, states) = run(running(), &later);
     assert_eq!(states, [jump; 5]);
-    // From what the clock shows now, not from what it showed when it was wrong.
-    let mark = cleared(mark);
+    // From the next moment on, whatever was seen when it was wrong.
+    let mark = cleared(run(running(), &later[..1]).0);
     assert_eq!(mark.state(), ClockState::Steady);
-    assert_eq!(state(mark, right(3, 99 * DAY_S + 60)), ClockState::Steady);
-    assert_eq!(
-        state(mark, at(3, 99 * DAY_S, NOW)),
-        off(NOW + 99 * DAY_S, NOW)
-    );
+    let wrong_again = at(1, DAY_S + 240, NOW);
+    let (mark, states) = run(mark, &[right(1, 120), right(1, 180), wrong_again]);
+    assert_eq!(states[..2], [ClockState::Steady; 2]);
+    assert!(mark.jumped.is_none());
+    let far = at(1, DAY_S + 300, NOW + 9 * DAY_S);
+    assert_eq!(state(mark, far), off(NOW + 300, far.wall));
 }
 
 #[test]

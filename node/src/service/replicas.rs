@@ -15,6 +15,7 @@ impl Session {
     pub(super) async fn may_copy(&self, owner: OwnerId) -> Result<(), Refusal> {
         let peer = self.peer;
         let role = self.host.peers.standing(&peer).map(|s| s.role);
+        let now = self.host.clock.now();
         self.host
             .blocking(move |store| {
                 let row = store.hosts(&owner)?;
@@ -23,7 +24,7 @@ impl Session {
                     role,
                     served: store.serves(&owner)?,
                     listed: row.as_ref().map(|row| row.hosts.as_slice()),
-                    dropped: store.is_being_dropped(&owner)?,
+                    dropped: store.is_being_dropped(&owner, now)?,
                 })
                 .map_err(StoreError::from)
             })

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
 use packnback_proto::record::{
-    Kind, Receipt, Snap, decode_body, decode_snap, parse_envelope, record_id,
+    Kind, Receipt, Signed, Snap, decode_body, decode_snap, parse_envelope, record_id,
 };
 use packnback_proto::wire::ids::split_records;
 
@@ -19,9 +19,7 @@ const RECEIPTS_MAX: usize = 64;
 /// A snapshot that is not here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Offered {
-    pub(super) id: SnapshotId,
-    pub(super) snap: Snap,
-    pub(super) envelope: Vec<u8>,
+    pub(super) snap: Signed<Snap>,
     /// Receipts for it that the other host listed, its own among them.
     pub(super) receipts: Vec<Vec<u8>>,
     /// When the other host received it, by its own receipt.
@@ -31,7 +29,7 @@ pub(super) struct Offered {
 /// What a list held.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
-    snaps: HashMap<SnapshotId, (Snap, Vec<u8>)>,
+    snaps: HashMap<SnapshotId, Signed<Snap>>,
     receipts: HashMap<SnapshotId, Vec<(Receipt, Vec<u8>)>>,
     /// Orders that were unknown here.
     pub(super) new_orders: u32,
@@ -75,7 +73,7 @@ impl Listed {
     ) -> Result<(), StoreError> {
         let parsed = parse_envelope(envelope)?;
         match parsed.kind {
-            Kind::Cert => store.import_cert(owner, envelope).map(|_| ()),
+            Kind::Cert => store.import_record(owner, envelope, now).map(|_| ()),
             Kind::Order => {
                 let is_new = store.import_record(owner, envelope, now)?;
                 self.new_orders = self.new_orders.saturating_add(u32::from(is_new));
@@ -84,8 +82,7 @@ impl Listed {
             Kind::Snap => {
                 let id = record_id(parsed.kind, parsed.body);
                 if self.snaps.len() < SNAPS_MAX && store.wants_import(owner, &id)? {
-                    let snap = decode_snap(envelope)?.into_value();
-                    self.snaps.insert(id, (snap, envelope.to_vec()));
+                    self.snaps.insert(id, decode_snap(envelope)?);
                 }
                 Ok(())
             }
@@ -123,18 +120,19 @@ impl Listed {
     /// which they were made.
     pub(super) fn into_offers(mut self, host: &NodeId) -> Vec<Offered> {
         let mut offers: Vec<Offered> = Vec::with_capacity(self.snaps.len());
-        for (id, (snap, envelope)) in self.snaps {
+        for (id, snap) in self.snaps {
             let receipts = self.receipts.remove(&id).unwrap_or_default();
             let own = receipts.iter().find(|(receipt, _)| receipt.host == *host);
             offers.push(Offered {
-                id,
                 received: own.map(|(receipt, _)| receipt.received),
                 receipts: receipts.into_iter().map(|(_, envelope)| envelope).collect(),
                 snap,
-                envelope,
             });
         }
-        offers.sort_by_key(|offer| (offer.snap.device, offer.snap.seq, offer.snap.time, offer.id));
+        offers.sort_by_key(|offer| {
+            let snap = offer.snap.value();
+            (snap.device, snap.seq, snap.time, offer.snap.id())
+        });
         offers
     }
 }

@@ -17,7 +17,7 @@ use super::{Claims, PullError};
 use crate::net::{Counted, PeerStream, Progress};
 use crate::replicate::client::{ClientError, Greeting, StoreClient};
 use crate::service::{Host, Puts, Refusal};
-use crate::store::{Access, CommitOutcome, Offer, Store, StoreError};
+use crate::store::{CommitOutcome, Intake, Offer, Store, StoreError};
 
 /// Requests for objects under way.
 const AHEAD: usize = 2;
@@ -61,21 +61,24 @@ enum Copied {
 
 struct Here<'a> {
     store: &'a Store,
-    access: Access,
+    intake: &'a Intake,
+    now: u64,
 }
 
 impl Shelf for Here<'_> {
     type Error = StoreError;
 
     fn place(&self, id: &ObjectId) -> Result<Place, StoreError> {
-        if self.store.have(&self.access, &[*id])? == [true] {
+        // What it says is here stays here as long as this lasts.
+        if self.store.have(self.intake, &[*id], self.now)? == [true] {
             return Ok(Place::Whole);
         }
-        if !self.access.sees_all {
+        let access = self.intake.access();
+        if !access.sees_all {
             // Its node is fetched again, which is little; only then it counts as put by the device.
             return Ok(Place::Missing);
         }
-        let owner = &self.access.owner;
+        let owner = &access.owner;
         match self.store.object_meta(owner, id)? {
             Some(meta) if !meta.damaged && meta.height > 0 => Ok(Place::Open {
                 height: meta.height,
@@ -134,7 +137,7 @@ impl Session {
                 .received
                 .map(|received| self.greeting.time.saturating_sub(received));
             let is_young = age.is_some_and(|age| age < pull_after.as_secs());
-            let claim = claims.take(offered.id);
+            let claim = claims.take(offered.snap.id());
             let copied = match claim {
                 Some(_claim) if !is_young => self.copy(&offered, offer).await?,
                 _ => Copied::Left,
@@ -179,8 +182,8 @@ impl Session {
         offered: &Offered,
         offer: &(dyn Fn(&NodeId) -> Offer + Sync),
     ) -> Result<Copied, PullError> {
-        let (owner, offer) = (self.owner, offer(&offered.snap.device));
-        let (id, snap) = (offered.id, offered.snap.clone());
+        let (owner, offer) = (self.owner, offer(&offered.snap.value().device));
+        let (id, snap) = (offered.snap.id(), offered.snap.clone());
         let receipts = offered.receipts.clone();
         let access = self
             .host
@@ -200,7 +203,7 @@ impl Session {
             Err(refusal) => return refused(&refusal, offered),
         };
         let mut puts = Puts::new(Arc::clone(&self.host), access).map_err(Refusal::from)?;
-        match self.fetch(access, &mut puts, offered.snap.root).await {
+        match self.fetch(&mut puts, offered.snap.value().root).await {
             Err(PullError::Here(refusal)) => {
                 let copied = refused(&refusal, offered)?;
                 // What did fit stays, so that the next try does not fetch it again.
@@ -212,11 +215,13 @@ impl Session {
             }
             other => other?,
         }
-        let (envelope, receipts) = (offered.envelope.clone(), offered.receipts.clone());
+        let (snap, receipts) = (offered.snap.clone(), offered.receipts.clone());
         let now = self.host.clock.now();
         let imported = self
             .host
-            .blocking(move |store| store.import_snap(&owner, &envelope, &receipts, offer, now))
+            .blocking(move |store| {
+                store.import_snap(&owner, snap.envelope(), &receipts, offer, now)
+            })
             .await;
         match imported {
             Ok(CommitOutcome::Accepted(_)) => {
@@ -233,18 +238,13 @@ impl Session {
     }
 
     /// Fetches everything below `root` that is not here, and makes it durable.
-    async fn fetch(
-        &mut self,
-        access: Access,
-        puts: &mut Puts,
-        root: ObjectId,
-    ) -> Result<(), PullError> {
+    async fn fetch(&mut self, puts: &mut Puts, root: ObjectId) -> Result<(), PullError> {
         let mut walk = Walk::new(root);
         let mut under_way: VecDeque<Vec<ObjectId>> = VecDeque::new();
         let mut unsynced = 0_u64;
         loop {
             while under_way.len() < AHEAD {
-                let (next, batch) = self.next(walk, access).await?;
+                let (next, batch) = self.next(walk, puts.shared_intake()).await?;
                 walk = next;
                 if batch.is_empty() {
                     break;
@@ -286,14 +286,18 @@ impl Session {
     async fn next(
         &mut self,
         mut walk: Walk,
-        access: Access,
+        intake: Arc<Intake>,
     ) -> Result<(Walk, Vec<ObjectId>), PullError> {
+        let now = self.host.clock.now();
         let next = self
             .host
-            .blocking(move |store| match walk.next(&Here { store, access }) {
-                Ok(batch) => Ok(Ok((walk, batch))),
-                Err(NextError::Walk(error)) => Ok(Err(error)),
-                Err(NextError::Shelf(error)) => Err(error),
+            .blocking(move |store| {
+                let intake = &*intake;
+                match walk.next(&Here { store, intake, now }) {
+                    Ok(batch) => Ok(Ok((walk, batch))),
+                    Err(NextError::Walk(error)) => Ok(Err(error)),
+                    Err(NextError::Shelf(error)) => Err(error),
+                }
             })
             .await?;
         Ok(next?)
@@ -324,7 +328,7 @@ impl Session {
 
 /// A refusal by this host's own rules: of this snapshot only, or of everything.
 fn refused(refusal: &Refusal, offered: &Offered) -> Result<Copied, PullError> {
-    tracing::warn!(snap = ?offered.id, code = %refusal.code, "a snapshot is not copied: {}",
+    tracing::warn!(snap = ?offered.snap.id(), code = %refusal.code, "a snapshot is not copied: {}",
         refusal.message);
     match refusal.code {
         ErrorCode::Quota | ErrorCode::DayBudget => Ok(Copied::NoRoom),

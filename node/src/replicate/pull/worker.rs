@@ -99,13 +99,22 @@ impl Worker {
 
     async fn pull(&self, owner: OwnerId) -> Result<Pulled, PullError> {
         let common = &self.common;
+        let now = common.host.clock.now();
+        let (is_own, is_closing) = common
+            .host
+            .blocking(move |store| {
+                let own = store.device()?.is_some_and(|device| device.owner == owner);
+                Ok((own, store.takes_nothing(&owner, now)?))
+            })
+            .await?;
+        if is_closing {
+            return Ok(Pulled::default());
+        }
         let addrs = parse_addrs(&common.peers.addrs_of(&self.from));
         let opened = common.net.open(self.from, &addrs, Protocol::Store).await?;
         let (stream, progress) = Counted::new(opened.stream);
         let timing = common.timing;
         let host = Arc::clone(&common.host);
-        let own = host.blocking(|store| store.device()).await?;
-        let is_own = own.is_some_and(|device| device.owner == owner);
         let offer = |device: &NodeId| self.offer(&owner, device, is_own);
         let pulled = async {
             let opening =

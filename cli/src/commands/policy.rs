@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::order::{
     Draft, ask, find_device, find_hosts, issue, known_hosts, policy_json, policy_text,
-    unix_sequence,
+    policy_warnings, unix_sequence,
 };
 use crate::args::{PolicyCommand, PolicySetArgs};
 use crate::exit::{Exit, Failure, Outcome};
@@ -20,8 +20,6 @@ use crate::render::{self, Voice};
 use crate::request::Present;
 use crate::system;
 
-/// Less than this and a compromised device outlives its honest history.
-const SAFE_MIN_AGE_D: u64 = 30;
 /// Snapshots listed by `--explain` unless more is asked for.
 const LISTED_MAX: usize = 60;
 
@@ -118,6 +116,7 @@ pub fn explain_table(info: &RetentionInfo, voice: Voice) -> String {
     } else {
         LISTED_MAX
     };
+    let now = system::now();
     let head = ["snapshot", "device time", "received", "stays or goes"];
     let mut rows = vec![head.iter().map(ToString::to_string).collect::<Vec<_>>()];
     for snap in info.snaps.iter().take(limit) {
@@ -125,7 +124,7 @@ pub fn explain_table(info: &RetentionInfo, voice: Voice) -> String {
             snap.snap.short(),
             render::time(snap.time),
             render::time(snap.received),
-            fate(snap),
+            fate(snap, now),
         ]);
     }
     let table = render::table(&rows, &[]);
@@ -135,7 +134,7 @@ pub fn explain_table(info: &RetentionInfo, voice: Voice) -> String {
     }
 }
 
-fn fate(snap: &KeepInfo) -> String {
+fn fate(snap: &KeepInfo, now: u64) -> String {
     let reasons = render::path(snap.reasons.join(", ").as_bytes());
     if let Some(going) = &snap.going {
         let by = going.order.map_or_else(
@@ -145,8 +144,8 @@ fn fate(snap: &KeepInfo) -> String {
         return format!("GOES on {}, {by}", render::day(going.due));
     }
     match (reasons.is_empty(), snap.goes) {
-        (true, None) => "goes".into(),
-        (true, Some(day)) => format!("goes on {}", render::day(day)),
+        (true, Some(day)) if day > now => format!("goes on {}", render::day(day)),
+        (true, _) => "goes".into(),
         (false, None) => format!("stays: {reasons}"),
         (false, Some(day)) => format!("stays: {reasons}; until {} at least", render::day(day)),
     }
@@ -201,17 +200,17 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
         keep_last: args.keep.keep_last.unwrap_or(3),
         grace_d: args.grace,
     };
-    for warning in warnings(&policy) {
-        context.voice.note(&format!("WARNING: {warning}"));
-    }
     let tried = client.retention(device, Some(policy.clone()))?;
     let more = lets_go(&now, &tried);
     let signs_here = args.sign.request_out.is_none() && args.sign.key.source().is_some();
-    let what = format!(
-        "On this machine {} more may go than now, after {} of grace.",
-        render::counted(more, "snapshot", "snapshots"),
-        render::counted(policy.grace_d, "day", "days")
-    );
+    let what = match more {
+        0 => "On this machine nothing goes now that would stay without it.".to_owned(),
+        more => format!(
+            "On this machine {} may go that would stay without it, after {} of grace at least.",
+            render::counted(more, "snapshot", "snapshots"),
+            render::counted(policy.grace_d, "day", "days")
+        ),
+    };
     if more > 0 && signs_here {
         ask(context.voice, &what, args.sign.confirm.yes)?;
     } else {
@@ -228,7 +227,7 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
         catalog: &catalog,
         present: Present::new(&now),
     };
-    let extra = json!({ "policy": policy_json(&policy), "more_may_go": more, "warnings": warnings(&policy) });
+    let extra = json!({ "policy": policy_json(&policy), "more_may_go": more, "warnings": policy_warnings(&policy) });
     issue(&draft, wanted, &args.sign, &extra)
 }
 
@@ -257,27 +256,6 @@ fn highest_sequence(catalog: &Catalog, now: &[RetentionInfo]) -> u64 {
         .filter_map(|info| info.policy.as_ref().map(|policy| policy.pseq));
     // A receipt is signed by a host, not by the owner: one that lies must not exhaust the numbers.
     orders.chain(in_force).max().unwrap_or(0)
-}
-
-/// What is risky about a policy.
-fn warnings(policy: &PolicyInfo) -> Vec<String> {
-    let [.., monthly, yearly] = policy.keep;
-    let mut warnings = Vec::new();
-    if policy.min_age_d < SAFE_MIN_AGE_D {
-        warnings.push(format!(
-            "with --min-age below {SAFE_MIN_AGE_D} days, whoever takes over a device may outlast its honest snapshots before anybody notices."
-        ));
-    }
-    if monthly == 0 && yearly == 0 {
-        warnings.push("without --keep-monthly or --keep-yearly nothing old is kept: damage noticed late cannot be undone.".into());
-    }
-    if policy.grace_d == 0 {
-        warnings.push(
-            "without grace there is no time to take anything back; hosts may insist on their own."
-                .into(),
-        );
-    }
-    warnings
 }
 
 /// How many snapshots may go under the policy tried out that stay under the one in force.
@@ -351,19 +329,6 @@ mod tests {
             3,
             "without a policy nothing goes"
         );
-    }
-
-    #[test]
-    fn risky_policies_are_told() {
-        let policy = |min_age_d, keep, grace_d| PolicyInfo {
-            min_age_d,
-            keep,
-            grace_d,
-            ..PolicyInfo::default()
-        };
-        assert!(warnings(&policy(30, [0, 0, 0, 1, 0], 7)).is_empty());
-        assert!(warnings(&policy(30, [0, 0, 0, 0, 1], 1)).is_empty());
-        assert_eq!(warnings(&policy(29, [9, 9, 9, 0, 0], 0)).len(), 3);
     }
 
     #[test]

@@ -63,19 +63,20 @@ fn sources(
     Ok(found)
 }
 
-/// `a / b` with one digit behind the point; `None` without a sensible answer.
+/// `a / b` with two digits behind the point; `None` without a sensible answer.
 fn factor(a: u64, b: u64) -> Option<f64> {
-    if b == 0 {
-        return None;
-    }
-    let tenths = u128::from(a).saturating_mul(10) / u128::from(b);
-    u32::try_from(tenths)
+    let half = u128::from(b) / 2;
+    let hundredths = u128::from(a)
+        .saturating_mul(100)
+        .saturating_add(half)
+        .checked_div(u128::from(b))?;
+    u32::try_from(hundredths)
         .ok()
-        .map(|tenths| f64::from(tenths) / 10.0)
+        .map(|hundredths| f64::from(hundredths) / 100.0)
 }
 
 fn factor_text(a: u64, b: u64) -> String {
-    factor(a, b).map_or_else(|| "-".into(), |factor| format!("{factor:.1}x"))
+    factor(a, b).map_or_else(|| "-".into(), |factor| format!("{factor:.2}x"))
 }
 
 fn reachable(stats: &OwnerStats) -> u64 {
@@ -224,14 +225,14 @@ mod tests {
         let none = BTreeMap::new();
         let value = stats_json(&stats(), &none);
         assert_eq!(value["reachable_bytes"], 1750);
-        assert_eq!(value["dedup_factor"], 1.7);
+        assert_eq!(value["dedup_factor"], 1.75);
         assert_eq!(value["source_bytes"], Value::Null);
         let sources = BTreeMap::from([(SnapshotId::from([2; 32]), 1800)]);
         let value = stats_json(&stats(), &sources);
         assert_eq!(value["snapshots"][0]["compression_ratio"], 2.0);
         assert_eq!(value["snapshots"][1]["compression_ratio"], Value::Null);
         assert_eq!(value["total_factor"], 1.8);
-        assert!(text(&stats(), &sources, false).contains("2.0x"));
+        assert!(text(&stats(), &sources, false).contains("2.00x"));
         assert_eq!(factor(1, 0), None);
         assert_eq!(factor(u64::MAX, 1), None);
     }

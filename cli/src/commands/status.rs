@@ -27,10 +27,9 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64]) -> Outcome {
         client.acknowledge(*number)?;
     }
     let status = client.status()?;
-    let waiting = if status.orders_waiting > 0 {
-        waiting_lines(&client.orders()?)
-    } else {
-        Vec::new()
+    let waiting = match status.owner {
+        Some(_) => waiting_lines(&client.orders()?),
+        None => Vec::new(),
     };
     let newest = status
         .snaps
@@ -38,9 +37,11 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64]) -> Outcome {
         .map_or(0, |snap| copies_done(&snap.copies));
     let enough =
         require.is_none_or(|wanted| newest >= usize::try_from(wanted).unwrap_or(usize::MAX));
-    context
-        .voice
-        .result(&status_json(&status, bundle.as_ref(), enough))?;
+    let mut result = status_json(&status, bundle.as_ref(), enough);
+    if let Some(fields) = result.as_object_mut() {
+        fields.insert("orders_waiting".into(), json!(waiting.len()));
+    }
+    context.voice.result(&result)?;
     let mut top = alarm::lines(&status.alarms);
     top.extend(waiting);
     if !top.is_empty() {
@@ -211,7 +212,6 @@ fn status_json(status: &StatusInfo, bundle: Option<&Bundle>, enough: bool) -> Va
         "disk_reserve": status.disk_reserve,
         "safe": enough,
         "alarms": status.alarms.iter().map(alarm_json).collect::<Vec<_>>(),
-        "orders_waiting": status.orders_waiting,
         "snapshots": status.snaps.iter().map(|snap| json!({
             "id": snap.snap.to_string(),
             "seq": snap.seq,

@@ -7,6 +7,7 @@
     clippy::cast_possible_truncation
 )]
 
+mod alarms;
 mod bad_input;
 mod demo;
 mod disk_full;
@@ -15,6 +16,8 @@ mod friends;
 mod incremental;
 mod keys;
 mod killed;
+mod orders;
+mod policy;
 mod round_trip;
 mod support;
 mod trees;

@@ -300,19 +300,18 @@ fn is_forked(snaps: &[Proven]) -> bool {
 }
 
 /// Newest by any measure a device or a host gives: a flag too many costs a confirmation, one too few
-/// costs the newest snapshot. Those that go already do not count.
+/// costs the newest snapshot. Within one second the number decides. Those that go already do not
+/// count.
 fn mark_newest(plans: &mut [SnapPlan]) {
-    let here = |snap: &&SnapPlan| snap.fate != Fate::Going;
-    let seq = plans.iter().filter(here).map(|snap| snap.seq).max();
-    let time = plans.iter().filter(here).map(|snap| snap.time).max();
-    let received = plans
-        .iter()
-        .filter(here)
-        .filter_map(|snap| snap.received.map(|(_, at)| at))
-        .max();
+    let by_clock = |snap: &SnapPlan| (snap.time, snap.seq);
+    let by_host = |snap: &SnapPlan| snap.received.map(|(_, at)| (at, snap.seq));
+    let here = || plans.iter().filter(|snap| snap.fate != Fate::Going);
+    let seq = here().map(|snap| snap.seq).max();
+    let time = here().map(by_clock).max();
+    let received = here().filter_map(by_host).max();
     for snap in plans.iter_mut().filter(|snap| snap.fate != Fate::Going) {
-        let by_host = received.is_some() && snap.received.map(|(_, at)| at) == received;
-        snap.newest = Some(snap.seq) == seq || Some(snap.time) == time || by_host;
+        let latest = received.is_some() && by_host(snap) == received;
+        snap.newest = Some(snap.seq) == seq || Some(by_clock(snap)) == time || latest;
     }
 }
 

@@ -44,7 +44,7 @@ impl Draft<'_> {
     pub fn plan(&self, wanted: Vec<Wanted>) -> Outcome<(Vec<u8>, Plan)> {
         let owner = self.bundle.owner();
         let request = make(owner, system::now(), self.catalog, &self.present, wanted);
-        let refused = |error| request_failure(Path::new("the request"), &error);
+        let refused = |error| draft_failure(&error);
         let bytes = encode(&request).map_err(refused)?;
         // Through its bytes: what is shown here is what the signer will see.
         let plan = decode(&bytes).and_then(|request| verify(&request, owner));
@@ -74,7 +74,18 @@ impl Draft<'_> {
     }
 }
 
-/// A request could not be made, or is not to be signed.
+/// A request could not be made.
+fn draft_failure(error: &RequestError) -> Failure {
+    let failure = Failure::failed("request", format!("this cannot be asked for: {error}"))
+        .safe("Nothing was signed.");
+    match error {
+        RequestError::Range { .. } => failure.next("Narrow --from and --to, or raise --max."),
+        RequestError::TooLarge | RequestError::Limit(_) => failure.next("Ask for less at once."),
+        _ => failure.next("Look at what this machine has: packnback snapshots --all"),
+    }
+}
+
+/// A request is not to be signed.
 pub(super) fn request_failure(file: &Path, error: &RequestError) -> Failure {
     let what = format!("{}: {error}", file.display());
     let failure = match error {

@@ -1,10 +1,10 @@
 //! A plan before people and programs: what goes, and what remains.
 
-use packnback_proto::record::Cert;
+use packnback_proto::record::{Cert, Op};
 use packnback_proto::request::{DevicePlan, Fate, Plan, SnapPlan};
 use serde_json::{Value, json};
 
-use super::what::{audience_text, op_json, op_text};
+use super::what::{audience_text, op_json, op_text, policy_info, policy_warnings};
 use crate::render;
 
 /// Snapshots listed one by one unless more is asked for.
@@ -45,6 +45,11 @@ pub(super) fn text(plan: &Plan, names: Names<'_>, all: bool) -> String {
             op_text(&wanted.op),
             audience_text(wanted.audience.as_deref())
         ));
+        if let Op::Policy(policy) = &wanted.op {
+            let warnings = policy_warnings(&policy_info(policy));
+            lines.extend(warnings.iter().map(|text| format!("  WARNING: {text}")));
+            lines.push("  Each host decides by it, day by day, what goes: that is not in what follows (see: packnback policy show --explain).".into());
+        }
     }
     for device in &plan.devices {
         lines.push(String::new());
@@ -59,7 +64,7 @@ fn device_text(lines: &mut Vec<String>, device: &DevicePlan, names: Names<'_>, a
     let goes: Vec<&SnapPlan> = device.goes().collect();
     let stays: Vec<&SnapPlan> = device.stays().collect();
     lines.push(format!(
-        "Device {}: {} go, {} remain{}",
+        "Device {}: {} to go, {} to remain{}",
         device_name(device, names),
         render::counted(count(goes.len()), "snapshot", "snapshots"),
         render::count(count(stays.len()).saturating_add(device.more)),
@@ -93,7 +98,7 @@ fn device_text(lines: &mut Vec<String>, device: &DevicePlan, names: Names<'_>, a
         .count();
     if going > 0 {
         lines.push(format!(
-            "  {} go already, by an earlier order",
+            "  going already, by an earlier order: {}",
             render::count(count(going))
         ));
     }

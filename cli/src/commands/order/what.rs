@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::render;
 
+/// Less than this and a compromised device outlives its honest history.
+const SAFE_MIN_AGE_D: u64 = 30;
 const PERIODS: [&str; 5] = ["hourly", "daily", "weekly", "monthly", "yearly"];
 
 fn snapshots(count: usize) -> String {
@@ -108,6 +110,28 @@ pub fn policy_text(policy: &PolicyInfo) -> String {
     )
 }
 
+/// What is risky about a policy.
+#[must_use]
+pub fn policy_warnings(policy: &PolicyInfo) -> Vec<String> {
+    let [.., monthly, yearly] = policy.keep;
+    let mut warnings = Vec::new();
+    if policy.min_age_d < SAFE_MIN_AGE_D {
+        warnings.push(format!(
+            "with --min-age below {SAFE_MIN_AGE_D} days, whoever takes over a device may outlast its honest snapshots before anybody notices."
+        ));
+    }
+    if monthly == 0 && yearly == 0 {
+        warnings.push("without --keep-monthly or --keep-yearly nothing old is kept: damage noticed late cannot be undone.".into());
+    }
+    if policy.grace_d == 0 {
+        warnings.push(
+            "without a grace of its own, only that of each host is left to take anything back."
+                .into(),
+        );
+    }
+    warnings
+}
+
 /// A policy for programs.
 #[must_use]
 pub fn policy_json(policy: &PolicyInfo) -> Value {
@@ -184,6 +208,19 @@ mod tests {
             policy_text(&policy),
             "keep 3 newest, 7 daily, 12 monthly, 1 yearly; nothing younger than 30 days; 1 day of grace"
         );
+    }
+
+    #[test]
+    fn risky_policies_are_told() {
+        let policy = |min_age_d, keep, grace_d| PolicyInfo {
+            min_age_d,
+            keep,
+            grace_d,
+            ..PolicyInfo::default()
+        };
+        assert!(policy_warnings(&policy(30, [0, 0, 0, 1, 0], 7)).is_empty());
+        assert!(policy_warnings(&policy(30, [0, 0, 0, 0, 1], 1)).is_empty());
+        assert_eq!(policy_warnings(&policy(29, [9, 9, 9, 0, 0], 0)).len(), 3);
     }
 
     #[test]

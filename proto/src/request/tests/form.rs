@@ -82,6 +82,40 @@ fn a_flipped_bit_anywhere_is_refused() {
     assert!(decode(&longer).is_err());
 }
 
+fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut w = crate::cbor::Writer::default();
+    w.array(3);
+    w.text("PNBREQ1");
+    w.bytes(body);
+    w.bytes(blake3::hash(body).as_bytes());
+    w.into_bytes()
+}
+
+/// The checksum is no defence against the maker: what decodes in spite of a change has one encoding,
+/// and no change makes anything panic.
+#[test]
+fn a_changed_body_with_a_right_checksum_has_one_encoding() {
+    let mut whole = request(&[0]);
+    whole.orders = vec![order(9, Op::Cancel(vec![[1; 16]]))];
+    let bytes = encode(&whole).unwrap();
+    let body = &bytes[12..bytes.len() - 34];
+    assert_eq!(sealed(body), bytes);
+    for at in 0..body.len() {
+        for value in [0x80, body[at] ^ 1, body[at].wrapping_add(1)] {
+            let mut changed = body.to_vec();
+            changed[at] = value;
+            let changed = sealed(&changed);
+            if let Ok(request) = decode(&changed) {
+                assert_eq!(encode(&request).unwrap(), changed, "byte {at} as {value}");
+                if at % 16 == 0 {
+                    drop(verify(&request, owner()));
+                }
+            }
+        }
+        assert!(decode(&sealed(&body[..at])).is_err());
+    }
+}
+
 #[test]
 fn another_version_and_other_files_are_named_as_such() {
     let bytes = encode(&request(&[0])).unwrap();

@@ -46,6 +46,23 @@ fn newest_by_any_measure_counts() {
     assert_eq!(newest, [2]);
 }
 
+/// Backups within a second have one time: the number tells which came last.
+#[test]
+fn only_the_last_of_one_second_is_the_newest() {
+    let mut request = request(&[0]);
+    let mut snaps: Vec<SnapEvidence> = Vec::new();
+    for seq in 1..=4 {
+        let mut snap = snap_record(seq, snaps.last().map(id_of));
+        snap.time = START;
+        snaps.push(evidence(&snap));
+    }
+    request.wanted = vec![Wanted::any_host(Op::DeleteIds(vec![id_of(&snaps[0])]))];
+    request.devices = vec![view(snaps)];
+    let plan = verify(&request, owner()).unwrap();
+    let newest = plan.devices[0].snaps.iter().filter(|snap| snap.newest);
+    assert_eq!(seqs(newest), [4]);
+}
+
 /// Snapshots an earlier order removes do not count as remaining, unless it was taken back.
 #[test]
 fn what_goes_already_does_not_remain() {

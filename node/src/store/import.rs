@@ -28,6 +28,13 @@ pub struct Offer {
     pub device: Option<u64>,
 }
 
+impl Offer {
+    const PUT_ALREADY: Self = Self {
+        owner: u64::MAX,
+        device: None,
+    };
+}
+
 /// A receipt that verifies, and its envelope.
 type Verified<'a> = (Receipt, &'a [u8]);
 
@@ -155,11 +162,11 @@ impl Store {
         owner: &OwnerId,
         envelope: &[u8],
         receipts: &[Vec<u8>],
-        offer: Offer,
         now: u64,
     ) -> Result<CommitOutcome, StoreError> {
         let snap = decode_snap(envelope)?;
-        let access = self.import_access(owner, &snap, receipts, offer)?;
+        // What it takes up was within the offer when it was put.
+        let access = self.import_access(owner, &snap, receipts, Offer::PUT_ALREADY)?;
         let receipts = verified(&snap.id(), receipts);
         let listed = self.hosts(owner)?.map(|row| row.hosts);
         let times: Vec<(NodeId, u64)> =
@@ -290,7 +297,7 @@ mod tests {
         ) -> Result<CommitOutcome, StoreError> {
             let owner = owner().owner_id();
             self.store
-                .import_snap(&owner, snap.envelope(), receipts, PLENTY, NOW + 5)
+                .import_snap(&owner, snap.envelope(), receipts, NOW + 5)
         }
     }
 
@@ -351,7 +358,7 @@ mod tests {
         forged[last] ^= 1;
         let forged = here
             .store
-            .import_snap(&owner().owner_id(), &forged, &[], PLENTY, NOW);
+            .import_snap(&owner().owner_id(), &forged, &[], NOW);
         assert!(matches!(forged, Err(StoreError::Record(_))), "{forged:?}");
         let theirs = Cert {
             owner: key(7).owner_id(),

@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 5;
 /// Sessions tried over each: in all more than a host serves at once, over all peers.
 const SESSIONS: usize = 20;
 /// Streams over each connection on which a message is begun and never finished.
-const HALF_SAID: usize = 20;
+const HALF_SAID: usize = 58;
 /// A host that leaves a stream waiting this long has no place for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 

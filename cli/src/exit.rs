@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use packnback_proto::crypto::keyset::KeyLack;
 use packnback_proto::wire::ErrorCode;
 
 use crate::backup::BackupError;
@@ -225,12 +226,33 @@ impl From<BackupError> for Failure {
     }
 }
 
+impl From<KeyLack> for Failure {
+    fn from(lack: KeyLack) -> Self {
+        let next = match lack {
+            KeyLack::Ability { .. } => {
+                "Use the full owner key, or a part of it that can do this (packnback key export)."
+            }
+            KeyLack::Epoch { .. } | KeyLack::Group { .. } => {
+                "Export the part again for more epochs or groups: packnback key export --epochs A..B --groups A..B"
+            }
+            KeyLack::NotUnsealed => {
+                "Ask for the rest: the same command with --unseal-request FILE beside --unsealed ANSWER."
+            }
+            KeyLack::Crypto(_) => "Try another copy.",
+        };
+        Self::refused("key-lacks", lack.to_string())
+            .safe("Nothing was changed.")
+            .next(next)
+    }
+}
+
 impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         let what = error.to_string();
         let source = "The backup itself was only read.";
         match error {
             RestoreError::Node(error) => error.into(),
+            RestoreError::Key(lack) => lack.into(),
             RestoreError::NoSnapshot => Self::failed("no-snapshot", what)
                 .next("List what there is: packnback snapshots"),
             RestoreError::NoPath(_) => Self::failed("no-path", what)

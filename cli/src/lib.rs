@@ -13,6 +13,7 @@ pub mod client;
 pub mod commands;
 pub mod compare;
 pub mod enrol;
+pub mod exchange;
 pub mod exit;
 pub mod files;
 pub mod fs;

@@ -87,6 +87,7 @@ fn command(cli: Cli, voice: Voice) -> Outcome {
         Command::Policy(args) => commands::policy::run(&context()?, args),
         Command::Stats(args) => commands::stats::run(&context()?, &args),
         Command::Host(args) => commands::host::run(&context()?, args),
+        Command::Device(args) => commands::device::run(&context()?, args),
         Command::Key(args) => commands::key::run(&context()?, args),
         Command::Export(args) => commands::export::run(&context()?, &args),
         Command::Peer(args) => commands::peer::run(&context()?, args),

@@ -4,11 +4,10 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use packnback_proto::crypto::keys::OwnerSeed;
-use packnback_proto::keyfile::{
-    KeyFileError, Protection, Work, inspect, open_keyfile, open_unprotected, seal_keyfile,
-    seal_unprotected,
-};
-use packnback_proto::limits::KEYFILE_LEN_MAX;
+use packnback_proto::crypto::keyset::OwnerKey;
+use packnback_proto::keyfile::{KeyFileError, Protection, Work};
+use packnback_proto::limits::SUBSET_LEN_MAX;
+use packnback_proto::subset;
 use packnback_proto::words::from_words;
 use zeroize::Zeroizing;
 
@@ -40,15 +39,23 @@ pub struct PassphraseSource {
     pub none: bool,
 }
 
-/// Reads an owner key.
+/// Reads an owner key, in full or a part of it.
 ///
 /// # Errors
 /// Wrong words, wrong passphrase, a damaged file; each with its own message.
-pub fn read_owner_key(source: &KeySource, passphrase: &PassphraseSource) -> Outcome<OwnerSeed> {
+pub fn read_key(source: &KeySource, passphrase: &PassphraseSource) -> Outcome<OwnerKey> {
     match source {
         KeySource::File(path) => open_key_file(path, passphrase),
-        KeySource::Words => read_words(),
+        KeySource::Words => read_words().map(OwnerKey::from),
     }
+}
+
+/// Reads an owner key that must be the full one.
+///
+/// # Errors
+/// As [`read_key`], and for a part of the owner key.
+pub fn read_owner_key(source: &KeySource, passphrase: &PassphraseSource) -> Outcome<OwnerSeed> {
+    Ok(read_key(source, passphrase)?.into_seed()?)
 }
 
 fn read_words() -> Outcome<OwnerSeed> {
@@ -70,12 +77,12 @@ fn read_words() -> Outcome<OwnerSeed> {
     })
 }
 
-/// Opens a key file.
+/// Opens a key file of any kind.
 ///
 /// # Errors
-/// As [`read_owner_key`].
-pub fn open_key_file(path: &Path, passphrase: &PassphraseSource) -> Outcome<OwnerSeed> {
-    let limit = u64::try_from(KEYFILE_LEN_MAX).unwrap_or(u64::MAX);
+/// As [`read_key`].
+pub fn open_key_file(path: &Path, passphrase: &PassphraseSource) -> Outcome<OwnerKey> {
+    let limit = u64::try_from(SUBSET_LEN_MAX).unwrap_or(u64::MAX);
     let bytes = read_small(path, limit).map_err(|e| {
         Failure::file("read the owner key", path, &e)
             .safe(UNCHANGED)
@@ -83,12 +90,12 @@ pub fn open_key_file(path: &Path, passphrase: &PassphraseSource) -> Outcome<Owne
     })?;
     let bytes = Zeroizing::new(bytes);
     let refused = |error: KeyFileError| key_file_failure(path, &error);
-    if inspect(&bytes).map_err(refused)? == Protection::None {
-        return open_unprotected(&bytes).map_err(refused);
+    if subset::inspect(&bytes).map_err(refused)? == Protection::None {
+        return subset::open(&bytes, None).map_err(refused);
     }
     let prompt = format!("Passphrase of {}: ", path.display());
     let phrase = ask_passphrase(passphrase, &prompt)?;
-    open_keyfile(&bytes, phrase.as_bytes()).map_err(refused)
+    subset::open(&bytes, Some(phrase.as_bytes())).map_err(refused)
 }
 
 fn key_file_failure(path: &Path, error: &KeyFileError) -> Failure {
@@ -176,22 +183,21 @@ pub fn new_passphrase(
     Ok(Some(phrase))
 }
 
-/// Writes a key file.
+/// Writes a key file of the kind of the key.
 ///
 /// # Errors
 /// When it cannot be written; an existing file is as it was then.
 pub fn write_key_file(
     path: &Path,
-    seed: &OwnerSeed,
+    key: &OwnerKey,
     passphrase: Option<&Zeroizing<String>>,
     existing: Existing,
 ) -> Outcome<()> {
-    let bytes = match passphrase {
-        Some(phrase) => seal_keyfile(seed, phrase.as_bytes(), random()?, Work::default())
-            .map(Zeroizing::new)
-            .map_err(|e| key_file_failure(path, &e))?,
-        None => seal_unprotected(seed),
+    let phrase = match passphrase {
+        Some(phrase) => Some((phrase.as_bytes(), random()?, Work::default())),
+        None => None,
     };
+    let bytes = subset::seal(key, phrase).map_err(|e| key_file_failure(path, &e))?;
     write_private(path, &bytes, existing).map_err(|e| match e.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::refused("key-exists", format!("{} exists already", path.display()))

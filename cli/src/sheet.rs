@@ -138,15 +138,23 @@ fn draw_words(out: &mut Zeroizing<String>, seed: &OwnerSeed) {
 fn draw_qr(out: &mut Zeroizing<String>, seed: &OwnerSeed, style: QrStyle) {
     let payload = to_qr(seed);
     // The payload is short text: there is always a code for it. If not, the words stand above.
-    if let Ok(code) = QrCode::with_error_correction_level(payload.as_bytes(), EcLevel::M) {
-        let (dark, light) = match style {
-            QrStyle::Paper => (Dense1x2::Dark, Dense1x2::Light),
-            _ => (Dense1x2::Light, Dense1x2::Dark),
-        };
-        let mut drawing = code.render::<Dense1x2>();
-        let picture = Zeroizing::new(drawing.dark_color(dark).light_color(light).build());
+    if let Some(picture) = draw_code(payload.as_bytes(), EcLevel::M, style) {
         line(out, &picture);
     }
+}
+
+/// A QR code of any text, if it fits one. Upper case, digits and `-:` take the least room.
+#[must_use]
+pub fn draw_code(payload: &[u8], level: EcLevel, style: QrStyle) -> Option<Zeroizing<String>> {
+    let code = QrCode::with_error_correction_level(payload, level).ok()?;
+    let (dark, light) = match style {
+        QrStyle::Paper => (Dense1x2::Dark, Dense1x2::Light),
+        _ => (Dense1x2::Light, Dense1x2::Dark),
+    };
+    let mut drawing = code.render::<Dense1x2>();
+    Some(Zeroizing::new(
+        drawing.dark_color(dark).light_color(light).build(),
+    ))
 }
 
 #[cfg(test)]

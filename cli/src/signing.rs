@@ -1,40 +1,41 @@
 //! The owner's signature, from whatever kind of key can give it. The only place where orders meet a key.
 
-use packnback_proto::crypto::keys::OwnerSeed;
+use packnback_proto::crypto::keyset::OwnerKey;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::OwnerId;
 use packnback_proto::record::{Cert, Order, Signed, open_label};
 
 use crate::args::KeyArgs;
 use crate::exit::{Failure, Outcome};
-use crate::secrets::read_owner_key;
+use crate::secrets::read_key;
 
 /// Signs orders; opens names of devices if the key can.
 pub struct Signer {
     key: SigningKey,
-    names: Option<OwnerSeed>,
+    names: OwnerKey,
 }
 
 impl Signer {
     /// Reads the key that was named; `None` if none was.
     ///
     /// # Errors
-    /// As [`read_owner_key`].
+    /// As [`read_key`], and for a part of the owner key that cannot sign.
     pub fn read(args: &KeyArgs) -> Outcome<Option<Self>> {
         let Some(source) = args.source() else {
             return Ok(None);
         };
-        let seed = read_owner_key(&source, &args.passphrase())?;
-        Ok(Some(Self::from_seed(seed)))
+        Self::new(read_key(&source, &args.passphrase())?).map(Some)
     }
 
-    /// From the whole owner key.
-    #[must_use]
-    pub fn from_seed(seed: OwnerSeed) -> Self {
-        Self {
-            key: seed.sign_key(),
-            names: Some(seed),
-        }
+    /// From a key that can sign.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn new(key: OwnerKey) -> Outcome<Self> {
+        Ok(Self {
+            key: key.sign_key()?,
+            names: key,
+        })
     }
 
     /// Whose key it is.
@@ -57,7 +58,7 @@ impl Signer {
     /// The name in a certificate, if this key opens it.
     #[must_use]
     pub fn name(&self, cert: &Cert) -> Option<String> {
-        let key = self.names.as_ref()?.label_key(cert.epoch);
+        let key = self.names.label_key(cert.epoch).ok()?;
         open_label(&key, &cert.owner, &cert.device, &cert.sealed_label).ok()
     }
 }

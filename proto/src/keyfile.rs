@@ -67,6 +67,9 @@ pub enum KeyFileError {
     /// Opened without a passphrase, but has one.
     #[error("the key file is protected by a passphrase")]
     Protected,
+    /// Its checksum or seal is right, but the keys in it make no sense.
+    #[error("the key file holds something that is no key: {0}")]
+    Content(&'static str),
 }
 
 impl KeyFileError {
@@ -84,6 +87,7 @@ impl KeyFileError {
             Self::Checksum => "checksum",
             Self::NotProtected => "not-protected",
             Self::Protected => "protected",
+            Self::Content(_) => "content",
         }
     }
 }
@@ -158,15 +162,31 @@ pub fn seal_keyfile(
     salt: [u8; 16],
     work: Work,
 ) -> Result<Vec<u8>, KeyFileError> {
+    seal_protected(PROTECTED, seed.expose(), passphrase, salt, work)
+}
+
+/// The protected form of any content: fields 1 to 7, `magic` in the first.
+pub(crate) fn seal_protected(
+    magic: &'static str,
+    content: &[u8],
+    passphrase: &[u8],
+    salt: [u8; 16],
+    work: Work,
+) -> Result<Vec<u8>, KeyFileError> {
     let work = Work::check(work.m_kib.into(), work.t.into(), work.p.into())?;
     let (kek, commit) = stretch(passphrase, &salt, work)?;
-    let header = Header { salt, work, commit };
-    let sealed = seal(&kek, &header.associated_data(), seed.expose());
-    let mut w = Writer::with_capacity(256);
+    let header = Header {
+        magic,
+        salt,
+        work,
+        commit,
+    };
+    let sealed = seal(&kek, &header.associated_data(), content).map_err(KeyFileError::Damaged)?;
+    let mut w = Writer::with_capacity(sealed.len().saturating_add(256));
     w.map(7);
     header.write(&mut w);
     w.uint(7u8);
-    w.bytes(&sealed.map_err(KeyFileError::Damaged)?);
+    w.bytes(&sealed);
     Ok(w.into_bytes())
 }
 
@@ -178,17 +198,7 @@ pub fn open_keyfile(bytes: &[u8], passphrase: &[u8]) -> Result<OwnerSeed, KeyFil
     let Parsed::Protected(file) = parse(bytes)? else {
         return Err(KeyFileError::NotProtected);
     };
-    let (kek, commit) = stretch(passphrase, &file.salt, file.work)?;
-    if !equal(&commit, &file.commit) {
-        return Err(KeyFileError::WrongPassphrase);
-    }
-    let header = Header {
-        salt: file.salt,
-        work: file.work,
-        commit,
-    };
-    let seed = open(&kek, &header.associated_data(), file.sealed).map(Zeroizing::new);
-    let seed = Secret32::from_slice(&seed.map_err(KeyFileError::Damaged)?);
+    let seed = Secret32::from_slice(&file.open(passphrase)?);
     Ok(OwnerSeed::new(
         seed.ok_or(KeyFileError::Damaged(CryptoError::TooShort))?,
     ))
@@ -226,8 +236,8 @@ pub fn open_unprotected(bytes: &[u8]) -> Result<OwnerSeed, KeyFileError> {
 }
 
 /// The first bytes of the hash of a seed, to notice damage. They tell nothing useful about it.
-pub(crate) fn checksum(seed: &[u8; 32]) -> [u8; CHECK_LEN] {
-    let [a, b, c, d, ..] = blake3(seed);
+pub(crate) fn checksum(content: &[u8]) -> [u8; CHECK_LEN] {
+    let [a, b, c, d, ..] = blake3(content);
     [a, b, c, d]
 }
 
@@ -253,6 +263,7 @@ fn stretch(
 
 /// Fields 1 to 6 of a protected key file.
 struct Header {
+    magic: &'static str,
     salt: [u8; 16],
     work: Work,
     commit: [u8; 32],
@@ -269,7 +280,7 @@ impl Header {
     /// The pairs, without the head of the map.
     fn write(&self, w: &mut Writer) {
         w.uint(1u8);
-        w.text(PROTECTED);
+        w.text(self.magic);
         w.uint(2u8);
         w.bytes(&self.salt);
         for (key, value) in [(3u8, self.work.m_kib), (4, self.work.t), (5, self.work.p)] {
@@ -289,11 +300,35 @@ enum Parsed<'a> {
     },
 }
 
-struct ProtectedFile<'a> {
+pub(crate) struct ProtectedFile<'a> {
+    magic: &'static str,
     salt: [u8; 16],
     work: Work,
     commit: [u8; 32],
     sealed: &'a [u8],
+}
+
+impl ProtectedFile<'_> {
+    /// Work it asks for.
+    pub(crate) fn work(&self) -> Work {
+        self.work
+    }
+
+    /// The content.
+    pub(crate) fn open(&self, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+        let (kek, commit) = stretch(passphrase, &self.salt, self.work)?;
+        if !equal(&commit, &self.commit) {
+            return Err(KeyFileError::WrongPassphrase);
+        }
+        let header = Header {
+            magic: self.magic,
+            salt: self.salt,
+            work: self.work,
+            commit,
+        };
+        let content = open(&kek, &header.associated_data(), self.sealed);
+        content.map(Zeroizing::new).map_err(KeyFileError::Damaged)
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Parsed<'_>, KeyFileError> {
@@ -304,7 +339,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>, KeyFileError> {
     let mut map = r.required_map()?;
     map.step(&mut r)?;
     let parsed = match r.text()? {
-        PROTECTED => Parsed::Protected(parse_protected(&mut map, &mut r)?),
+        PROTECTED => Parsed::Protected(parse_protected(PROTECTED, &mut map, &mut r)?),
         UNPROTECTED => {
             map.step(&mut r)?;
             let seed = r.bytes_exact()?;
@@ -321,7 +356,9 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>, KeyFileError> {
     Ok(parsed)
 }
 
-fn parse_protected<'a>(
+/// Fields 2 to 7.
+pub(crate) fn parse_protected<'a>(
+    magic: &'static str,
     map: &mut RequiredKeys,
     r: &mut Reader<'a>,
 ) -> Result<ProtectedFile<'a>, KeyFileError> {
@@ -338,6 +375,7 @@ fn parse_protected<'a>(
     map.step(r)?;
     let sealed = r.bytes()?;
     Ok(ProtectedFile {
+        magic,
         salt,
         work: Work::check(m_kib, t, p)?,
         commit,

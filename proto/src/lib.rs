@@ -6,6 +6,7 @@
 pub mod cbor;
 pub mod chunk;
 pub mod crypto;
+pub mod exchange;
 pub mod format;
 pub mod ids;
 pub mod keyfile;
@@ -15,5 +16,6 @@ pub mod policy;
 pub mod qr;
 pub mod record;
 pub mod request;
+pub mod subset;
 pub mod wire;
 pub mod words;

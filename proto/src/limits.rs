@@ -180,6 +180,25 @@ pub const KEYFILE_M_KIB_MAX: u32 = 4 * 1024 * 1024;
 pub const KEYFILE_T_MAX: u32 = 16;
 /// Most lanes a reader accepts.
 pub const KEYFILE_P_MAX: u32 = 64;
+/// Largest file with a part of the owner key.
+pub const SUBSET_LEN_MAX: usize = 32 * KIB;
+/// Most key epochs in such a file.
+pub const SUBSET_EPOCHS_MAX: usize = 64;
+/// Most dedup groups in such a file.
+pub const SUBSET_GROUPS_MAX: usize = 256;
+
+// ---- enrolment and unsealing ----
+
+/// Largest request of a new device.
+pub const JOIN_REQUEST_MAX: usize = 256;
+/// Largest sealed device bundle: a certificate and an order of full size, and the keys.
+pub const JOIN_BUNDLE_MAX: usize = 2 * RECORD_MAX + 4 * KIB;
+/// Most sessions in one request to unseal.
+pub const UNSEAL_SESSIONS_MAX: usize = 64 * 1024;
+/// Most dedup groups in one answer.
+pub const UNSEAL_GROUPS_MAX: usize = 256;
+/// Largest request to unseal, and largest answer.
+pub const UNSEAL_LEN_MAX: usize = 8 * MIB;
 
 // ---- retention ----
 
@@ -217,6 +236,10 @@ const _: () = {
     // 320 bytes for a snapshot or a receipt, and two receipts each: the fullest request fits.
     assert!(REQUEST_SNAPS_MAX * (320 + 2 * 320) <= REQUEST_MAX);
     assert!(REQUEST_SNAPS_MAX <= REQUEST_WANTED_MAX * RECORD_IDS_MAX);
+    // An epoch is a number and three keys, a group a number and one.
+    assert!(SUBSET_EPOCHS_MAX * 108 + SUBSET_GROUPS_MAX * 40 + KIB < SUBSET_LEN_MAX);
+    // A session is a number and three keys at most.
+    assert!(UNSEAL_SESSIONS_MAX * 108 + UNSEAL_GROUPS_MAX * 40 + 2 * RECORD_MAX < UNSEAL_LEN_MAX);
     // The largest file description and path must fit a segment of their own.
     assert!(INLINE_PARTS_MAX * 56 + 3 * PATH_LEN_MAX < SEGMENT_RAW_MAX);
 };

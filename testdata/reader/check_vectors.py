@@ -271,6 +271,52 @@ def key_files(v):
     same(pnb.open_key_file(unhex(v["file"]), passphrase and passphrase.encode()), v.get("seed"), "seed")
 
 
+@check("subset", "cases")
+def parts(v):
+    passphrase = v["passphrase"]
+    part = pnb.open_part(unhex(v["file"]), passphrase and passphrase.encode())
+    shown = lambda found: found and found.hex()
+    epk = unhex(v["epk"])
+    same(part.kind, v["kind"], "kind")
+    same(part.owner, v["owner"], "owner")
+    same(shown(part.labels.get(3)), v["label_key_of_epoch_3"], "label key")
+    same(shown(part.sign_seed), v["sign_seed"], "signing key")
+    same(shown(part.recovery), v["recovery"], "recovery peer")
+    same(shown(part.node_key(epk, 3)), v["node_key"], "node key")
+    same(shown(part.session_data(epk, 3)), v["session_data"], "session data key")
+    same(shown(part.groups.get(2)), v["group_2"], "group secret")
+
+
+@check("exchange", "cases")
+def exchange(v):
+    if "text" in v:
+        found = pnb.from_text("pnb-device-", v["text"])
+        node, key, label = pnb.read_request(found)
+        same(found, v["bytes"], "bytes")
+        same((node.hex(), key.hex(), label), (v["node"], v["key"], v["label"]), "request")
+        digits = pnb.dk("device fingerprint", node + key, 8).hex()
+        same(" ".join(digits[i : i + 4] for i in range(0, 16, 4)), v["fingerprint"], "fingerprint")
+    elif "bundle" in v:
+        f = pnb.open_bundle(unhex(v["bundle"]), unhex(v["secret"]), unhex(v["node"]))
+        names = ["cert", "owner_meta_pub", "owner_dec_pub", "psk", "group_key", "label", "hosts"]
+        for number, name in enumerate(names, 1):
+            same(f[number], v[name], name)
+    else:
+        if "request" in v:
+            _, snap, asked = pnb.read_unseal_request(unhex(v["request"]))
+        sessions, groups = pnb.open_answer(unhex(v["answer"]), unhex(v["secret"]))
+        same([{"epk": epk.hex(), "epoch": e} for epk, e in asked], v["sessions"], "sessions asked for")
+        owner = pnb.Owner(unhex(v["owner_seed"]))
+        for epk, e in asked:
+            wanted = owner.session(epk, e)
+            same(sessions[epk, e], (wanted.sk_m, wanted.sk_d), "session keys")
+        same(sorted(sessions), asked, "sessions opened")
+        for g, c in groups.items():
+            same(c, owner.group_secret(g).hex(), "group secret")
+        opened = {epk.hex(): pnb.dk("node", keys[0]) for (epk, _), keys in sessions.items()}
+        same(opened[v["node_key_of"]], v["node_key"], "node key")
+
+
 @check("words", "cases")
 def words(v):
     if "qr" in v:

@@ -772,6 +772,22 @@ def open_label(label_key, owner, device, sealed):
 # ---- 10. ways to keep the owner seed ----
 
 
+def open_protected(value, passphrase):
+    """Fields 2 to 7 of a protected file: the content."""
+    fields(value, range(1, 8))
+    salt, m, t, p = octets(value[2], 16), uint(value[3]), uint(value[4]), uint(value[5])
+    need(1 <= p <= 64 and 8 * p <= m <= 4 * MIB and 1 <= t <= 16, "work")
+    octets(value[6], 32), octets(value[7])
+    need(passphrase is not None, "protected")
+    need(passphrase, "empty-passphrase")
+    out = hash_secret_raw(passphrase, salt, t, m, p, 64, Type.ID, version=0x13)
+    need(out[32:] == value[6], "wrong-passphrase")
+    try:
+        return unseal(out[:32], to_cbor({k: value[k] for k in range(1, 7)}), value[7])
+    except Refused as error:
+        raise Refused("damaged", error.what) from error
+
+
 def open_key_file(data, passphrase=None):
     """`passphrase` None: a file without one."""
     value = cbor(data, most=KIB)
@@ -782,20 +798,149 @@ def open_key_file(data, passphrase=None):
         need(h(b32(value[2]))[:4] == octets(value[3], 4), "checksum")
         return value[2]
     need(text(value.get(1)) == "PNBKEY1", "unknown-version")
-    fields(value, range(1, 8))
-    salt, m, t, p = octets(value[2], 16), uint(value[3]), uint(value[4]), uint(value[5])
-    need(1 <= p <= 64 and 8 * p <= m <= 4 * MIB and 1 <= t <= 16, "work")
-    octets(value[6], 32), octets(value[7])
-    need(passphrase is not None, "protected")
-    need(passphrase, "empty-passphrase")
-    out = hash_secret_raw(passphrase, salt, t, m, p, 64, Type.ID, version=0x13)
-    need(out[32:] == value[6], "wrong-passphrase")
-    try:
-        seed = unseal(out[:32], to_cbor({k: value[k] for k in range(1, 7)}), value[7])
-    except Refused as error:
-        raise Refused("damaged", error.what) from error
+    seed = open_protected(value, passphrase)
     need(len(seed) == 32, "damaged")
     return seed
+
+
+class Part:
+    """10.4: a part of the owner key. What it does not have is None."""
+
+    def __init__(self, content):
+        value = cbor(content)
+        need(type(value) is dict, "cbor-wrong-type")
+        kind = uint(value.get(1, 0))
+        need(kind in (1, 2, 3), "content", "kind")
+        fields(value, range(1, {1: 6, 2: 4, 3: 6}[kind]))
+        self.kind = ["sign-only", "list-only", "read-only"][kind - 1]
+        self.owner = b32(value[2])
+        self.sign_seed = self.recovery = None
+        self.labels, self.meta, self.dec, self.psk, self.groups = {}, {}, {}, {}, {}
+        if kind == 1:
+            self.sign_seed, self.recovery = b32(value[3]), b32(value[4])
+            need(bytes(SigningKey(self.sign_seed).verify_key) == self.owner, "content", "owner")
+            self.labels = {e: k[0] for e, k in self.numbered(value[5], 1, 64).items()}
+        else:
+            for e, keys in self.numbered(value[3], kind, 64).items():
+                self.meta[e], self.psk[e] = keys[0], keys[-1]
+                self.labels[e] = dk("device label", keys[0])
+                if kind == 3:
+                    self.dec[e] = keys[1]
+        if kind == 3:
+            self.groups = {g: k[0] for g, k in self.numbered(value[4], 1, 256).items()}
+            self.recovery = bytes(SigningKey(b32(value[5])).verify_key)
+
+    @staticmethod
+    def numbered(items, keys, most):
+        found = {}
+        need(0 < len(array(items)) <= most, "content", "number")
+        for item in items:
+            array(item, keys + 1)
+            need(not found or u32(item[0]) > max(found), "content", "order")
+            found[u32(item[0])] = [b32(key) for key in item[1:]]
+        return found
+
+    def node_key(self, epk, epoch):
+        meta = self.meta.get(epoch)
+        if meta is None:
+            return None
+        shared = x25519(meta, epk)
+        sk_m = dk("session meta", shared + epk + x25519_public(meta) + le32(epoch) + self.psk[epoch])
+        return dk("node", sk_m)
+
+    def session_data(self, epk, epoch):
+        dec = self.dec.get(epoch)
+        if dec is None:
+            return None
+        return dk("session data", x25519(dec, epk) + epk + x25519_public(dec) + le32(epoch) + self.psk[epoch])
+
+
+def open_part(data, passphrase=None):
+    value = cbor(data, most=32 * KIB)
+    need(type(value) is dict and value, "cbor-wrong-type")
+    if value.get(1) == "PNBSUB0":
+        fields(value, (1, 2, 3))
+        need(passphrase is None, "not-protected")
+        need(h(octets(value[2]))[:4] == octets(value[3], 4), "checksum")
+        return Part(value[2])
+    need(text(value.get(1)) == "PNBSUB1", "unknown-version")
+    return Part(open_protected(value, passphrase))
+
+
+# ---- 10.5, 10.6: enrolment and unsealing ----
+
+
+def from_text(prefix, line):
+    import base64
+
+    line = "".join(line.split()).lower()
+    need(line.startswith(prefix), "prefix")
+    digits = line[len(prefix) :].upper()
+    try:
+        data = base64.b32decode(digits + "=" * (-len(digits) % 8))
+    except ValueError as error:
+        raise Refused("damaged") from error
+    need(base64.b32encode(data).decode().rstrip("=") == digits and len(data) >= 4, "damaged")
+    need(h(data[:-4])[:4] == data[-4:], "damaged")
+    return data[:-4]
+
+
+def read_request(data):
+    """Node id, X25519 public key, name."""
+    value = array(cbor(data, most=256), 4)
+    need(uint(value[0]) == 1, "unknown-version")
+    need(len(text(value[3]).encode()) <= 64, "mismatch")
+    return b32(value[1]), b32(value[2]), value[3]
+
+
+def open_boxed(context, secret, epk, ad, sealed):
+    try:
+        return unseal(dk(context, x25519(secret, epk) + epk + x25519_public(secret)), ad, sealed)
+    except Refused as error:
+        raise Refused("sealed", error.what) from error
+
+
+def open_bundle(data, secret, node):
+    """The fields of the body; certificate and order are read."""
+    value = array(cbor(data), 4)
+    need(uint(value[0]) == 1, "unknown-version")
+    made_for, epk = b32(value[1]), b32(value[2])
+    need(made_for == node, "other-machine")
+    content = open_boxed("device bundle", secret, epk, to_cbor(value[:3]), octets(value[3]))
+    body, signature = array(cbor(content), 2)
+    f = fields(cbor(octets(body)), range(1, 8))
+    cert = read_record(octets(f[1]))
+    need(cert.kind == "cert", "wrong-type")
+    verify(cert.signer, b"packnback-bundle-v1\0" + body, octets(signature, 64))
+    need(cert.value[2] == node, "other-machine")
+    if f[7] is not None:
+        order = read_record(octets(f[7]))
+        need(order.signer == cert.signer and order.value[5] == 7, "mismatch")
+    return f
+
+
+def read_unseal_request(data):
+    """X25519 public key, snapshot, sessions."""
+    need(len(data) > 4 and h(data[:-4])[:4] == data[-4:], "damaged")
+    f = fields(cbor(data[:-4]), range(1, 6))
+    need(text(f[1]) == "PNBUNQ1", "unknown-version")
+    snap, cert = read_record(octets(f[3])), read_record(octets(f[4]))
+    need((snap.kind, cert.kind) == ("snap", "cert"), "wrong-type")
+    need((snap.value[1], snap.value[2]) == (cert.value[1], cert.value[2]), "mismatch")
+    sessions = [(b32(array(s, 2)[0]), u32(s[1])) for s in array(f[5])]
+    need(sessions and sessions == sorted(set(sessions)), "mismatch")
+    return b32(f[2]), snap, sessions
+
+
+def open_answer(data, secret):
+    """{(epk, e): (SK_m, SK_d)}, {g: C[g]}."""
+    f = fields(cbor(data), range(1, 5))
+    need(text(f[1]) == "PNBUNA1", "unknown-version")
+    ad = to_cbor({k: f[k] for k in (1, 2, 3)})
+    content = open_boxed("unseal answer", secret, b32(f[3]), ad, octets(f[4]))
+    f = fields(cbor(content), (1, 2))
+    sessions = {(b32(s[0]), u32(s[1])): (b32(s[2]), b32(s[3])) for s in f[1]}
+    return sessions, {u32(g): b32(c) for g, c in f[2]}
 
 
 def from_words(words):

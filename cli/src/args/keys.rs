@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::{ExportKeyArgs, GrantArgs, UnsealArgs};
 use crate::exit::{Failure, Outcome};
 use crate::secrets::{KeySource, OWNER_KEY_VARIABLE, PassphraseSource};
 
@@ -96,6 +97,18 @@ pub struct InitArgs {
     /// The same, with the 24 words
     #[arg(long, conflicts_with_all = ["owner_key_out", "owner_words", "owner_key"])]
     pub words: bool,
+    /// Ask to become a device of an owner whose key is elsewhere: write the request to FILE (or `-`)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["owner_key_out", "owner_words", "owner_key", "words"])]
+    pub join_request: Option<String>,
+    /// Become that device: the owner's answer, or a new certificate (file, `-`, or the text itself)
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["owner_key_out", "owner_words", "owner_key", "words", "join_request"])]
+    pub join: Option<String>,
+    /// With --join: first digits the owner's id must have
+    #[arg(long, value_name = "DIGITS", requires = "join")]
+    pub owner: Option<String>,
+    /// With --join-request: draw a QR code, too
+    #[arg(long, requires = "join_request")]
+    pub qr: bool,
     /// Do not draw the QR code on the sheet
     #[arg(long)]
     pub no_qr: bool,
@@ -132,6 +145,12 @@ pub enum KeyCommand {
         #[arg(long, value_name = "DIGITS")]
         owner: Option<String>,
     },
+    /// Write a part of the key for a machine that needs no more: sign, list or read
+    Export(ExportKeyArgs),
+    /// Sign a permission to read from friends, for a machine that cannot sign
+    Grant(GrantArgs),
+    /// Answer a restoring machine that never sees the key: the keys of one snapshot's sessions
+    Unseal(UnsealArgs),
     /// Change the passphrase of a key file
     Passwd {
         /// The key file; default: $PACKNBACK_OWNER_KEY

@@ -1,6 +1,7 @@
 //! What can be said on the command line. The help texts are the first thing a person reads.
 
 mod backup;
+mod devices;
 mod hosting;
 mod keys;
 mod orders;
@@ -13,6 +14,10 @@ use clap::{Args, Parser, Subcommand};
 
 pub use backup::{BackupArgs, DedupArg, WaitFor};
 pub use hosting::{HostCommand, Quota, StatsArgs};
+pub use devices::{
+    DeviceCommand, EnrollArgs, ExportKeyArgs, GrantArgs, HandedArgs, LimitArgs, LimitsArgs,
+    RequestArgs, RevokeArgs, UnsealArgs,
+};
 pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs, PassphraseArgs};
 pub use orders::{
     ConfirmArgs, ForgetArgs, KeepArgs, OrderCommand, OrderSignArgs, PolicyCommand, PolicySetArgs,
@@ -98,7 +103,10 @@ pub enum Command {
     /// Storing for others on this machine: who, how much, and how it ends
     #[command(subcommand)]
     Host(HostCommand),
-    /// Make and check owner keys and their recovery sheets
+    /// Devices of the owner: enrol, list, limit, revoke
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Make and check owner keys and their recovery sheets; parts of a key for other machines
     #[command(subcommand)]
     Key(KeyCommand),
     /// Write snapshots as stored: the seed disk, and what an independent reader needs

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::KeyArgs;
+use super::{HandedArgs, KeyArgs};
 
 /// `SNAP[:PATH]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +134,9 @@ pub struct RestoreArgs {
     /// The key.
     #[command(flatten)]
     pub key: KeyArgs,
+    /// What stands in for it.
+    #[command(flatten)]
+    pub handed: HandedArgs,
 }
 
 /// `recover`.
@@ -157,6 +160,9 @@ pub struct RecoverArgs {
     /// The key.
     #[command(flatten)]
     pub key: KeyArgs,
+    /// What stands in for it.
+    #[command(flatten)]
+    pub handed: HandedArgs,
 }
 
 /// `export`.

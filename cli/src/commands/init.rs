@@ -8,12 +8,14 @@ use packnback_proto::words::to_words;
 use serde_json::json;
 
 use super::Context;
-use crate::args::InitArgs;
+use super::device::{self, host_name};
+use crate::args::{InitArgs, RequestArgs};
 use crate::bundle::Bundle;
 use crate::client::Client;
-use crate::enrol::{Enrolment, make_bundle};
+use crate::enrol::{Enrolment, make_bundle, next_serial};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::Existing;
+use crate::records::Catalog;
 use crate::render::{self, print_line};
 use crate::secrets::{self, KeySource, PassphraseSource};
 use crate::sheet::{QrStyle, SheetInfo, draw};
@@ -26,6 +28,17 @@ use crate::system;
 /// A home that has an owner, a key below the home, no choice made in a pipe, and the usual ones.
 pub fn run(context: &Context, args: &InitArgs) -> Outcome {
     context.home.check_user()?;
+    if let Some(what) = &args.join {
+        return device::join(context, args, what);
+    }
+    if let Some(out) = &args.join_request {
+        let request = RequestArgs {
+            out: out.clone(),
+            label: args.label.clone(),
+            qr: args.qr,
+        };
+        return device::request(context, &request);
+    }
     let existing = existing_source(args);
     check_choice(args, existing.is_some())?;
     if let Some(file) = &args.owner_key_out {
@@ -132,7 +145,8 @@ fn check_node(client: &Client, seed: &OwnerSeed, is_new: bool) -> Outcome<()> {
 fn hand_out(context: &Context, args: &InitArgs, seed: &OwnerSeed) -> Outcome<()> {
     if let Some(file) = &args.owner_key_out {
         let passphrase = secrets::new_passphrase(&(&args.passphrase).into(), file)?;
-        secrets::write_key_file(file, seed, passphrase.as_ref(), Existing::Keep)?;
+        let key = seed.duplicate().into();
+        secrets::write_key_file(file, &key, passphrase.as_ref(), Existing::Keep)?;
     }
     if context.voice.json || (args.owner_key_out.is_some() && !args.owner_words) {
         return Ok(());
@@ -186,7 +200,7 @@ fn enrol(context: &Context, client: &Client, seed: &OwnerSeed, label: &str) -> O
     let now = system::now();
     let enrolment = Enrolment {
         label: label.to_owned(),
-        serial: now,
+        serial: next_serial(now, serials(client, seed)?),
         now,
     };
     let bundle = make_bundle(seed, node, &enrolment, system::random_secret()?).map_err(|e| {
@@ -196,6 +210,15 @@ fn enrol(context: &Context, client: &Client, seed: &OwnerSeed, label: &str) -> O
     client.adopt(bundle.cert.envelope())?;
     bundle.save(&context.home)?;
     Ok(bundle)
+}
+
+/// Serial numbers of certificates this node knows: it may be renewed after its bundle was lost.
+fn serials(client: &Client, seed: &OwnerSeed) -> Outcome<Vec<u64>> {
+    if client.hello().owner.is_none() {
+        return Ok(Vec::new());
+    }
+    let catalog = Catalog::build(seed.owner_id(), &client.all_records(None, false)?);
+    Ok(catalog.certs.values().map(|c| c.value().serial).collect())
 }
 
 fn tell(context: &Context, args: &InitArgs, seed: &OwnerSeed, bundle: &Bundle) -> Outcome {
@@ -225,17 +248,4 @@ fn tell(context: &Context, args: &InitArgs, seed: &OwnerSeed, bundle: &Bundle) -
     voice.say("  packnback peer invite            then send the line it prints to a friend")?;
     voice.say("  packnback status                 see which friends hold it")?;
     Ok(Exit::Done)
-}
-
-fn host_name() -> String {
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let clean: String = name.chars().filter(|c| !c.is_control()).take(32).collect();
-    if clean.is_empty() {
-        "device".into()
-    } else {
-        clean
-    }
 }

@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use packnback_proto::crypto::keys::OwnerSeed;
-use packnback_proto::keyfile::{Protection, inspect};
+use packnback_proto::crypto::keyset::{KeyKind, OwnerKey};
+use packnback_proto::keyfile::Protection;
+use packnback_proto::subset::inspect;
 use packnback_proto::words::{check_owner, from_words};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -29,6 +31,9 @@ pub fn run(context: &Context, command: KeyCommand) -> Outcome {
         KeyCommand::New(args) => new(context, &args),
         KeyCommand::Sheet { key, no_qr } => sheet(context, &key, !no_qr),
         KeyCommand::VerifyWords { owner } => verify_words(context, owner.as_deref()),
+        KeyCommand::Export(args) => super::keypart::export(context, &args),
+        KeyCommand::Grant(args) => super::keypart::grant(context, &args),
+        KeyCommand::Unseal(args) => super::keypart::unseal(context, &args),
         KeyCommand::Passwd {
             owner_key,
             passphrase_file,
@@ -60,7 +65,7 @@ fn new(context: &Context, args: &NewKeyArgs) -> Outcome {
         ));
     }
     let passphrase = secrets::new_passphrase(&(&args.passphrase).into(), &args.out)?;
-    let seed = OwnerSeed::new(system::random_secret()?);
+    let seed = OwnerKey::from(OwnerSeed::new(system::random_secret()?));
     secrets::write_key_file(&args.out, &seed, passphrase.as_ref(), Existing::Keep)?;
     context
         .voice
@@ -176,15 +181,16 @@ fn passwd(
     old: &PassphraseSource,
     new: &PassphraseSource,
 ) -> Outcome {
-    let seed = secrets::open_key_file(path, old)?;
-    let had = read_small(path, 4096)
+    let key = secrets::open_key_file(path, old)?;
+    let had = read_small(path, 64 * 1024)
         .ok()
         .and_then(|bytes| inspect(&bytes).ok());
     let passphrase = secrets::new_passphrase(new, path)?;
-    secrets::write_key_file(path, &seed, passphrase.as_ref(), Existing::Replace)?;
+    secrets::write_key_file(path, &key, passphrase.as_ref(), Existing::Replace)?;
     let protected = passphrase.is_some();
-    context.voice.result(&json!({ "owner": seed.owner_id().to_string(), "owner_key_file": path, "protected": protected }))?;
+    context.voice.result(&json!({ "owner": key.owner_id().to_string(), "kind": key.kind().name(), "owner_key_file": path, "protected": protected }))?;
     let what = match (had, protected) {
+        (_, false) if key.kind() != KeyKind::Full => "The key file has no passphrase any more.",
         (_, false) => "The key file has no passphrase any more: whoever reads it is the owner.",
         (Some(Protection::None), true) => "The key file has a passphrase now.",
         _ => "The passphrase was changed.",

@@ -19,9 +19,10 @@ use crate::spawn::reach_node;
 /// # Errors
 /// Wrong key, no such snapshot or path, damaged names.
 pub fn run(context: &Context, args: &LsArgs) -> Outcome {
-    let seed = context.owner_key(&args.key)?;
+    let key = context.any_key(&args.key)?;
+    key.check_names()?;
     let own = Bundle::load_if_there(&context.home)?.map(|bundle| bundle.device());
-    let keys = ReaderKeys::new(seed);
+    let keys = ReaderKeys::new(key);
     let client = reach_node(&context.home)?;
     let snaps = restore::snapshots(&client, &keys)?;
     let snap = choose(&snaps, &args.snap, own)?;

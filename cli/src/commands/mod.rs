@@ -4,17 +4,20 @@ pub mod alarm;
 pub mod backup;
 pub mod completions;
 pub mod demo;
+pub mod device;
 pub mod drill;
 pub mod export;
 pub mod forget;
 pub mod host;
 pub mod init;
 pub mod key;
+pub mod keypart;
 pub mod ls;
 pub mod node;
 pub mod order;
 pub mod peer;
 pub mod policy;
+pub mod reading;
 pub mod recover;
 pub mod restore;
 pub mod snapshots;
@@ -24,6 +27,7 @@ pub mod version;
 pub mod wait;
 
 use packnback_proto::crypto::keys::OwnerSeed;
+use packnback_proto::crypto::keyset::OwnerKey;
 use packnback_proto::ids::OwnerId;
 
 use crate::args::KeyArgs;
@@ -33,7 +37,7 @@ use crate::exit::{Failure, Outcome};
 use crate::home::Home;
 use crate::render::Voice;
 use crate::restore::ReaderKeys;
-use crate::secrets::read_owner_key;
+use crate::secrets::read_key;
 use crate::spawn::reach_node;
 
 /// What every command gets.
@@ -58,19 +62,27 @@ impl Context {
         Ok((bundle, client))
     }
 
-    /// The owner key, which must be that of this home if the home has an owner.
+    /// The full owner key, which must be that of this home if the home has an owner.
+    ///
+    /// # Errors
+    /// When it is not named, wrong, of another owner, or only a part.
+    pub fn owner_key(&self, args: &KeyArgs) -> Outcome<OwnerSeed> {
+        Ok(self.any_key(args)?.into_seed()?)
+    }
+
+    /// The owner key or a part of it, which must be that of this home if the home has an owner.
     ///
     /// # Errors
     /// When it is not named, wrong, or of another owner.
-    pub fn owner_key(&self, args: &KeyArgs) -> Outcome<OwnerSeed> {
+    pub fn any_key(&self, args: &KeyArgs) -> Outcome<OwnerKey> {
         self.home.check_user()?;
         let source = args.required()?;
         let bundle = Bundle::load_if_there(&self.home)?;
-        let seed = read_owner_key(&source, &args.passphrase())?;
+        let key = read_key(&source, &args.passphrase())?;
         if let Some(bundle) = bundle {
-            check_owner(bundle.owner(), seed.owner_id())?;
+            check_owner(bundle.owner(), key.owner_id())?;
         }
-        Ok(seed)
+        Ok(key)
     }
 }
 
@@ -79,7 +91,7 @@ fn reader_keys(context: &Context, args: &KeyArgs) -> Outcome<Option<ReaderKeys>>
     if args.source().is_none() {
         return Ok(None);
     }
-    context.owner_key(args).map(ReaderKeys::new).map(Some)
+    context.any_key(args).map(ReaderKeys::new).map(Some)
 }
 
 fn check_owner(home: OwnerId, key: OwnerId) -> Outcome<()> {

@@ -6,39 +6,39 @@ use std::path::PathBuf;
 
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::ids::NodeId;
-use packnback_proto::record::{Grant, Scope, Signed};
-use packnback_proto::wire::SecretBytes;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::reading::{Reading, sign_and_open};
 use super::restore::{Finished, Job, SAFE_TO_STOP};
 use crate::args::RecoverArgs;
 use crate::client::{Client, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::records::choose;
 use crate::render;
-use crate::restore::{self, LoadedSnapshot, ReaderKeys};
+use crate::restore::{self, LoadedSnapshot};
 use crate::spawn::reach_node;
 use crate::system;
-
-/// A recovery may take days over a slow line.
-const GRANT_LIFETIME_S: u64 = 14 * 86_400;
-/// The host's clock may run a little ahead of itself between two questions.
-const GRANT_BACKDATE_S: u64 = 300;
 
 /// Runs the command.
 ///
 /// # Errors
 /// Wrong words or key, no friend to be reached, nothing there.
 pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
-    let seed = context.owner_key(&args.key)?;
-    let keys = ReaderKeys::new(seed);
+    let reading = Reading::find(context, &args.key, &args.handed)?;
+    let keys = &reading.keys;
     let client = reach_node(&context.home)?;
-    let found = ask_all(context, &client, &keys, &args.peer)?;
+    let found = ask_all(context, &client, &reading, &args.peer)?;
     let chosen = select(&found.snaps, args)?;
-    let Some(target) = &args.target else {
+    if args.target.is_none() && args.handed.unseal_request.is_none() {
         return list(context, &found);
-    };
+    }
+    keys.check_contents()?;
+    if args.handed.unseal_request.is_some() && chosen.len() > 1 {
+        return Err(Failure::usage("keys are asked for one snapshot at a time")
+            .safe("Nothing was written.")
+            .next("Choose it with --snapshot ID; without --target and --unseal-request they are listed."));
+    }
     let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
     let several = chosen.len() > 1;
     let (mut results, mut worst) = (Vec::new(), Exit::Done);
@@ -47,7 +47,13 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
             .addresses
             .get(&snap.id)
             .ok_or_else(|| Failure::from(restore::RestoreError::NoSnapshot))?;
-        grant_all(&client, keys.seed(), addr, true)?;
+        reading.open_host(&client, addr, true)?;
+        if let Some(exit) =
+            reading.prepare(context, &args.handed, &Remote(&client), snap, &found.snaps)?
+        {
+            return Ok(exit);
+        }
+        let Some(target) = &args.target else { continue };
         let target = if several {
             target.join(folder_name(snap))
         } else {
@@ -66,7 +72,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
             write: &args.write,
             cancel: cancel.clone(),
         };
-        let done: Finished = job.run(context.voice, &keys, &Remote(&client), snap)?;
+        let done: Finished = job.run(context.voice, keys, &Remote(&client), snap)?;
         results.push(done.json(snap));
         let exit = done.say(context.voice, &args.write)?;
         if exit != Exit::Done {
@@ -89,7 +95,7 @@ struct Found {
 fn ask_all(
     context: &Context,
     client: &Client,
-    keys: &ReaderKeys,
+    reading: &Reading,
     peers: &[String],
 ) -> Outcome<Found> {
     let mut found = Found {
@@ -98,8 +104,8 @@ fn ask_all(
     };
     let mut last = None;
     for addr in peers {
-        let asked = grant_all(client, keys.seed(), addr, true).and_then(|host| {
-            let snaps = restore::snapshots(&Remote(client), keys)?;
+        let asked = reading.open_host(client, addr, true).and_then(|host| {
+            let snaps = restore::snapshots(&Remote(client), &reading.keys)?;
             Ok((host, snaps))
         });
         match asked {
@@ -137,9 +143,8 @@ fn ask_all(
     }
 }
 
-/// Connects to a host and shows it a grant for everything of this owner. The host's clock counts, so
-/// a wrong one here does no harm. `as_recovery`: under the owner's recovery key, as a machine the host
-/// has never seen.
+/// Connects to a host and shows it a grant for everything of this owner, signed now. `as_recovery`:
+/// under the owner's recovery key, as a machine the host has never seen.
 ///
 /// # Errors
 /// When it cannot be reached, or does not serve this owner.
@@ -149,23 +154,7 @@ pub fn grant_all(
     addr: &str,
     as_recovery: bool,
 ) -> Outcome<RemoteHost> {
-    let recovery = as_recovery.then(|| SecretBytes::new(*seed.recovery_seed().expose()));
-    let host = client.remote_open(addr, recovery)?;
-    let grant = Grant {
-        owner: seed.owner_id(),
-        reader: host.reader,
-        scope: Scope::All,
-        not_before: host.time.saturating_sub(GRANT_BACKDATE_S),
-        expires: host.time.saturating_add(GRANT_LIFETIME_S),
-        audience: Some(vec![host.host]),
-        nonce: host.nonce.0,
-        max_bytes: None,
-    };
-    let signed = Signed::sign(&grant, &seed.sign_key()).map_err(|e| {
-        Failure::failed("grant", format!("cannot sign the permission to read: {e}"))
-    })?;
-    client.remote_grant(signed.envelope())?;
-    Ok(host)
+    sign_and_open(client, &seed.duplicate().into(), addr, as_recovery)
 }
 
 /// The snapshot asked for, or the newest of each device.

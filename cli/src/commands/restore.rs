@@ -7,7 +7,7 @@ use packnback_proto::format::entry::Entry;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::recover::grant_all;
+use super::reading::Reading;
 use crate::args::{OverwriteArg, RestoreArgs, WriteArgs};
 use crate::backup::{Cancel, FileNote};
 use crate::bundle::Bundle;
@@ -33,21 +33,25 @@ pub const SAFE_TO_STOP: &str =
 /// # Errors
 /// Wrong key, no such snapshot or path, a target that cannot be written.
 pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
-    let seed = context.owner_key(&args.key)?;
+    let reading = Reading::find(context, &args.key, &args.handed)?;
+    let keys = &reading.keys;
+    keys.check_contents()?;
     let own = Bundle::load_if_there(&context.home)?.map(|bundle| bundle.device());
     let client = reach_node(&context.home)?;
-    let keys = ReaderKeys::new(seed);
     let remote = Remote(&client);
     let source: &dyn ObjectSource = match &args.from {
         Some(peer) => {
             let addr = super::peer::resolve_address(&client, peer)?;
-            grant_all(&client, keys.seed(), &addr, false)?;
+            reading.open_host(&client, &addr, false)?;
             &remote
         }
         None => &client,
     };
-    let snaps = restore::snapshots(source, &keys)?;
+    let snaps = restore::snapshots(source, keys)?;
     let snap = choose(&snaps, &args.what.snap, own)?;
+    if let Some(exit) = reading.prepare(context, &args.handed, source, snap, &snaps)? {
+        return Ok(exit);
+    }
     let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
     let job = Job {
         below: args.what.path.clone(),
@@ -55,7 +59,7 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
         write: &args.write,
         cancel,
     };
-    let done = job.run(context.voice, &keys, source, snap)?;
+    let done = job.run(context.voice, keys, source, snap)?;
     context.voice.result(&done.json(snap))?;
     done.say(context.voice, &args.write)
 }

@@ -205,7 +205,8 @@ fn key_of_keys(keys: &ReaderKeys, dom: u32, session: Session) -> Result<Secret32
             .map_err(|e| e.to_string())?;
         Ok(session.chunk_priv.duplicate())
     } else {
-        Ok(keys.group(dom).chunk().duplicate())
+        let group = keys.group(dom).map_err(|e| e.to_string())?;
+        Ok(group.chunk().duplicate())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Fetching objects and opening them: nothing is used before id, seal and kind are checked.
 
+use packnback_proto::crypto::keyset::KeyLack;
 use packnback_proto::format::frame::Decompressor;
 use packnback_proto::format::header::{Header, Kind, parse_header};
-use packnback_proto::format::object::open_kind;
+use packnback_proto::format::object::open_object;
 use packnback_proto::ids::ObjectId;
 
 use super::keys::ReaderKeys;
@@ -17,6 +18,8 @@ pub(super) enum ObjectFault {
     Missing(ObjectId),
     /// It is not what it should be.
     Bad(ObjectId, String),
+    /// The keys at hand do not open it.
+    Closed(ObjectId, KeyLack),
     /// The source cannot be talked to: no use going on.
     Source(ClientError),
 }
@@ -27,6 +30,7 @@ impl ObjectFault {
         match self {
             Self::Missing(id) => format!("object {} is missing", id.short()),
             Self::Bad(id, reason) => format!("object {} is damaged: {reason}", id.short()),
+            Self::Closed(id, lack) => format!("object {} stays closed: {lack}", id.short()),
             Self::Source(error) => error.to_string(),
         }
     }
@@ -38,6 +42,7 @@ impl ObjectFault {
                 reason: "it is missing".into(),
             },
             Self::Bad(id, reason) => RestoreError::Object { id, reason },
+            Self::Closed(_, lack) => RestoreError::Key(lack),
             Self::Source(error) => error.into(),
         }
     }
@@ -86,12 +91,21 @@ impl Reader<'_> {
         let (header, _) = parse_header(&bytes).map_err(|e| bad(id, e))?;
         let epk = header.epk.filter(|_| kinds.contains(&header.kind));
         let epk = epk.ok_or_else(|| bad(id, "it is of another kind than its place says"))?;
-        let session = self
-            .keys
-            .session(&epk, header.epoch)
-            .map_err(|e| bad(id, e))?;
-        let (header, raw) =
-            open_kind(decompressor, &bytes, &id, header.kind, &session).map_err(|e| bad(id, e))?;
+        let closed = |lack| match lack {
+            KeyLack::Crypto(error) => bad(id, error),
+            lack => ObjectFault::Closed(id, lack),
+        };
+        // What names files opens with less than what holds their contents.
+        let (header, raw) = if matches!(header.kind, Kind::Root | Kind::Index | Kind::Segment) {
+            let key = self.keys.node(&epk, header.epoch).map_err(closed)?;
+            open_object(decompressor, &bytes, &id, &key)
+        } else {
+            let session = self.keys.session(&epk, header.epoch).map_err(closed)?;
+            let key = session.object_key(header.kind);
+            let key = key.ok_or_else(|| bad(id, "it is of another kind than its place says"))?;
+            open_object(decompressor, &bytes, &id, key)
+        }
+        .map_err(|e| bad(id, e))?;
         Ok(Opened { id, header, raw })
     }
 

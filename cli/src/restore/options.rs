@@ -99,6 +99,9 @@ pub enum RestoreError {
     /// The source could not be talked to, or refused.
     #[error(transparent)]
     Node(#[from] ClientError),
+    /// The key at hand does not open this.
+    #[error(transparent)]
+    Key(#[from] packnback_proto::crypto::keyset::KeyLack),
     /// There is no (such) snapshot.
     #[error("there is no such snapshot")]
     NoSnapshot,

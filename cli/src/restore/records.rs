@@ -47,11 +47,12 @@ pub fn snapshots(
         else {
             continue;
         };
-        let label_key = keys.seed().label_key(cert.epoch);
-        let label = open_label(&label_key, &cert.owner, &cert.device, &cert.sealed_label);
+        let label = keys
+            .label_key(cert.epoch)
+            .and_then(|key| open_label(&key, &cert.owner, &cert.device, &cert.sealed_label).ok());
         loaded.push(LoadedSnapshot {
             id,
-            device_label: label.ok(),
+            device_label: label,
             snap,
         });
     }

@@ -33,6 +33,8 @@ pub fn run(
     source: &dyn ObjectSource,
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
+    // Told before anything is made.
+    keys.check_contents()?;
     let reader = Reader {
         source,
         keys,

@@ -194,6 +194,7 @@ pub fn tree(
     below: Option<&[u8]>,
     visit: &mut dyn FnMut(&Entry) -> bool,
 ) -> Result<(), RestoreError> {
+    keys.check_names()?;
     let reader = Reader {
         source,
         keys,

@@ -20,7 +20,7 @@ pub(crate) fn befriend(one: &Machine, two: &Machine, name: &str) {
     ]);
 }
 
-fn address(machine: &Machine) -> String {
+pub(crate) fn address(machine: &Machine) -> String {
     let status = machine.ok(["status"]);
     let listen = status["listen"].as_array().unwrap();
     listen.first().unwrap().as_str().unwrap().to_owned()

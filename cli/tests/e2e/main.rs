@@ -10,6 +10,7 @@
 mod alarms;
 mod bad_input;
 mod demo;
+mod devices;
 mod disk_full;
 mod drill;
 mod friends;
@@ -18,6 +19,7 @@ mod keys;
 mod killed;
 mod orders;
 mod policy;
+mod parts;
 mod round_trip;
 mod support;
 mod trees;

@@ -34,6 +34,12 @@ impl OwnerSeed {
         Self(Secret32::new(bytes))
     }
 
+    /// A second copy, asked for by name.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.duplicate())
+    }
+
     /// The bytes, for key file, words and QR code.
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
@@ -116,20 +122,21 @@ impl OwnerSeed {
     /// # Errors
     /// [`CryptoError::NonContributory`] if `epk` is of low order.
     pub fn open_session(&self, epk: &[u8; 32], epoch: u32) -> Result<SessionKeys, CryptoError> {
-        let list = self.list_secret(epoch);
-        let decrypt = self.decrypt_secret(epoch);
-        let recipient = Recipient {
-            epk,
-            meta_pub: &x25519_public(&list),
-            dec_pub: &x25519_public(&decrypt),
-            epoch,
-            psk: &self.session_psk(epoch),
-        };
-        Ok(SessionKeys::derive(
-            &recipient,
-            &x25519(&list, epk)?,
-            &x25519(&decrypt, epk)?,
-        ))
+        Ok(SessionKeys::from_roots(&self.session_roots(epk, epoch)?))
+    }
+
+    /// `SK_m` and `SK_d` of a past session, from its public key `epk`.
+    ///
+    /// # Errors
+    /// [`CryptoError::NonContributory`] if `epk` is of low order.
+    pub fn session_roots(&self, epk: &[u8; 32], epoch: u32) -> Result<SessionRoots, CryptoError> {
+        let psk = self.session_psk(epoch);
+        SessionRoots::open(
+            &self.list_secret(epoch),
+            &self.decrypt_secret(epoch),
+            &psk,
+            (epk, epoch),
+        )
     }
 }
 
@@ -233,13 +240,76 @@ pub struct SessionKeys {
     pub chunk_priv: Secret32,
 }
 
-/// The public inputs of a session and its pre-shared key.
-struct Recipient<'a> {
-    epk: &'a [u8; 32],
-    meta_pub: &'a [u8; 32],
-    dec_pub: &'a [u8; 32],
-    epoch: u32,
-    psk: &'a Secret32,
+/// `SK_m` and `SK_d` of one session: everything it sealed opens with them, and nothing else does.
+pub struct SessionRoots {
+    /// The session's X25519 public key.
+    pub epk: [u8; 32],
+    /// Key epoch `e`.
+    pub epoch: u32,
+    /// `SK_m`: opens names and metadata.
+    pub meta: Secret32,
+    /// `SK_d`: opens contents.
+    pub data: Secret32,
+}
+
+impl SessionRoots {
+    /// For a reader that holds `owner_meta[e]`, `owner_dec[e]` and `PSK[e]`.
+    pub(super) fn open(
+        list: &Secret32,
+        decrypt: &Secret32,
+        psk: &Secret32,
+        session: (&[u8; 32], u32),
+    ) -> Result<Self, CryptoError> {
+        Ok(Self {
+            epk: *session.0,
+            epoch: session.1,
+            meta: open_root(labels::SESSION_META, list, psk, session)?,
+            data: open_root(labels::SESSION_DATA, decrypt, psk, session)?,
+        })
+    }
+}
+
+/// `DK(ctx, shared || epk || public || LE32(e) || PSK[e])`.
+fn root(
+    ctx: &str,
+    shared: &Secret32,
+    public: &[u8; 32],
+    psk: &Secret32,
+    (epk, epoch): (&[u8; 32], u32),
+) -> Secret32 {
+    let epoch = epoch.to_le_bytes();
+    derive_key(ctx, &[shared.expose(), epk, public, &epoch, psk.expose()])
+}
+
+/// [`root`] for a reader that holds the secret half of `public`.
+fn open_root(
+    ctx: &str,
+    secret: &Secret32,
+    psk: &Secret32,
+    session: (&[u8; 32], u32),
+) -> Result<Secret32, CryptoError> {
+    let shared = x25519(secret, session.0)?;
+    Ok(root(ctx, &shared, &x25519_public(secret), psk, session))
+}
+
+/// `K_node` of a session, for a reader that holds `owner_meta[e]` and `PSK[e]` only: it opens
+/// segments, indexes and roots.
+pub(super) fn open_node_key(
+    list: &Secret32,
+    psk: &Secret32,
+    session: (&[u8; 32], u32),
+) -> Result<Secret32, CryptoError> {
+    Ok(node_key(&open_root(
+        labels::SESSION_META,
+        list,
+        psk,
+        session,
+    )?))
+}
+
+/// `K_node = DK("node", SK_m)`.
+fn node_key(sk_m: &Secret32) -> Secret32 {
+    derive_key(labels::NODE, &[sk_m.expose()])
 }
 
 impl SessionKeys {
@@ -248,36 +318,32 @@ impl SessionKeys {
     /// # Errors
     /// [`CryptoError::NonContributory`] if a public key in the device keys is of low order.
     pub fn start(device: &DeviceKeys, esk: Secret32) -> Result<Self, CryptoError> {
-        let recipient = Recipient {
-            epk: &x25519_public(&esk),
-            meta_pub: &device.meta_pub,
-            dec_pub: &device.dec_pub,
-            epoch: device.epoch,
-            psk: &device.psk,
+        let epk = x25519_public(&esk);
+        let start = |ctx, public: &[u8; 32]| {
+            let shared = x25519(&esk, public)?;
+            let session = (&epk, device.epoch);
+            Ok(root(ctx, &shared, public, &device.psk, session))
         };
-        let s_m = x25519(&esk, &device.meta_pub)?;
-        let s_d = x25519(&esk, &device.dec_pub)?;
-        Ok(Self::derive(&recipient, &s_m, &s_d))
+        Ok(Self::from_roots(&SessionRoots {
+            epk,
+            epoch: device.epoch,
+            meta: start(labels::SESSION_META, &device.meta_pub)?,
+            data: start(labels::SESSION_DATA, &device.dec_pub)?,
+        }))
     }
 
-    fn derive(r: &Recipient<'_>, s_m: &Secret32, s_d: &Secret32) -> Self {
-        let session = |ctx, shared: &Secret32, public: &[u8; 32]| {
-            let epoch = r.epoch.to_le_bytes();
-            derive_key(
-                ctx,
-                &[shared.expose(), r.epk, public, &epoch, r.psk.expose()],
-            )
-        };
-        let sk_m = session(labels::SESSION_META, s_m, r.meta_pub);
-        let sk_d = session(labels::SESSION_DATA, s_d, r.dec_pub);
+    /// The keys that follow from `SK_m` and `SK_d`.
+    #[must_use]
+    pub fn from_roots(roots: &SessionRoots) -> Self {
+        let data = |ctx| derive_key(ctx, &[roots.data.expose()]);
         Self {
-            epk: *r.epk,
-            epoch: r.epoch,
-            node: derive_key(labels::NODE, &[sk_m.expose()]),
-            map: derive_key(labels::MAP, &[sk_d.expose()]),
-            pack: derive_key(labels::PACK, &[sk_d.expose()]),
-            blob: derive_key(labels::KEY_BLOB, &[sk_d.expose()]),
-            chunk_priv: derive_key(labels::PRIVATE_CHUNK_KEY, &[sk_d.expose()]),
+            epk: roots.epk,
+            epoch: roots.epoch,
+            node: node_key(&roots.meta),
+            map: data(labels::MAP),
+            pack: data(labels::PACK),
+            blob: data(labels::KEY_BLOB),
+            chunk_priv: data(labels::PRIVATE_CHUNK_KEY),
         }
     }
 }

@@ -49,6 +49,12 @@ contexts! {
     PRIVATE_CHUNK_KEY = "private chunk key";
     /// Sealing key -> key of the synthetic nonce.
     SIV = "siv";
+    /// Shared secret with a new device -> key of its sealed bundle.
+    DEVICE_BUNDLE = "device bundle";
+    /// Keys that a new device shows -> fingerprint that people compare.
+    DEVICE_FINGERPRINT = "device fingerprint";
+    /// Shared secret with a restoring machine -> key of the sealed session keys.
+    UNSEAL_ANSWER = "unseal answer";
     /// Record type and body -> record id.
     RECORD_ID = "record id";
 }

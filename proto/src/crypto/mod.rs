@@ -3,8 +3,10 @@
 //! Everything that names an algorithm is in [`primitives`], every derivation label in [`labels`]:
 //! no other module of the project names an AEAD, a hash or a key derivation function.
 
+pub mod boxed;
 pub mod hash;
 pub mod keys;
+pub mod keyset;
 pub mod labels;
 pub mod primitives;
 pub mod seal;

@@ -62,7 +62,8 @@ impl Drop for Secret32 {
 #[cfg(test)]
 mod tests {
     use super::Secret32;
-    use crate::crypto::keys::{ChunkKeys, DeviceKeys, OwnerSeed, SessionKeys};
+    use crate::crypto::keys::{ChunkKeys, DeviceKeys, OwnerSeed, SessionKeys, SessionRoots};
+    use crate::crypto::keyset::OwnerKey;
     use crate::crypto::sign::SigningKey;
     use static_assertions::assert_not_impl_any;
 
@@ -78,6 +79,8 @@ mod tests {
         DeviceKeys,
         ChunkKeys,
         SessionKeys,
+        SessionRoots,
+        OwnerKey,
         SigningKey
     );
 

@@ -11,9 +11,11 @@
 
 mod branches;
 mod cbor_rules;
+mod exchange;
 mod n14_key_blobs;
 mod n19_records;
 mod n22_seed;
+mod n22_subsets;
 mod random;
 mod records;
 mod strategies;

@@ -6,8 +6,10 @@
 //! refusal that is gone.
 
 mod cbor;
+mod exchange;
 mod records;
 mod seed;
+mod subset;
 mod trees;
 
 use packnback_proto::cbor::Value;

@@ -9,5 +9,6 @@
 mod cache;
 mod end_to_end;
 mod negative;
+mod parts;
 pub(crate) mod stub;
 mod trees;

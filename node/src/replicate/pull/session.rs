@@ -219,9 +219,7 @@ impl Session {
         let now = self.host.clock.now();
         let imported = self
             .host
-            .blocking(move |store| {
-                store.import_snap(&owner, snap.envelope(), &receipts, offer, now)
-            })
+            .blocking(move |store| store.import_snap(&owner, snap.envelope(), &receipts, now))
             .await;
         match imported {
             Ok(CommitOutcome::Accepted(_)) => {

@@ -10,7 +10,7 @@ use packnback_proto::wire::store::StoreReply;
 
 use super::orders::{at, collect, is_whole, order, policy, snaps, submit, to_this_host};
 use crate::service::testkit::*;
-use crate::store::{CommitOutcome, Offer};
+use crate::store::CommitOutcome;
 
 const GRACE: u64 = GRACE_D * DAY_S;
 
@@ -260,13 +260,9 @@ async fn n08_a_copy_keeps_the_time_of_the_earliest_receipt_of_a_listed_host() {
         receipt(&listed, NOW - 40 * DAY_S),
     ];
     let owner = owner().owner_id();
-    let offer = Offer {
-        owner: u64::MAX,
-        device: None,
-    };
     let copied = world
         .store()
-        .import_snap(&owner, snap.envelope(), &receipts, offer, NOW);
+        .import_snap(&owner, snap.envelope(), &receipts, NOW);
     assert!(
         matches!(copied, Ok(CommitOutcome::Accepted(_))),
         "{copied:?}"

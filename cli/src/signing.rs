@@ -3,9 +3,10 @@
 use packnback_proto::crypto::keyset::OwnerKey;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::OwnerId;
-use packnback_proto::record::{Cert, Order, Signed, open_label};
+use packnback_proto::record::{Cert, Order, Signed};
 
 use crate::args::KeyArgs;
+use crate::commands::keypart::label_of;
 use crate::exit::{Failure, Outcome};
 use crate::secrets::read_key;
 
@@ -19,23 +20,14 @@ impl Signer {
     /// Reads the key that was named; `None` if none was.
     ///
     /// # Errors
-    /// As [`read_key`], and for a part of the owner key that cannot sign.
+    /// As [`read_key`], and for a part of the owner key that does not sign.
     pub fn read(args: &KeyArgs) -> Outcome<Option<Self>> {
         let Some(source) = args.source() else {
             return Ok(None);
         };
-        Self::new(read_key(&source, &args.passphrase())?).map(Some)
-    }
-
-    /// From a key that can sign.
-    ///
-    /// # Errors
-    /// When it cannot.
-    pub fn new(key: OwnerKey) -> Outcome<Self> {
-        Ok(Self {
-            key: key.sign_key()?,
-            names: key,
-        })
+        let names = read_key(&source, &args.passphrase())?;
+        let key = names.sign_key()?;
+        Ok(Some(Self { key, names }))
     }
 
     /// Whose key it is.
@@ -58,7 +50,6 @@ impl Signer {
     /// The name in a certificate, if this key opens it.
     #[must_use]
     pub fn name(&self, cert: &Cert) -> Option<String> {
-        let key = self.names.label_key(cert.epoch).ok()?;
-        open_label(&key, &cert.owner, &cert.device, &cert.sealed_label).ok()
+        label_of(&self.names, cert)
     }
 }

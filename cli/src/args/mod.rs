@@ -13,6 +13,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use backup::{BackupArgs, DedupArg, WaitFor};
+pub use devices::{
+    DeviceCommand, EnrollArgs, ExportKeyArgs, GrantArgs, HandedArgs, LimitArgs, LimitsArgs,
+    RequestArgs, RevokeArgs, UnsealArgs,
+};
 pub use hosting::{HostCommand, Quota, StatsArgs};
 pub use devices::{
     DeviceCommand, EnrollArgs, ExportKeyArgs, GrantArgs, HandedArgs, LimitArgs, LimitsArgs,

@@ -18,6 +18,7 @@ mod incremental;
 mod keys;
 mod killed;
 mod orders;
+mod parts;
 mod policy;
 mod parts;
 mod round_trip;

@@ -75,6 +75,12 @@ fn n22_each_part_does_what_it_says_and_is_refused_the_rest() {
     assert_eq!(new["snaps_per_day"], 7);
     assert_eq!(new["label"], "test", "a key that signs sees for whom");
 
+    let hold = ["order", "hold", "latest", "--yes"];
+    with_key(&machine, &hold, &sign).ends_with(0);
+    lacks(with_key(&machine, &hold, &list), "list-only");
+    lacks(with_key(&machine, &hold, &read), "read-only");
+    with_key(&machine, &["stats"], &list).ends_with(0);
+
     let before = state_of(&machine.home().join("config"));
     let out = machine.path("never");
     let out = out.to_str().unwrap();

@@ -18,10 +18,6 @@ pub use devices::{
     RequestArgs, RevokeArgs, UnsealArgs,
 };
 pub use hosting::{HostCommand, Quota, StatsArgs};
-pub use devices::{
-    DeviceCommand, EnrollArgs, ExportKeyArgs, GrantArgs, HandedArgs, LimitArgs, LimitsArgs,
-    RequestArgs, RevokeArgs, UnsealArgs,
-};
 pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs, PassphraseArgs};
 pub use orders::{
     ConfirmArgs, ForgetArgs, KeepArgs, OrderCommand, OrderSignArgs, PolicyCommand, PolicySetArgs,

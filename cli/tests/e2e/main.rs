@@ -20,7 +20,6 @@ mod killed;
 mod orders;
 mod parts;
 mod policy;
-mod parts;
 mod round_trip;
 mod support;
 mod trees;

@@ -149,7 +149,7 @@ fn two_runs() -> (World, LoadedSnapshot, Vec<LoadedSnapshot>) {
     let (world, _) = saved();
     world.write("new", b"another small file");
     let second = world.backup();
-    assert!(second.objects_new < 10, "it rests on the first run");
+    assert!(second.totals.objects_new < 10, "it rests on the first run");
     let snaps = restore::snapshots(&world.node, &world.reader).unwrap();
     let snap = world.snapshot(second.snapshot.unwrap());
     (world, snap, snaps)

@@ -122,7 +122,7 @@ impl Session {
     /// Copies what is not here.
     pub(super) async fn run(
         &mut self,
-        offer: &(dyn Fn(&NodeId) -> Offer + Sync),
+        offer: &(dyn Fn(&NodeId) -> Option<Offer> + Sync),
         pull_after: Duration,
         claims: &Claims,
     ) -> Result<Pulled, PullError> {
@@ -132,6 +132,9 @@ impl Session {
             ..Pulled::default()
         };
         for offered in listed.into_offers(&self.greeting.host) {
+            let Some(offer) = offer(&offered.snap.value().device) else {
+                continue;
+            };
             // By the other host's own clock on both sides.
             let age = offered
                 .received
@@ -177,13 +180,9 @@ impl Session {
     }
 
     /// Copies one snapshot.
-    async fn copy(
-        &mut self,
-        offered: &Offered,
-        offer: &(dyn Fn(&NodeId) -> Offer + Sync),
-    ) -> Result<Copied, PullError> {
-        let (owner, offer) = (self.owner, offer(&offered.snap.value().device));
-        let (id, snap) = (offered.snap.id(), offered.snap.clone());
+    async fn copy(&mut self, offered: &Offered, offer: Offer) -> Result<Copied, PullError> {
+        let (owner, id) = (self.owner, offered.snap.id());
+        let snap = offered.snap.clone();
         let receipts = offered.receipts.clone();
         let access = self
             .host

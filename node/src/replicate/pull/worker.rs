@@ -136,20 +136,24 @@ impl Worker {
         Ok(pulled)
     }
 
-    /// What is offered to an owner, and to a device of it.
-    fn offer(&self, owner: &OwnerId, device: &NodeId, is_own: bool) -> Offer {
-        if is_own {
-            return Offer {
-                owner: u64::MAX,
-                device: None,
-            };
-        }
+    /// What is offered to an owner, and to a device of it. `None`: nothing was agreed, so nothing is
+    /// copied. On a node of the owner that is so for every machine it is not friends with: being on
+    /// the list must not fill a laptop with the backups of a server.
+    fn offer(&self, owner: &OwnerId, device: &NodeId, is_own: bool) -> Option<Offer> {
         let friend = self.common.peers.friend(device);
-        Offer {
-            owner: self.common.peers.offered_to(owner),
-            device: friend
-                .filter(|friend| friend.owner.as_ref() == Some(owner))
-                .map(|friend| friend.quota_given),
+        let device = friend
+            .filter(|friend| friend.owner.as_ref() == Some(owner))
+            .map(|friend| friend.quota_given);
+        match (is_own, device) {
+            (true, None) => None,
+            (true, Some(_)) => Some(Offer {
+                owner: u64::MAX,
+                device,
+            }),
+            (false, _) => Some(Offer {
+                owner: self.common.peers.offered_to(owner),
+                device,
+            }),
         }
     }
 }

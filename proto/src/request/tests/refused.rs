@@ -121,6 +121,9 @@ fn a_request_that_hides_the_newest() {
     let mut wrong_number = whole.clone();
     wrong_number.devices[0].heads[0].0 = 6;
     assert_eq!(class(&wrong_number), "heads");
+    let mut twice = whole.clone();
+    twice.devices[0].heads = twice.devices[0].heads.repeat(2);
+    assert_eq!(class(&twice), "heads");
     let mut none = whole.clone();
     none.devices[0].heads.clear();
     assert_eq!(class(&none), "heads");

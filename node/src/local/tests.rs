@@ -227,6 +227,11 @@ async fn adoption_refuses_other_machines_and_other_owners() {
         ask(&mut conn, adopt(&renewed, 1), &[]).await.0,
         LocalReply::Ok
     );
+    // The old one, played again, may allow more.
+    let before = local.world.engine.snapshot();
+    let reply = ask(&mut conn, adopt(&own_cert(), 1), &[]).await.0;
+    assert_error(&reply, ErrorCode::Certificate);
+    assert_eq!(local.world.engine.snapshot(), before);
 }
 
 #[tokio::test]

@@ -195,8 +195,8 @@ impl Session {
         if let Some(evict) = admin.evict.filter(|evict| evict.takes_nothing(now)) {
             return Err(StoreError::from(OpenRefusal::Closing(evict.drop_at)).into());
         }
-        let slot = self.host.slots.take(value.owner, peer);
-        let slot = slot.map_err(StoreError::from)?;
+        let slots = &self.host.slots;
+        let slot = slots.take(value.owner, peer).map_err(StoreError::from)?;
         self.host.peers.bind(&peer, &value.owner, &value.recovery)?;
         let access = Access {
             owner: value.owner,
@@ -228,17 +228,17 @@ impl Session {
             puts.intake().set_base(base);
         }
         let quota_left = puts.intake().left(now);
+        let questions = Allowance::new(HAVE_IDS_PER_HOUR, now);
         self.stage = Stage::Device(Box::new(Device {
             cert: value,
             access,
             puts,
             began: now,
-            questions: Allowance::new(HAVE_IDS_PER_HOUR, now),
+            questions,
             _slot: slot,
         }));
-        let session = self.host.next_session();
         reply(StoreReply::Opened {
-            session,
+            session: self.host.next_session(),
             epoch: 0,
             base_complete,
             heads,

@@ -334,7 +334,10 @@ pub(crate) fn chunk(noise: u8) -> Object {
 }
 
 /// An order of [`owner`] for any host.
-pub(crate) fn order(oid: u8, op: Op) -> Signed<Order> {
+pub(crate) fn order(oid: u8, mut op: Op) -> Signed<Order> {
+    if let Op::Hosts { hosts, .. } = &mut op {
+        hosts.sort();
+    }
     let order = Order {
         owner: owner().owner_id(),
         oid: [oid; 16],

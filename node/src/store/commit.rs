@@ -233,15 +233,13 @@ impl Store {
         }))
     }
 
-    /// Snapshot, receipt, log and counters.
-    fn write_down(
+    /// What this host says of a snapshot that is complete here.
+    fn receipt_for(
         &self,
-        batch: &mut Batch,
-        access: &Access,
+        owner: &OwnerId,
         snap: &Signed<Snap>,
-        (origin, now): (Origin, u64),
+        now: u64,
     ) -> Result<Signed<Receipt>, StoreError> {
-        let owner = &access.owner;
         let value = snap.value();
         let (mut objects, mut bytes) = (0u64, 0u64);
         self.walk(owner, &value.root, &mut |_, meta| {
@@ -263,15 +261,30 @@ impl Store {
                 .policy(owner, &value.device)?
                 .map_or(0, |policy| policy.pseq),
         };
-        let receipt = Signed::sign(&receipt, &self.key)?;
+        Ok(Signed::sign(&receipt, &self.key)?)
+    }
+
+    /// Snapshot, receipt, log and counters.
+    fn write_down(
+        &self,
+        batch: &mut Batch,
+        access: &Access,
+        snap: &Signed<Snap>,
+        (origin, now): (Origin, u64),
+    ) -> Result<Signed<Receipt>, StoreError> {
+        let owner = &access.owner;
+        let value = snap.value();
+        let receipt = self.receipt_for(owner, snap, now)?;
+        let said = receipt.value();
+        let log_seq = said.log_seq;
         let row = SnapRow {
             device: value.device,
             seq: value.seq,
             time: value.time,
             received: now,
             root: value.root,
-            objects,
-            bytes,
+            objects: said.n_objects,
+            bytes: said.bytes,
             receipt: receipt.id(),
             log_seq,
             prev: value.prev,

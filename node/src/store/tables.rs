@@ -268,6 +268,14 @@ impl Store {
     pub fn adopt(&self, cert: &Signed<Cert>) -> Result<(), StoreError> {
         let lock = self.owner_lock(&cert.value().owner);
         let _guard = lock.write();
+        let known: Option<CertRow> = self.row(
+            &keys::cert(&cert.value().owner, &cert.value().device),
+            "certificate row",
+        )?;
+        if let Some(known) = known.filter(|known| known.serial > cert.value().serial) {
+            // An old certificate, played again, may allow more than the newest does.
+            return Err(session::OpenRefusal::Superseded(known.serial).into());
+        }
         let last = self.device()?.and_then(|row| row.last);
         let row = DeviceRow {
             owner: cert.value().owner,

@@ -20,7 +20,7 @@ use crate::record::{
 /// # Errors
 /// [`RequestError`], the first problem found. Nothing of the request is to be signed then.
 pub fn verify(request: &Request, owner: OwnerId) -> Result<Plan, RequestError> {
-    if false && request.owner != owner {
+    if request.owner != owner {
         return Err(RequestError::OtherOwner(request.owner, owner));
     }
     let orders = earlier_orders(request)?;

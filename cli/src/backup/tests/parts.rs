@@ -171,11 +171,18 @@ fn session_keys_of_one_question_restore_what_several_runs_saved() {
 
 #[test]
 fn what_a_forgotten_run_saved_is_found_by_a_second_question() {
-    let (world, snap, _) = two_runs();
-    // The first snapshot is not known any more: its session stands in sealed names only.
+    // The first snapshot is not known any more: its session stands in sealed names only. Where
+    // segments begin depends on paths, and those of the test are random: now and then a segment of
+    // the first run is still in use, and another world is made.
+    let (world, snap, visible) = (0..20)
+        .find_map(|_| {
+            let (world, snap, _) = two_runs();
+            let only = std::slice::from_ref(&snap);
+            let visible = restore::visible_sessions(&world.node, &snap, only).unwrap();
+            (visible.len() == 1).then_some((world, snap, visible))
+        })
+        .unwrap();
     let only = std::slice::from_ref(&snap);
-    let visible = restore::visible_sessions(&world.node, &snap, only).unwrap();
-    assert_eq!(visible.len(), 1);
     let keys = reader(unsealed(&world, snap.id, visible));
     let missing = restore::closed_sessions(&world.node, &keys, &snap, false).unwrap();
     assert_eq!(missing.len(), 1, "the session of the chunks");

@@ -20,10 +20,9 @@ use packnback_proto::wire::admin::AlarmKind;
 use packnback_proto::wire::local::CopyState;
 
 fn hosts(hseq: u64, hosts: &[NodeId]) -> Op {
-    Op::Hosts {
-        hseq,
-        hosts: hosts.to_vec(),
-    }
+    let mut hosts = hosts.to_vec();
+    hosts.sort_unstable();
+    Op::Hosts { hseq, hosts }
 }
 
 fn lists(node: &Node, owner: &OwnerSeed, hseq: u64) -> bool {

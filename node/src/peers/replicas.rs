@@ -275,7 +275,7 @@ mod tests {
         let learn = |n, over| world.table.learn(&node(n), &told, false, over).unwrap();
         set(&world, &[node(3), node(5)]);
         learn(3, Reach::Public);
-        assert_eq!(world.table.addrs_of(&node(3)), [far.clone()]);
+        assert_eq!(world.table.addrs_of(&node(3)), std::slice::from_ref(&far));
         learn(3, Reach::Private);
         assert_eq!(world.table.addrs_of(&node(3)), [far.clone(), near.clone()]);
         learn(3, Reach::Loopback);

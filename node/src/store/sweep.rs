@@ -73,11 +73,8 @@ impl Store {
         loop {
             let before = swept.objects;
             let mut after = None;
-            loop {
-                match self.sweep_batch(owner, now, after.as_deref(), swept)? {
-                    Some(last) => after = Some(last),
-                    None => break,
-                }
+            while let Some(last) = self.sweep_batch(owner, now, after.as_deref(), swept)? {
+                after = Some(last);
             }
             // What was released on the way may lie before where the pass was.
             if swept.objects == before {

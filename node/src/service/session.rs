@@ -210,13 +210,12 @@ impl Session {
             .host
             .blocking(move |store| {
                 let owner = &access.owner;
+                let base = match base {
+                    Some(base) => store.snap(owner, &base)?,
+                    None => None,
+                };
                 Ok((
-                    match base {
-                        Some(base) => store
-                            .snap(owner, &base)?
-                            .is_some_and(|row| row.device == peer),
-                        None => false,
-                    },
+                    base.is_some_and(|row| row.device == peer),
                     store.heads(owner, &peer, HEADS)?,
                     store.pending_orders(owner)?,
                     store.orders_to_tell(owner)?,

@@ -1,7 +1,7 @@
 //! Order requests: what a machine without the owner's key asks the owner to sign, and all that is
 //! needed to judge it without a network (docs/format.md, "Order requests").
 //!
-//! The maker of a request is not trusted. [`verify`] believes what is signed (snapshots by their
+//! The maker of a request is not trusted. [`verify()`] believes what is signed (snapshots by their
 //! devices, certificates and orders by the owner, receipts by their hosts) and makes a [`Plan`] of
 //! it: what goes, and what remains.
 

@@ -6,7 +6,7 @@ use packnback_proto::ids::{NodeId, SnapshotId};
 use packnback_proto::limits::{DROP_OWNER_GRACE_D, GRACE_D};
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::policy::Moment;
-use packnback_proto::record::{Op, Order, PolicyArg, RecordError, Signed};
+use packnback_proto::record::{Op, Order, PolicyArg, RecordError, Signed, Snap};
 
 use crate::service::testkit::*;
 use crate::store::stored::OrderStand;
@@ -308,6 +308,34 @@ async fn n07_a_hold_takes_a_snapshot_out_of_every_order() {
     collect(world.store(), NOW + GRACE);
     assert_eq!(snaps(&world), BTreeSet::from([first, second]));
     assert!(is_whole(&world, &tree(1)) && is_whole(&world, &tree(2)));
+}
+
+#[tokio::test]
+async fn n07_a_held_snapshot_that_comes_after_its_deletion_stays() {
+    let world = World::new();
+    let mut conn = world.session().await;
+    let first = back_up(&mut conn, &tree(1), 1).await;
+    collect(world.store(), NOW);
+    // Both orders come before the snapshot they are about.
+    let coming = Snap {
+        prev: Some(first),
+        ..snap(root(&tree(2)), 2).value().clone()
+    };
+    let coming = Signed::sign(&coming, &device()).unwrap().id();
+    submit(&world, &order(1, Op::Hold(vec![coming])), NOW).unwrap();
+    submit(&world, &order(2, Op::DeleteIds(vec![coming])), NOW).unwrap();
+    world
+        .clock
+        .0
+        .store(NOW + 60, std::sync::atomic::Ordering::Relaxed);
+    let came = back_up_after(&mut conn, &tree(2), 2, Some(first)).await;
+    assert_eq!(came, coming);
+    drop(conn);
+    world.quiet().await;
+    collect(world.store(), NOW + GRACE);
+    assert_eq!(stand(&world, 2), OrderStand::Done);
+    assert_eq!(snaps(&world), BTreeSet::from([first, coming]));
+    assert!(is_whole(&world, &tree(2)));
 }
 
 #[tokio::test]

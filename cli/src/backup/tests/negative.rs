@@ -166,10 +166,11 @@ fn large(tree: &mut Segment) -> Vec<&mut FileData> {
 }
 
 fn two_large_files() -> World {
-    let world = World::new();
+    let mut world = World::new();
     world.write("one", &noise(200_000, 1));
     world.write("two", &noise(200_000, 2));
     world.write("small", b"small");
+    world.cut_nowhere();
     world
 }
 

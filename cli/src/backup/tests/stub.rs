@@ -13,7 +13,7 @@ use packnback_proto::record::{Cert, Signed, Snap, perms, seal_label};
 use parking_lot::Mutex;
 
 use crate::backup::{BackupError, BackupOptions, BackupReport, Cancel, Dedup, DeviceBundleKeys};
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheKey};
 use crate::client::{ClientError, Committed, NodeLink, ObjectSource, Opened};
 use crate::fs::WalkOptions;
 use crate::progress::Silent;
@@ -190,6 +190,28 @@ impl World {
     /// What is saved.
     pub(crate) fn source(&self) -> PathBuf {
         self.dir.path().join("source")
+    }
+
+    /// Takes a cache key under which no path that is there now is where a segment is cut, so that
+    /// a backup makes one segment. With any fixed key one run in a few hundred would make two: the
+    /// names of temporary folders differ each time.
+    pub(crate) fn cut_nowhere(&mut self) {
+        let files = std::fs::read_dir(self.source()).unwrap();
+        let files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+        let source = self.source();
+        let paths: Vec<&Path> = source
+            .ancestors()
+            .chain(files.iter().map(PathBuf::as_path))
+            .collect();
+        let uncut = |key: &[u8; 32]| {
+            let key = CacheKey::new(Secret32::new(*key));
+            let cut = |path: &Path| key.path(path.as_os_str().as_encoded_bytes()).is_cut();
+            !paths
+                .iter()
+                .any(|path| cut(path) || path.strip_prefix("/").is_ok_and(cut))
+        };
+        let key = (0..=u8::MAX).map(|n| [n; 32]).find(uncut).unwrap();
+        self.keys.cache_key = Secret32::new(key);
     }
 
     pub(crate) fn cache_dir(&self) -> PathBuf {

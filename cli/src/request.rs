@@ -334,6 +334,7 @@ mod tests {
             device: device().node_id(),
             policy: None,
             frozen: Vec::new(),
+            total: 3,
             snaps: vec![keep(0, None), keep(1, None), keep(2, Some(by_policy))],
         }]);
         let wanted = delete(&catalog, &[1]);

@@ -200,6 +200,9 @@ pub trait Network: Send + Sync + 'static {
     /// Where this snapshot of our own is, host by host.
     fn copies(&self, snap: &SnapshotId) -> Vec<HostCopy>;
 
+    /// Friends that have taken this order from this node since it started, sorted.
+    fn told_of(&self, order: &RecordId) -> Vec<NodeId>;
+
     /// Changes whenever an answer of [`Network::copies`] may have changed.
     fn copies_changed(&self) -> watch::Receiver<u64>;
 

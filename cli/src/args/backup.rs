@@ -78,6 +78,9 @@ pub struct BackupArgs {
     /// Read everything again, believe nothing of the last run
     #[arg(long)]
     pub full: bool,
+    /// Put off the daily reading of a fiftieth of what looks unchanged to a later backup
+    #[arg(long, conflicts_with = "full")]
+    pub no_reread: bool,
     /// How far content is shared
     #[arg(long, value_enum, default_value_t)]
     pub dedup: DedupArg,

@@ -40,6 +40,8 @@ pub(super) struct Numbers {
     pub(super) files_new: AtomicU64,
     pub(super) files_changed: AtomicU64,
     pub(super) files_unmodified: AtomicU64,
+    pub(super) files_reread: AtomicU64,
+    pub(super) files_differ: AtomicU64,
     pub(super) bytes_read: AtomicU64,
     pub(super) objects_new: AtomicU64,
     pub(super) bytes_stored: AtomicU64,
@@ -92,6 +94,8 @@ pub(super) struct Ctx<'a> {
     pub(super) troubles: Mutex<Troubles>,
     pub(super) skipped: Mutex<Troubles>,
     pub(super) warnings: Mutex<Vec<String>>,
+    /// The first file that had other content than the cache said.
+    pub(super) first_differs: Mutex<Option<Vec<u8>>>,
     stopped: AtomicBool,
     failure: Mutex<Option<BackupError>>,
 }
@@ -152,6 +156,7 @@ impl<'a> Ctx<'a> {
             troubles: Mutex::default(),
             skipped: Mutex::default(),
             warnings: Mutex::default(),
+            first_differs: Mutex::default(),
             stopped: AtomicBool::new(false),
             failure: Mutex::default(),
         })
@@ -214,6 +219,14 @@ impl<'a> Ctx<'a> {
     /// Notes a file left out by design.
     pub(super) fn skip(&self, path: &[u8], text: String) {
         note(&mut self.skipped.lock(), path, ProblemKind::Skipped, text);
+    }
+
+    /// Notes a file that has other content than the cache said, though its attributes are the same.
+    pub(super) fn differs(&self, path: &[u8]) {
+        Counters::add(&self.numbers.files_differ, 1);
+        self.first_differs
+            .lock()
+            .get_or_insert_with(|| path.to_vec());
     }
 
     /// Remembers objects whose presence on the node is taken on trust.

@@ -18,6 +18,7 @@ mod pack;
 mod plan;
 mod read;
 mod report;
+mod reread;
 mod run;
 mod seen;
 mod segment;

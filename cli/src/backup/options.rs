@@ -65,6 +65,8 @@ pub struct BackupOptions {
     pub tool: String,
     /// Read everything, believe no cache.
     pub full: bool,
+    /// Read a share of what looks unchanged, about 2 % a day; otherwise it is put off to a later run.
+    pub reread: bool,
     /// How far content is shared.
     pub dedup: Dedup,
     /// Walk and read, but store nothing.

@@ -12,6 +12,7 @@ use packnback_proto::limits::{CHUNK_MIN, REFS_MAX, SEGMENT_ENTRIES_MAX, SEGMENT_
 
 use super::ctx::{Ctx, Stop};
 use super::report::BackupError;
+use super::reread::Turns;
 use super::stage::{Batch, GroupEnd, Message, Planned, Reused, Step};
 use super::stale::Watch;
 use crate::cache::{DataRef, FileKey, FileRecord, Hash16, PathHash, SegmentRecord};
@@ -34,10 +35,11 @@ const CHUNK_RAW: usize = 48;
 pub(super) type Known = HashMap<Hash16, SegmentRecord>;
 
 pub(super) struct Planner<'a, 'c> {
-    pub(super) ctx: &'a Ctx<'c>,
-    pub(super) known: Known,
-    pub(super) batches: Sender<Batch>,
-    pub(super) out: Sender<Message>,
+    ctx: &'a Ctx<'c>,
+    known: Known,
+    turns: Turns,
+    batches: Sender<Batch>,
+    out: Sender<Message>,
     run: Run,
     watch: Watch,
     links: HashSet<[u8; 8]>,
@@ -50,6 +52,7 @@ struct Run {
     planned: Vec<Planned>,
     /// What its print is made from.
     described: Vec<u8>,
+    first: Option<PathHash>,
     ids: Option<(u32, u32)>,
     refs: usize,
     raw: usize,
@@ -59,12 +62,13 @@ struct Run {
 impl<'a, 'c> Planner<'a, 'c> {
     pub(super) fn new(
         ctx: &'a Ctx<'c>,
-        known: Known,
+        (known, turns): (Known, Turns),
         (batches, out): (Sender<Batch>, Sender<Message>),
     ) -> Self {
         Self {
             ctx,
             known,
+            turns,
             batches,
             out,
             run: Run::default(),
@@ -150,6 +154,7 @@ impl<'a, 'c> Planner<'a, 'c> {
             hardlink,
             carries,
             known: None,
+            said: None,
             old: None,
         });
         Ok(())
@@ -162,7 +167,12 @@ impl<'a, 'c> Planner<'a, 'c> {
             return Ok(());
         }
         let print = self.ctx.cache_key.segment(&run.described);
-        if let Some(record) = self.known.remove(&print).filter(|_| !self.ctx.full) {
+        let again = run.first.is_some_and(|first| self.turns.include(&first));
+        if let Some(record) = self
+            .known
+            .remove(&print)
+            .filter(|_| !self.ctx.full && !again)
+        {
             return self.reuse(run, print, record);
         }
         let mut planned = run.planned;
@@ -182,6 +192,10 @@ impl<'a, 'c> Planner<'a, 'c> {
                     (None, None) => &numbers.files_new,
                 };
                 Counters::add(counter, 1);
+            }
+            if again && !matches!(planned.known, None | Some(DataRef::None)) {
+                planned.said = planned.known.take();
+                Counters::add(&numbers.files_reread, 1);
             }
             planned.old = old;
         }
@@ -268,6 +282,7 @@ impl Run {
         (linked, carries): (bool, bool),
     ) {
         if self.described.is_empty() {
+            self.first = Some(*hash);
             self.described.extend_from_slice(&ctx.dom.to_le_bytes());
             self.described
                 .extend_from_slice(&ctx.session.epoch.to_le_bytes());

@@ -29,8 +29,12 @@ pub struct Totals {
     pub files_new: u64,
     /// Files in the last run with other attributes or content.
     pub files_changed: u64,
-    /// Files taken over from the last run without being read.
+    /// Files as they were in the last run, by all that shows without reading them.
     pub files_unmodified: u64,
+    /// Of those unmodified: read all the same, because it was their turn.
+    pub files_reread: u64,
+    /// Of those read again: they had other content than at the last run.
+    pub files_differ: u64,
     /// Bytes of content read.
     pub bytes_read: u64,
     /// Objects sent to the node.

@@ -13,8 +13,9 @@ use super::checkpoint;
 use super::ctx::{Ctx, CtxParts, Stop};
 use super::options::{BackupOptions, DeviceBundleKeys};
 use super::pack::PackBox;
-use super::plan::{Planner, known_segments};
+use super::plan::{Known, Planner, known_segments};
 use super::report::{BackupError, BackupReport, FileNote, Totals};
+use super::reread::{self, Turns};
 use super::tree::{self, About};
 use super::{stdin, worker};
 use crate::cache::{Cache, Facts, Hash16};
@@ -97,7 +98,8 @@ fn pipeline(
     let of_scope = all.iter().filter(|(_, record)| record.scope == scope);
     let of_scope: Vec<Hash16> = of_scope.map(|(print, _)| *print).collect();
     let known = known_segments(ctx, all).map_err(|e| ctx.fail(e))?;
-    let assembled = stages(ctx, options, known, scope)?;
+    let turns = turns(ctx, options, &scope);
+    let assembled = stages(ctx, options, (known, turns), scope)?;
     let (stats, nodes) = (assembled.stats, assembled.nodes);
     let named = stats.files.saturating_add(stats.dirs);
     report.totals = Totals {
@@ -124,6 +126,7 @@ fn pipeline(
             .into_iter()
             .filter(|print| !kept.contains(print))
             .collect(),
+        turns: turns.taken().map(|day| (scope, day)),
         ..Facts::default()
     };
     let written = ctx.cache.apply(&facts).and_then(|()| ctx.cache.flush());
@@ -132,6 +135,15 @@ fn pipeline(
         ctx.warnings.lock().push(text);
     }
     Ok(())
+}
+
+/// What is read again although it looks unchanged.
+fn turns(ctx: &Ctx<'_>, options: &BackupOptions, scope: &[u8; 8]) -> Turns {
+    if !options.reread || options.dry_run || options.full || options.stdin.is_some() {
+        return Turns::NONE;
+    }
+    let today = u32::try_from(options.time / 86_400).unwrap_or(u32::MAX);
+    Turns::since(ctx.cache.turns(scope), today)
 }
 
 /// What the root says of this run.
@@ -192,7 +204,7 @@ fn paths(options: &BackupOptions) -> Vec<Vec<u8>> {
 fn stages(
     ctx: &Ctx<'_>,
     options: &mut BackupOptions,
-    known: super::plan::Known,
+    known: (Known, Turns),
     scope: [u8; 8],
 ) -> Result<Assembled, Stop> {
     let n = threads(options.threads);
@@ -262,6 +274,8 @@ fn fill(ctx: &Ctx<'_>, report: &mut BackupReport) {
     totals.files_new = Counters::get(&numbers.files_new);
     totals.files_changed = Counters::get(&numbers.files_changed);
     totals.files_unmodified = Counters::get(&numbers.files_unmodified);
+    totals.files_reread = Counters::get(&numbers.files_reread);
+    totals.files_differ = Counters::get(&numbers.files_differ);
     totals.bytes_read = Counters::get(&numbers.bytes_read);
     totals.objects_new = Counters::get(&numbers.objects_new);
     totals.bytes_stored = Counters::get(&numbers.bytes_stored);
@@ -283,4 +297,9 @@ fn fill(ctx: &Ctx<'_>, report: &mut BackupReport) {
     (report.problems, report.problems_more) = notes(&ctx.troubles);
     (report.skipped, report.skipped_more) = notes(&ctx.skipped);
     report.warnings.append(&mut ctx.warnings.lock());
+    if let Some(first) = ctx.first_differs.lock().take() {
+        report
+            .warnings
+            .push(reread::differ_text(report.totals.files_differ, &first));
+    }
 }

@@ -21,6 +21,8 @@ pub(super) struct Planned {
     pub(super) carries: bool,
     /// What the cache said, if it is to be believed.
     pub(super) known: Option<DataRef>,
+    /// What the cache said of content that looks unchanged and is read all the same.
+    pub(super) said: Option<DataRef>,
     /// What the cache said.
     pub(super) old: Option<FileRecord>,
 }

@@ -14,6 +14,7 @@ use super::ctx::{Ctx, Stop};
 use super::pack::PackBox;
 use super::read::{self, Read};
 use super::report::BackupError;
+use super::reread;
 use super::seen::PendingSmall;
 use super::stage::{Batch, Built, Content, Finished, Message, Planned, Step, Told};
 use crate::cache::{DataRef, Hash16};
@@ -226,6 +227,10 @@ impl Worker<'_, '_> {
                 ProblemKind::Changed,
                 "changed while it was read; what was read is saved".into(),
             );
+        }
+        let differs = |said| !reread::agrees(said, &content);
+        if steady && planned.said.as_ref().is_some_and(differs) {
+            self.ctx.differs(&planned.path);
         }
         let told = told(planned, steady);
         self.add(

@@ -32,6 +32,8 @@ pub struct Facts {
     pub segments: Vec<(Hash16, SegmentRecord)>,
     /// Segments that are no longer part of a run.
     pub segments_gone: Vec<Hash16>,
+    /// Runs with these roots have read again what had its turn up to this day since 1970.
+    pub turns: Option<([u8; 8], u32)>,
 }
 
 impl Facts {
@@ -44,6 +46,7 @@ impl Facts {
             .len()
             .saturating_add(stored)
             .saturating_add(segments)
+            .saturating_add(usize::from(self.turns.is_some()))
     }
 
     /// Whether there are none.
@@ -111,6 +114,9 @@ impl Cache {
         }
         for print in &facts.segments_gone {
             batch.delete(key(kind::SEGMENT, print));
+        }
+        if let Some((scope, day)) = &facts.turns {
+            batch.put(key(kind::TURNS, scope), day.to_le_bytes());
         }
         db.write(batch)
     }

@@ -50,6 +50,15 @@ impl PathHash {
         key
     }
 
+    /// A number below `of` that follows from the path: whose turn it is.
+    #[must_use]
+    pub fn turn(&self, of: u32) -> u32 {
+        let [.., a, b, c, d] = self.0;
+        u32::from_le_bytes([a, b, c, d])
+            .checked_rem(of)
+            .unwrap_or_default()
+    }
+
     /// All of it.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

@@ -10,6 +10,7 @@
 //! c chunk16       -> object, len     chunks of large files
 //! p pack32        -> PackUse         how much of a pack is still needed
 //! g fingerprint16 -> SegmentRecord   a run of entries that was stored as it is now
+//! t scope8        -> day             up to when what looks unchanged was read again
 //! ```
 
 mod db;
@@ -45,6 +46,8 @@ pub(crate) mod kind {
     pub(crate) const PACK: u8 = b'p';
     /// Segments.
     pub(crate) const SEGMENT: u8 = b'g';
+    /// Days of reading again.
+    pub(crate) const TURNS: u8 = b't';
 }
 
 fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
@@ -170,6 +173,13 @@ impl Cache {
             });
         }
         packs
+    }
+
+    /// Up to which day, since 1970, runs with these roots have read again what had its turn.
+    #[must_use]
+    pub fn turns(&self, scope: &[u8; 8]) -> Option<u32> {
+        let value = self.ask()?.get(&key(kind::TURNS, scope))?;
+        value.try_into().ok().map(u32::from_le_bytes)
     }
 
     /// All runs of entries stored as segments.

@@ -92,6 +92,7 @@ fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<Bac
         time: system::now(),
         tool: concat!("packnback ", env!("CARGO_PKG_VERSION")).to_owned(),
         full: args.full,
+        reread: !args.no_reread,
         dedup: match args.dedup {
             DedupArg::Owner => Dedup::Owner,
             DedupArg::Session => Dedup::Session,
@@ -211,6 +212,12 @@ fn say_report(
         render::bytes(totals.bytes_stored),
         render::counted(totals.objects_new, "new object", "new objects"),
     ))?;
+    if totals.files_reread > 0 {
+        voice.say(&format!(
+            "  {} of the unchanged read all the same: it was their turn (each has one day in fifty).",
+            render::count(totals.files_reread)
+        ))?;
+    }
     for warning in &report.warnings {
         voice.note(&format!("note: {warning}"));
     }
@@ -247,6 +254,8 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
         "files_new": totals.files_new,
         "files_changed": totals.files_changed,
         "files_unmodified": totals.files_unmodified,
+        "files_reread": totals.files_reread,
+        "files_differ": totals.files_differ,
         "bytes_read": totals.bytes_read,
         "objects_new": totals.objects_new,
         "bytes_stored": totals.bytes_stored,

@@ -207,6 +207,7 @@ mod tests {
             device: NodeId([1; 32]),
             policy: None,
             frozen: Vec::new(),
+            total: snaps.len() as u64,
             snaps,
         }
     }

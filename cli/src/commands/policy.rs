@@ -307,6 +307,7 @@ mod tests {
             device: NodeId([1; 32]),
             policy,
             frozen: Vec::new(),
+            total: snaps.len() as u64,
             snaps,
         }
     }

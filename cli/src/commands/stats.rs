@@ -216,6 +216,7 @@ mod tests {
             objects: 6,
             bytes: 1000,
             loose_bytes: 10,
+            total: 2,
             snaps: vec![snap(2, 900, 100), snap(1, 850, 50)],
         }
     }

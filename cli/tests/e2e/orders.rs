@@ -306,6 +306,8 @@ fn an_order_is_carried_to_a_host_that_was_away() {
     ann.ok(["node", "stop"]);
     let key = you.key();
     you.ok(["forget", &ids[0], "--yes", "--owner-key", text(&key)]);
+    let told = || orders(&you)[0]["told"].as_array().unwrap().clone();
+    assert_eq!(told(), Vec::<Value>::new());
     let mut command = ann.command(["node", "start", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"]);
     command.env("PACKNBACK_GRACE_DAYS", "0");
     finish(command, None).ends_with(0);
@@ -315,4 +317,9 @@ fn an_order_is_carried_to_a_host_that_was_away() {
         assert!(Instant::now() < deadline, "the order did not arrive");
         ann.ok(["host", "collect"]);
     }
+    while told().is_empty() {
+        assert!(Instant::now() < deadline, "nobody says that it arrived");
+    }
+    let ann_id = &you.ok(["peer", "list"])["peers"][0]["node"];
+    assert_eq!(told(), std::slice::from_ref(ann_id));
 }

@@ -45,7 +45,11 @@ impl Session {
         match request {
             LocalRequest::Devices => self.devices().await,
             LocalRequest::Orders => self.orders().await,
-            LocalRequest::Retention { device, policy } => self.retention(device, policy).await,
+            LocalRequest::Retention {
+                device,
+                policy,
+                skip,
+            } => self.retention(device, policy, skip).await,
             LocalRequest::HostOwners => {
                 let now = self.node.host.clock.now();
                 info(&self.blocking(move |store| store.hosted_owners(now)).await?)
@@ -56,12 +60,16 @@ impl Session {
                 reply(LocalReply::Ok)
             }
             LocalRequest::HostEvict { owner, days } => self.evict(owner, days).await,
-            LocalRequest::Stats { owner } => {
+            LocalRequest::Stats { owner, skip } => {
                 let owner = match owner {
                     Some(owner) => owner,
                     None => self.owner()?.owner,
                 };
-                info(&self.blocking(move |store| store.stats(&owner)).await?)
+                info(
+                    &self
+                        .blocking(move |store| store.stats(&owner, skip))
+                        .await?,
+                )
             }
             _ => self.collect().await,
         }
@@ -79,18 +87,27 @@ impl Session {
 
     async fn orders(&mut self) -> Reply {
         let owner = self.owner()?.owner;
-        info(
-            &self
-                .blocking(move |store| order_infos(store, &owner))
-                .await?,
-        )
+        let mut infos = self
+            .blocking(move |store| order_infos(store, &owner))
+            .await?;
+        for order in &mut infos {
+            order.told = self.node.network.told_of(&order.id);
+        }
+        info(&infos)
     }
 
-    async fn retention(&mut self, device: Option<NodeId>, policy: Option<PolicyInfo>) -> Reply {
+    async fn retention(
+        &mut self,
+        device: Option<NodeId>,
+        policy: Option<PolicyInfo>,
+        skip: u64,
+    ) -> Reply {
         let owner = self.owner()?.owner;
         let now = self.node.host.clock.now();
         let infos = self
-            .blocking(move |store| store.retention(&owner, device.as_ref(), policy.as_ref(), now))
+            .blocking(move |store| {
+                store.retention(&owner, device.as_ref(), policy.as_ref(), (skip, now))
+            })
             .await?;
         info(&infos)
     }

@@ -3,7 +3,7 @@
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
-use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::wire::local::{HostCopy, PeerInfo};
 use packnback_proto::wire::{ErrorCode, SecretBytes};
 use tokio::sync::watch;
@@ -62,6 +62,10 @@ impl Network for Offline {
     fn wake_replication(&self) {}
 
     fn copies(&self, _: &SnapshotId) -> Vec<HostCopy> {
+        Vec::new()
+    }
+
+    fn told_of(&self, _: &RecordId) -> Vec<NodeId> {
         Vec::new()
     }
 

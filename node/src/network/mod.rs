@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
-use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::wire::local::{HostCopy, PeerInfo};
 use packnback_proto::wire::{ErrorCode, Role, SecretBytes};
 use parking_lot::Mutex;
@@ -282,6 +282,10 @@ impl Network for P2p {
 
     fn copies(&self, snap: &SnapshotId) -> Vec<HostCopy> {
         self.replicator.copies(snap)
+    }
+
+    fn told_of(&self, order: &RecordId) -> Vec<NodeId> {
+        self.replicator.told_of(order)
     }
 
     fn copies_changed(&self) -> watch::Receiver<u64> {

@@ -1,8 +1,8 @@
-//! Where every copy stands, for `status` and the long poll of `copies`.
+//! Where every copy stands, for `status` and the long poll of `copies`, and who took which order.
 
 use std::collections::{HashMap, HashSet};
 
-use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::wire::local::{CopyState, HostCopy};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -19,6 +19,8 @@ struct Standing {
     last_error: Option<String>,
     /// Snapshots the host lacks and this machine cannot bring it.
     lacking: HashSet<SnapshotId>,
+    /// Orders the host has taken since this node started: at every start all are told again.
+    orders: HashSet<RecordId>,
 }
 
 /// Progress of all hosts.
@@ -68,6 +70,22 @@ impl Board {
         self.set(host, |standing| standing.lacking.clone_from(snaps));
     }
 
+    /// The host has taken this order.
+    pub(super) fn told(&self, host: NodeId, order: RecordId) {
+        self.set(host, |standing| {
+            standing.orders.insert(order);
+        });
+    }
+
+    /// Hosts that have taken this order, sorted.
+    pub(super) fn told_of(&self, order: &RecordId) -> Vec<NodeId> {
+        let hosts = self.hosts.read();
+        let have = hosts.iter().filter(|(_, at)| at.orders.contains(order));
+        let mut have: Vec<NodeId> = have.map(|(host, _)| *host).collect();
+        have.sort_unstable();
+        have
+    }
+
     pub(super) fn forget(&self, host: &NodeId) {
         self.hosts.write().remove(host);
         self.touch();
@@ -112,9 +130,19 @@ impl Board {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use packnback_proto::ids::RecordId;
-
     use super::*;
+
+    #[test]
+    fn hosts_that_took_an_order_are_known_until_they_are_no_friends() {
+        let (board, order) = (Board::default(), RecordId([7; 32]));
+        assert_eq!(board.told_of(&order), Vec::new());
+        board.told(NodeId([2; 32]), order);
+        board.told(NodeId([1; 32]), order);
+        board.told(NodeId([1; 32]), RecordId([8; 32]));
+        assert_eq!(board.told_of(&order), [NodeId([1; 32]), NodeId([2; 32])]);
+        board.forget(&NodeId([1; 32]));
+        assert_eq!(board.told_of(&order), [NodeId([2; 32])]);
+    }
 
     #[test]
     fn a_copy_goes_from_waiting_to_done() {

@@ -31,7 +31,7 @@ mod upload_tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::wire::local::HostCopy;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -147,6 +147,12 @@ impl Replicator {
             self.common.board.copy(host, name, snap, receipt)
         };
         self.hosts().into_iter().map(copy).collect()
+    }
+
+    /// Friends that have taken an order of the owner from this node since it started.
+    #[must_use]
+    pub fn told_of(&self, order: &RecordId) -> Vec<NodeId> {
+        self.common.board.told_of(order)
     }
 
     /// Changes whenever an answer of [`Replicator::copies`] may have changed.

@@ -326,6 +326,9 @@ impl Worker {
     ) -> Result<(), ClientError> {
         for (id, envelope) in orders {
             let asked = client.ask_ok(&StoreRequest::Order { envelope }).await;
+            if asked.is_ok() {
+                self.common.board.told(self.host, id);
+            }
             self.refused_is_told(asked, "order")?;
             self.told_orders.insert(id);
         }

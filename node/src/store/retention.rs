@@ -1,7 +1,7 @@
 //! Retention at a host: carries out what `packnback_proto::policy` decides, and remembers what it
 //! must (docs/retention.md).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::limits::SNAPS_MAX;
@@ -21,7 +21,7 @@ use super::{Store, keys};
 
 /// Devices looked at per owner.
 const DEVICES_MAX: usize = 65_536;
-/// Snapshots listed per device in an answer.
+/// Snapshots listed in one answer, of all devices together: about half a kilobyte each.
 const LISTED_MAX: usize = 4096;
 
 impl From<&PolicyRow> for Rules {
@@ -225,8 +225,9 @@ impl Store {
         Ok(count)
     }
 
-    /// What retention says of every snapshot here. With `other`, as if that policy were in force and
-    /// nothing were frozen.
+    /// What retention says of every snapshot here, the newest `skip` of each device left out, and no
+    /// more than fit into an answer. With `other`, as if that policy were in force and nothing were
+    /// frozen.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -235,10 +236,12 @@ impl Store {
         owner: &OwnerId,
         only: Option<&NodeId>,
         other: Option<&PolicyInfo>,
-        now: u64,
+        (skip, now): (u64, u64),
     ) -> Result<Vec<RetentionInfo>, StoreError> {
         let clock: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
         let clock = clock.and_then(|mark| mark.state().freeze());
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let mut room = LISTED_MAX;
         let mut infos = Vec::new();
         for device in self.devices_of(owner)? {
             if only.is_some_and(|only| *only != device) {
@@ -258,12 +261,20 @@ impl Store {
                 Some(policy) => evaluate(&facts, &rules(policy), now),
                 None => Vec::new(),
             };
-            let snaps = snaps.into_iter().take(LISTED_MAX);
+            let verdicts = verdicts
+                .iter()
+                .map(|verdict| (verdict.id, verdict))
+                .collect();
+            let total = u64::try_from(snaps.len()).unwrap_or(u64::MAX);
+            let listed: Vec<_> = snaps.into_iter().skip(skip).take(room).collect();
+            room = room.saturating_sub(listed.len());
             infos.push(RetentionInfo {
                 device,
                 policy,
                 frozen: frozen.iter().map(ToString::to_string).collect(),
-                snaps: snaps
+                total,
+                snaps: listed
+                    .into_iter()
                     .map(|(id, row)| self.keep_info(owner, id, &row, &verdicts))
                     .collect::<Result<_, _>>()?,
             });
@@ -276,10 +287,10 @@ impl Store {
         owner: &OwnerId,
         snap: SnapshotId,
         row: &SnapRow,
-        verdicts: &[Verdict],
+        verdicts: &HashMap<SnapshotId, &Verdict>,
     ) -> Result<KeepInfo, StoreError> {
         let going = self.going(owner, &snap)?;
-        let verdict = verdicts.iter().find(|verdict| verdict.id == snap);
+        let verdict = verdicts.get(&snap).copied();
         let mut reasons: Vec<String> = match verdict {
             Some(verdict) => verdict.reasons.iter().map(ToString::to_string).collect(),
             None => Vec::new(),

@@ -13,16 +13,17 @@ use super::{Store, keys};
 
 /// Rows of loose objects read at once.
 const ROWS: usize = 4096;
-/// Snapshots listed, the newest.
+/// Snapshots listed in one answer.
 const LISTED: usize = 4096;
 
 impl Store {
     /// Sizes of an owner's data, snapshot by snapshot. What a snapshot alone needs is found by
-    /// following the counts down from its root: it costs what it finds.
+    /// following the counts down from its root: it costs what it finds. The newest `skip` snapshots
+    /// are left out, and no more listed than fit into an answer.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn stats(&self, owner: &OwnerId) -> Result<OwnerStats, StoreError> {
+    pub fn stats(&self, owner: &OwnerId, skip: u64) -> Result<OwnerStats, StoreError> {
         let totals = self.totals(owner)?;
         let mut rows: Vec<_> = self
             .all_snaps(owner)?
@@ -32,8 +33,10 @@ impl Store {
             .map(|(id, row)| row.map(|row| (id, row)))
             .collect::<Result<Vec<_>, _>>()?;
         rows.sort_by_key(|(_, row)| std::cmp::Reverse((row.time, row.seq)));
+        let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let mut snaps = Vec::new();
-        for (snap, row) in rows.into_iter().take(LISTED) {
+        for (snap, row) in rows.into_iter().skip(skip).take(LISTED) {
             let (unique_objects, unique_bytes) = self.unique(owner, &row)?;
             snaps.push(SnapStats {
                 snap,
@@ -51,6 +54,7 @@ impl Store {
             objects: totals.objects,
             bytes: totals.bytes,
             loose_bytes: self.loose_bytes(owner)?,
+            total,
             snaps,
         })
     }

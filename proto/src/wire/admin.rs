@@ -110,7 +110,7 @@ pub struct OrderInfo {
     pub snaps: u64,
     /// Why it was refused, or what it did.
     pub note: String,
-    /// Hosts that have it (known to this node).
+    /// Friends that have taken it from this node since it started; at each start all are told again.
     pub told: Vec<NodeId>,
 }
 
@@ -168,7 +168,9 @@ pub struct RetentionInfo {
     pub policy: Option<PolicyInfo>,
     /// Why nothing expires, if so.
     pub frozen: Vec<String>,
-    /// Its snapshots, newest first.
+    /// Snapshots of it there are.
+    pub total: u64,
+    /// Its snapshots, newest first; a reply may hold a part of them.
     pub snaps: Vec<KeepInfo>,
 }
 
@@ -240,7 +242,9 @@ pub struct OwnerStats {
     pub bytes: u64,
     /// Of these, bytes nothing refers to (uploads under way or broken off, and what is about to be freed).
     pub loose_bytes: u64,
-    /// Snapshots, newest first.
+    /// Snapshots there are.
+    pub total: u64,
+    /// Snapshots, newest first; a reply may hold a part of them.
     pub snaps: Vec<SnapStats>,
 }
 

@@ -124,6 +124,9 @@ pub enum LocalRequest {
         device: Option<NodeId>,
         /// Try this policy out, without freezes and daily caps; `None` = what is in force.
         policy: Option<PolicyInfo>,
+        /// Leave out so many of the newest snapshots of each device: a reply lists a limited number
+        /// of them, and says how many there are.
+        skip: u64,
     },
     /// Reply: `Info`, body: list of [`super::admin::HostedOwner`].
     HostOwners,
@@ -146,6 +149,8 @@ pub enum LocalRequest {
     Stats {
         /// Whose; `None` = this node's owner.
         owner: Option<OwnerId>,
+        /// Leave out so many of the newest snapshots, as in [`LocalRequest::Retention`].
+        skip: u64,
     },
     /// Carries out what is due and frees space now, instead of at the next regular time. Reply:
     /// `Info`, body: [`super::admin::CollectInfo`].

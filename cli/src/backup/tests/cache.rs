@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use super::stub::{World, assert_same};
-use crate::cache::{Cache, Facts, FileFact, FileRecord};
+use crate::cache::Cache;
 
 #[test]
 fn n15_rewrite_of_same_size_and_time_is_detected() {
@@ -57,25 +57,7 @@ fn n15_a_poisoned_cache_spoils_no_earlier_snapshot_and_a_full_run_puts_it_right(
     world.write("f", b"first content");
     world.write("g", b"OTHER CONTENT");
     let good = world.backup().snapshot.unwrap();
-    let cache = Cache::open(&world.cache_dir());
-    let key = crate::cache::CacheKey::new(world.keys.cache_key.duplicate());
-    let stored = crate::fs::stored_path(&world.source(), std::path::Path::new("/"));
-    let files = cache.dir(key.path(&stored).dir_key());
-    assert_eq!(files.len(), 2);
-    let poisoned = |at: usize, from: usize| FileFact {
-        key: files[at].0,
-        old: Some(files[at].1.clone()),
-        new: Some(FileRecord {
-            data: files[from].1.data.clone(),
-            ..files[at].1.clone()
-        }),
-    };
-    let facts = Facts {
-        files: vec![poisoned(0, 1), poisoned(1, 0)],
-        ..Facts::default()
-    };
-    cache.apply(&facts).unwrap();
-    drop(cache);
+    super::reread::swap_in_cache(&world);
     world.write("h", b"something new in the same folder");
     let spoiled = world.backup().snapshot.unwrap();
     let (_, target) = world.restore(spoiled);

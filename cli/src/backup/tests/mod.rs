@@ -10,5 +10,6 @@ mod cache;
 mod end_to_end;
 mod negative;
 mod parts;
+mod reread;
 pub(crate) mod stub;
 mod trees;

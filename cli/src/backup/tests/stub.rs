@@ -168,6 +168,8 @@ pub(crate) struct World {
     pub(crate) reader: ReaderKeys,
     pub(crate) keys: DeviceBundleKeys,
     restores: AtomicUsize,
+    /// When its backups start.
+    pub(crate) time: u64,
 }
 
 impl World {
@@ -176,6 +178,7 @@ impl World {
         let world = Self {
             dir: tempfile::tempdir().unwrap(),
             node: MemoryNode::new(&seed),
+            time: Self::later(),
             keys: DeviceBundleKeys {
                 device: seed.device_keys(0, 0),
                 cache_key: Secret32::new(CACHE_KEY),
@@ -241,9 +244,10 @@ impl World {
             stdin: None,
             exclude_texts: Vec::new(),
             label: "test".into(),
-            time: Self::later(),
+            time: self.time,
             tool: "test".into(),
             full: false,
+            reread: true,
             dedup: Dedup::Owner,
             dry_run: false,
             threads: 2,

@@ -136,24 +136,50 @@ impl Worker {
         Ok(pulled)
     }
 
-    /// What is offered to an owner, and to a device of it. `None`: nothing was agreed, so nothing is
-    /// copied. On a node of the owner that is so for every machine it is not friends with: being on
-    /// the list must not fill a laptop with the backups of a server.
+    /// What is offered to an owner, and to a device of it.
     fn offer(&self, owner: &OwnerId, device: &NodeId, is_own: bool) -> Option<Offer> {
         let friend = self.common.peers.friend(device);
         let device = friend
             .filter(|friend| friend.owner.as_ref() == Some(owner))
             .map(|friend| friend.quota_given);
-        match (is_own, device) {
-            (true, None) => None,
-            (true, Some(_)) => Some(Offer {
-                owner: u64::MAX,
-                device,
-            }),
-            (false, _) => Some(Offer {
-                owner: self.common.peers.offered_to(owner),
-                device,
-            }),
-        }
+        agreed(is_own, device, self.common.peers.offered_to(owner))
+    }
+}
+
+/// What was agreed with a device (`device`: bytes, if it is a friend) and its owner (`owner`: bytes).
+/// `None`: nothing was, so nothing is copied. On a node of the owner that is so for every machine it is
+/// not friends with: being on the list must not fill a laptop with the backups of a server.
+fn agreed(is_own: bool, device: Option<u64>, owner: u64) -> Option<Offer> {
+    match (is_own, device) {
+        (true, None) => None,
+        (true, Some(_)) => Some(Offer {
+            owner: u64::MAX,
+            device,
+        }),
+        (false, _) => Some(Offer { owner, device }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(offer: Option<Offer>) -> Option<(u64, Option<u64>)> {
+        offer.map(|offer| (offer.owner, offer.device))
+    }
+
+    #[test]
+    fn a_node_of_the_owner_copies_from_machines_it_is_friends_with_only() {
+        assert_eq!(limits(agreed(true, None, 100)), None);
+        assert_eq!(
+            limits(agreed(true, Some(7), 100)),
+            Some((u64::MAX, Some(7)))
+        );
+    }
+
+    #[test]
+    fn a_friend_copies_what_was_agreed_with_the_owner() {
+        assert_eq!(limits(agreed(false, None, 100)), Some((100, None)));
+        assert_eq!(limits(agreed(false, Some(7), 100)), Some((100, Some(7))));
     }
 }

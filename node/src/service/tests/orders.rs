@@ -78,7 +78,7 @@ pub(super) fn collect(store: &Store, now: u64) -> Round {
 }
 
 pub(super) fn snaps(world: &World) -> BTreeSet<SnapshotId> {
-    let stats = world.store().stats(&owner().owner_id()).unwrap();
+    let stats = world.store().stats(&owner().owner_id(), 0).unwrap();
     stats.snaps.iter().map(|snap| snap.snap).collect()
 }
 

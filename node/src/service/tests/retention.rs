@@ -158,9 +158,33 @@ fn other_device() -> Cert {
 fn retention_of(world: &World, device: NodeId, now: u64) -> String {
     let info = world
         .store()
-        .retention(&owner().owner_id(), Some(&device), None, now)
+        .retention(&owner().owner_id(), Some(&device), None, (0, now))
         .unwrap();
     format!("{info:?}")
+}
+
+#[tokio::test]
+async fn answers_come_in_pages_that_together_are_everything() {
+    let world = World::new();
+    days(&world, 5).await;
+    let (owner, now) = (owner().owner_id(), NOW + 5 * DAY_S);
+    let retention = |skip| {
+        let infos = world.store().retention(&owner, None, None, (skip, now));
+        let info = infos.unwrap().remove(0);
+        assert_eq!(info.total, 5);
+        info.snaps
+    };
+    let stats = |skip| {
+        let stats = world.store().stats(&owner, skip).unwrap();
+        assert_eq!(stats.total, 5);
+        stats.snaps
+    };
+    for skip in 0..7 {
+        let at = usize::try_from(skip).unwrap().min(5);
+        assert_eq!(retention(skip), retention(0)[at..]);
+        assert_eq!(stats(skip), stats(0)[at..]);
+    }
+    assert!(retention(u64::MAX).is_empty() && stats(u64::MAX).is_empty());
 }
 
 #[tokio::test]

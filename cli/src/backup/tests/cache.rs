@@ -53,9 +53,7 @@ fn n15_racy_write_is_read_again_and_stored_once() {
 /// nothing, puts it right.
 #[test]
 fn n15_a_poisoned_cache_spoils_no_earlier_snapshot_and_a_full_run_puts_it_right() {
-    let world = World::new();
-    world.write("f", b"first content");
-    world.write("g", b"OTHER CONTENT");
+    let world = super::reread::two_files(b"first content", b"OTHER CONTENT");
     let good = world.backup().snapshot.unwrap();
     super::reread::swap_in_cache(&world);
     world.write("h", b"something new in the same folder");

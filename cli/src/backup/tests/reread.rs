@@ -66,12 +66,21 @@ fn period(world: &mut World) -> (u64, u64) {
     (reread, differ)
 }
 
-/// Without anybody asking for a full run: every file that the cache lies about is found, said, and
-/// right from then on.
-fn lies_are_found(f: &[u8], g: &[u8]) {
+/// A world of the files `f` and `g`, which make one segment, also when `h` comes to them.
+pub(super) fn two_files(f: &[u8], g: &[u8]) -> World {
     let mut world = World::new();
     world.write("f", f);
     world.write("g", g);
+    let h = world.write("h", b"");
+    world.cut_nowhere();
+    std::fs::remove_file(h).unwrap();
+    world
+}
+
+/// Without anybody asking for a full run: every file that the cache lies about is found, said, and
+/// right from then on.
+fn lies_are_found(f: &[u8], g: &[u8]) {
+    let mut world = two_files(f, g);
     world.backup();
     swap_in_cache(&world);
     world.write("h", b"something new in the same folder");

@@ -10,7 +10,7 @@
 //! turns be left out once; they come again after [`PERIOD_DAYS`].
 
 use super::stage::Content;
-use crate::cache::{DataRef, PathHash};
+use crate::cache::{DataRef, PartRef, PathHash};
 use crate::render;
 
 /// Every run of entries has its turn once in this many days.
@@ -60,8 +60,9 @@ impl Turns {
     }
 }
 
-/// Whether a file that was read holds what the cache said. Maps tell nothing: they are sealed anew
-/// each time.
+/// Whether a file that was read holds what the cache said, as far as can be told. Maps tell nothing:
+/// they are sealed anew each time. Nor do parts whose holes lie elsewhere: room that was allocated and
+/// not written is a hole at one time and zeros at another, without any change.
 pub(super) fn agrees(said: &DataRef, read: &Content) -> bool {
     match (said, read) {
         (DataRef::None, Content::None | Content::Stored(DataRef::None)) => true,
@@ -70,11 +71,32 @@ pub(super) fn agrees(said: &DataRef, read: &Content) -> bool {
             content == read
         }
         (DataRef::Chunks { parts, .. }, Content::Stored(DataRef::Chunks { parts: read, .. })) => {
-            parts == read
+            holes(parts) != holes(read) || parts == read
+        }
+        (DataRef::Chunks { parts, .. }, Content::Pending { .. })
+        | (DataRef::Chunks { parts, .. }, Content::Stored(DataRef::Small { .. }))
+        | (DataRef::Small { .. }, Content::Stored(DataRef::Chunks { parts, .. })) => {
+            !holes(parts).is_empty()
         }
         (DataRef::Maps(_), Content::Stored(DataRef::Maps(_))) => true,
         _ => false,
     }
+}
+
+/// Where the holes are: offset and length.
+fn holes(parts: &[PartRef]) -> Vec<(u64, u64)> {
+    let (mut at, mut holes) = (0u64, Vec::new());
+    for part in parts {
+        let len = match part {
+            PartRef::Chunk { len, .. } => u64::from(*len),
+            PartRef::Hole { len } => {
+                holes.push((at, *len));
+                *len
+            }
+        };
+        at = at.saturating_add(len);
+    }
+    holes
 }
 
 /// What a person is told when files had other content than at the last run though nothing showed it.
@@ -86,8 +108,8 @@ pub(super) fn differ_text(files: u64, first: &[u8]) -> String {
     };
     format!(
         "{which} other content than at an earlier backup, though neither size nor times nor inode \
-         show a change: a failing disk, a program that writes through a memory map, or a local \
-         cache that somebody has altered. This snapshot holds what is on the disk now, earlier \
+         show a change: a failing disk, a file system that does not tell, a program that writes \
+         through a memory map, or a local cache that somebody has altered. This snapshot holds what is on the disk now, earlier \
          ones what was there then: compare before the earlier ones are forgotten, and run \
          `packnback backup --full` if you cannot explain it."
     )
@@ -144,6 +166,56 @@ mod tests {
         );
         assert_eq!(Turns::since(None, 20_000).taken(), Some(20_000));
         assert!(paths().iter().all(|path| !Turns::NONE.include(path)));
+    }
+
+    fn chunk(n: u8, len: u32) -> PartRef {
+        let id = packnback_proto::ids::ObjectId([n; 32]);
+        PartRef::Chunk { id, len }
+    }
+
+    fn chunks(parts: &[PartRef]) -> DataRef {
+        DataRef::Chunks {
+            dom: 0,
+            session: ([0; 32], 0),
+            parts: parts.to_vec(),
+            kb: Vec::new(),
+        }
+    }
+
+    fn small(n: u8) -> DataRef {
+        let pack = packnback_proto::ids::ObjectId([9; 32]);
+        let (off, len) = (0, 5);
+        DataRef::Small {
+            content: [n; 16],
+            at: crate::cache::SmallRef { pack, off, len },
+        }
+    }
+
+    #[test]
+    fn other_content_is_told_and_other_holes_are_not() {
+        let agrees = |said: &DataRef, read: &DataRef| agrees(said, &Content::Stored(read.clone()));
+        let hole = PartRef::Hole { len: 10 };
+        let solid = chunks(&[chunk(1, 20), chunk(2, 20)]);
+        assert!(agrees(&solid, &solid) && agrees(&small(1), &small(1)));
+        assert!(agrees(&DataRef::None, &DataRef::None));
+        assert!(!agrees(&solid, &chunks(&[chunk(1, 20), chunk(3, 20)])));
+        assert!(!agrees(&solid, &chunks(&[chunk(1, 20)])));
+        assert!(!agrees(&small(1), &small(2)));
+        assert!(!agrees(&small(1), &DataRef::None) && !agrees(&solid, &small(1)));
+        // The same holes, other content beside them.
+        let sparse = chunks(&[chunk(1, 20), hole, chunk(2, 20)]);
+        assert!(!agrees(
+            &sparse,
+            &chunks(&[chunk(1, 20), hole, chunk(3, 20)])
+        ));
+        // Holes that became zeros, or the other way round.
+        assert!(agrees(&sparse, &chunks(&[chunk(4, 50)])));
+        assert!(agrees(&chunks(&[chunk(4, 50)]), &sparse));
+        assert!(agrees(
+            &sparse,
+            &chunks(&[hole, chunk(1, 20), chunk(2, 20)])
+        ));
+        assert!(agrees(&sparse, &small(1)) && agrees(&small(1), &sparse));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use packnback_proto::ids::OwnerId;
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::wire::admin::{EvictInfo, HostedOwner};
 
+use super::ending::{Cause, gone};
 use super::engine::Batch;
 use super::error::StoreError;
-use super::purge::Ended;
 use super::stored::{AdminRow, EvictRow};
 use super::{Store, keys};
 
@@ -109,13 +109,13 @@ impl Store {
         if evict.is_none_or(|evict| now < evict.drop_at) {
             return Ok(0);
         }
-        let mut ended = 0u64;
-        for snap in self.all_snaps(owner)? {
-            if self.end_snap(owner, &snap, None, now, true)? == Ended::Now {
-                ended = ended.saturating_add(1);
-            }
-        }
-        Ok(ended)
+        let cause = Cause {
+            order: None,
+            even_held: true,
+            now,
+        };
+        let snaps = self.all_snaps(owner)?;
+        Ok(gone(&self.end_snaps(owner, &snaps, cause)?))
     }
 
     /// Every owner served here, for the administrator.

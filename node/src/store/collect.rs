@@ -51,11 +51,9 @@ impl Store {
             self.end_alarms(AlarmKind::Collect, None)?;
         }
         self.drop_unclaimed()?;
-        for lot in lots {
-            let moved = self.move_lot(lot, now)?;
-            round.done.moved_objects = round.done.moved_objects.saturating_add(moved.objects);
-            round.done.moved_bytes = round.done.moved_bytes.saturating_add(moved.bytes);
-        }
+        let moved = self.move_lots(lots, now)?;
+        round.done.moved_objects = moved.objects;
+        round.done.moved_bytes = moved.bytes;
         let freed = round.done.bytes.saturating_add(round.done.moved_bytes);
         if freed >= RECLAIM_FROM || (thorough && freed > 0) {
             self.engine.reclaim()?;

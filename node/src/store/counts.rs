@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use foldhash::fast::RandomState;
 use packnback_proto::ids::{ObjectId, OwnerId};
 
 use super::engine::{Batch, Table};
@@ -29,7 +30,7 @@ struct Row {
 pub(super) struct Changes<'a> {
     store: &'a Store,
     owner: OwnerId,
-    rows: HashMap<ObjectId, Row>,
+    rows: HashMap<ObjectId, Row, RandomState>,
 }
 
 impl<'a> Changes<'a> {
@@ -37,7 +38,7 @@ impl<'a> Changes<'a> {
         Self {
             store,
             owner,
-            rows: HashMap::new(),
+            rows: HashMap::default(),
         }
     }
 
@@ -66,8 +67,15 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    fn present(&mut self, id: &ObjectId) -> Result<ObjectMeta, StoreError> {
-        self.meta(id)?
+    /// How many rows are gathered: what memory and the write at the end go by.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn present(&mut self, id: &ObjectId) -> Result<&mut ObjectMeta, StoreError> {
+        let row = self.row(id)?;
+        row.new
+            .as_mut()
             .ok_or(StoreError::AddressMismatch { id: *id })
     }
 
@@ -77,15 +85,9 @@ impl<'a> Changes<'a> {
     /// [`StoreError::AddressMismatch`] if it is not here.
     pub(super) fn need(&mut self, id: &ObjectId) -> Result<(), StoreError> {
         let meta = self.present(id)?;
-        let refs = meta.refs.saturating_add(1);
-        self.set(
-            id,
-            Some(ObjectMeta {
-                refs,
-                due: 0,
-                ..meta
-            }),
-        )
+        meta.refs = meta.refs.saturating_add(1);
+        meta.due = 0;
+        Ok(())
     }
 
     /// One fewer needs this object; if it was the last, it may be freed from `due` on.
@@ -95,13 +97,13 @@ impl<'a> Changes<'a> {
     /// then the counts are not to be trusted and nothing may be freed.
     pub(super) fn release(&mut self, id: &ObjectId, due: u64) -> Result<(), StoreError> {
         let meta = self.present(id)?;
-        let refs = match meta.refs {
+        meta.refs = match meta.refs {
             0 => return Err(StoreError::Stored("count of an object")),
             u32::MAX => u32::MAX,
             refs => refs.saturating_sub(1),
         };
-        let due = if refs == 0 { due.max(1) } else { 0 };
-        self.set(id, Some(ObjectMeta { refs, due, ..meta }))
+        meta.due = if meta.refs == 0 { due.max(1) } else { 0 };
+        Ok(())
     }
 
     /// A node whose references are all here becomes complete and needs them from now on. A node
@@ -110,20 +112,14 @@ impl<'a> Changes<'a> {
     /// # Errors
     /// [`StoreError::AddressMismatch`] if something is not here.
     pub(super) fn complete(&mut self, id: &ObjectId) -> Result<(), StoreError> {
-        let meta = self.present(id)?;
-        if meta.complete {
+        if self.present(id)?.complete {
             return Ok(());
         }
         for child in self.store.refs(&self.owner, id)? {
             self.need(&child)?;
         }
-        self.set(
-            id,
-            Some(ObjectMeta {
-                complete: true,
-                ..meta
-            }),
-        )
+        self.present(id)?.complete = true;
+        Ok(())
     }
 
     /// Adds the changed rows to a batch, with the lists that follow from them.

@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::{Store, keys};
 
 /// Notes worked off under one lock.
-const AT_ONCE: usize = 1024;
+const AT_ONCE: usize = 8192;
 
 fn note_key(key: &[u8]) -> Result<(OwnerId, ObjectId), StoreError> {
     let wrong = StoreError::Stored("note of bytes to drop");

@@ -69,6 +69,17 @@ impl Lots {
     }
 }
 
+/// Bytes written once more before they are flushed and the rows say so: half a memtable, so that a
+/// flush is not paid for each lot.
+const MOVE_BYTES: u64 = 8 << 20;
+
+/// A lot of which everything live was written once more.
+struct Copied {
+    lot: u64,
+    objects: Vec<(OwnerId, ObjectId)>,
+    bytes: u64,
+}
+
 /// What moving did.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Moved {
@@ -83,13 +94,54 @@ fn is_sparse(live: u64, written: Option<u64>) -> bool {
 }
 
 impl Store {
-    /// Writes what is live of a sparse lot once more. Damaged objects stay where they are.
+    /// Writes what is live of sparse lots once more. Damaged objects stay where they are.
     ///
     /// # Errors
     /// Failures of the disk: what was moved so far is still where it was, too.
-    pub(super) fn move_lot(&self, lot: u64, now: u64) -> Result<Moved, StoreError> {
+    pub(super) fn move_lots(
+        &self,
+        lots: impl IntoIterator<Item = u64>,
+        now: u64,
+    ) -> Result<Moved, StoreError> {
+        let (mut moved, mut waiting, mut bytes) = (Moved::default(), Vec::new(), 0u64);
+        for lot in lots {
+            let Some(copied) = self.copy_lot(lot)? else {
+                continue;
+            };
+            bytes = bytes.saturating_add(copied.bytes);
+            waiting.push(copied);
+            if bytes >= MOVE_BYTES {
+                self.settle(std::mem::take(&mut waiting), now, &mut moved)?;
+                bytes = 0;
+            }
+        }
+        self.settle(waiting, now, &mut moved)?;
+        Ok(moved)
+    }
+
+    /// Makes copies durable, then tells the rows where they are.
+    fn settle(&self, lots: Vec<Copied>, now: u64, moved: &mut Moved) -> Result<(), StoreError> {
+        if lots.iter().any(|lot| !lot.objects.is_empty()) {
+            self.engine.flush_objects()?;
+        }
+        let mut empty = Batch::default();
+        for Copied { lot, objects, .. } in lots {
+            self.note_moved(lot, &objects, now, moved)?;
+            let left = self.engine.scan(Table::Lots, &lot.to_be_bytes(), None, 1)?;
+            if left.is_empty() {
+                empty.delete(Table::State, keys::lot(lot));
+            }
+        }
+        if !empty.is_empty() {
+            self.engine.write(empty)?;
+        }
+        Ok(())
+    }
+
+    /// `None`: it is not worth it, or not to be done now.
+    fn copy_lot(&self, lot: u64) -> Result<Option<Copied>, StoreError> {
         if self.lots.is_open(lot) {
-            return Ok(Moved::default());
+            return Ok(None);
         }
         let prefix = lot.to_be_bytes();
         let rows = self.engine.scan(Table::Lots, &prefix, None, LOT_ROWS)?;
@@ -104,29 +156,31 @@ impl Store {
         }
         let written = self.row(&keys::lot(lot), "size of a lot")?;
         if !is_sparse(bytes, written) {
-            return Ok(Moved::default());
+            return Ok(None);
         }
         // Room for the copy: below the reserve space comes only from lots with nothing live.
         if bytes > 0 && self.space.check(&*self.engine, bytes).is_err() {
-            return Ok(Moved::default());
+            return Ok(None);
         }
-        let mut moved = Vec::new();
+        let mut objects = Vec::new();
         for (owner, id) in live {
             if self.rewrite(&owner, &id, lot)? {
-                moved.push((owner, id));
+                objects.push((owner, id));
             }
         }
-        if !moved.is_empty() {
-            self.engine.flush_objects()?;
-        }
-        self.note_moved(lot, &moved, now)
+        Ok(Some(Copied {
+            lot,
+            objects,
+            bytes,
+        }))
     }
 
     /// Whether the bytes were written once more.
     fn rewrite(&self, owner: &OwnerId, id: &ObjectId, lot: u64) -> Result<bool, StoreError> {
         let lock = self.owner_lock(owner);
-        // Not freed between the look and the write, nor replaced.
-        let _guard = lock.write();
+        // Not freed between the look and the write. It may be put again meanwhile: the same bytes, and
+        // the row then names another lot, which is looked at again under the lock of the rows.
+        let _guard = lock.read();
         let meta = self.object_meta(owner, id)?;
         if meta.is_none_or(|meta| meta.lot != lot || meta.damaged) {
             return Ok(false);
@@ -146,8 +200,8 @@ impl Store {
         from: u64,
         moved: &[(OwnerId, ObjectId)],
         now: u64,
-    ) -> Result<Moved, StoreError> {
-        let mut sum = Moved::default();
+        sum: &mut Moved,
+    ) -> Result<(), StoreError> {
         for group in moved.chunk_by(|a, b| a.0 == b.0) {
             let Some((owner, _)) = group.first() else {
                 continue;
@@ -169,15 +223,7 @@ impl Store {
             changes.finish(&mut batch);
             self.engine.write(batch)?;
         }
-        let left = self
-            .engine
-            .scan(Table::Lots, &from.to_be_bytes(), None, 1)?;
-        if left.is_empty() {
-            let mut batch = Batch::default();
-            batch.delete(Table::State, keys::lot(from));
-            self.engine.write(batch)?;
-        }
-        Ok(sum)
+        Ok(())
     }
 }
 

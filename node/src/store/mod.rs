@@ -15,6 +15,7 @@ mod collect;
 mod commit;
 mod counts;
 mod drops;
+mod ending;
 pub mod engine;
 mod error;
 mod import;

@@ -9,6 +9,7 @@ use packnback_proto::record::{Cert, Op, Order, Signed, Snap};
 
 use super::*;
 use crate::service::testkit::{self, NOW, host_key, key};
+use crate::store::ending::{Cause, Ended, gone};
 use crate::store::engine::{Batch, Engine, EngineError, Table};
 use crate::store::keys;
 use crate::store::{CommitOutcome, Round};
@@ -221,4 +222,32 @@ fn collecting_works_below_the_reserve_and_not_on_a_disk_that_takes_nothing() {
     assert_eq!(done.done.moved_objects, 0, "a copy needs room");
     assert!(has(&store, 0) && !has(&store, 7));
     assert_ne!(Err(EngineError::Full), engine.free_space());
+}
+
+/// Two snapshots share a chunk: each ends once, however often it is named, and more of them than one
+/// write takes end all the same.
+#[test]
+fn ending_counts_each_snapshot_once() {
+    let store = new_store(Arc::new(MemoryEngine::default()));
+    let snaps: Vec<SnapshotId> = (1..=100).map(|seq| snapshot(&store, &[1], seq)).collect();
+    let cause = Cause {
+        order: None,
+        even_held: false,
+        now: NOW,
+    };
+    let twice = [snaps[0], snaps[0], snaps[1], snaps[0]];
+    let became = store.end_snaps(&owner(), &twice, cause).unwrap();
+    assert_eq!(
+        became,
+        [Ended::Now, Ended::NotHere, Ended::Now, Ended::NotHere]
+    );
+    assert!(has(&store, 1));
+    let became = store.end_snaps(&owner(), &snaps[..99], cause).unwrap();
+    assert_eq!((became.len(), gone(&became)), (99, 97));
+    round(&store).unwrap();
+    assert!(has(&store, 1));
+    assert_eq!(store.totals(&owner()).unwrap().snaps, 1);
+    store.end_snaps(&owner(), &snaps[99..], cause).unwrap();
+    round(&store).unwrap();
+    assert!(!has(&store, 1));
 }

@@ -1,0 +1,181 @@
+//! Ending snapshots, some at once: one lock and one write for many, so that neither backups that run
+//! meanwhile nor the disk are in the way for each of them.
+
+use std::collections::BTreeSet;
+
+use packnback_proto::crypto::hash::object_id;
+use packnback_proto::ids::{OwnerId, RecordId, SnapshotId};
+
+use super::counts::Changes;
+use super::engine::{Batch, Table};
+use super::error::StoreError;
+use super::stored::{EndedRow, LogHead, Totals};
+use super::{Store, keys};
+
+/// Snapshots ended in one write.
+const AT_ONCE: usize = 64;
+
+/// What became of a snapshot that was to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It is gone now.
+    Now,
+    /// It was not here; it will not be taken in.
+    NotHere,
+    /// An open session builds on it: later.
+    InUse,
+    /// The owner holds it.
+    Held,
+}
+
+/// How many of these are gone now.
+pub(super) fn gone(ended: &[Ended]) -> u64 {
+    let gone = ended.iter().filter(|ended| **ended == Ended::Now).count();
+    u64::try_from(gone).unwrap_or(u64::MAX)
+}
+
+/// Why snapshots end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cause {
+    /// The order; `None`: the policy, or the administrator.
+    pub(super) order: Option<RecordId>,
+    /// Held ones as well: the owner drops everything, or the administrator does.
+    pub(super) even_held: bool,
+    /// Unix seconds.
+    pub(super) now: u64,
+}
+
+impl Store {
+    /// Ends snapshots. Returns what became of each, in order.
+    ///
+    /// # Errors
+    /// Failures of the disk, counts that do not fit: then nothing of that write changed, and what was
+    /// written before stays so.
+    pub(super) fn end_snaps(
+        &self,
+        owner: &OwnerId,
+        snaps: &[SnapshotId],
+        cause: Cause,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let mut all = Vec::with_capacity(snaps.len());
+        for snaps in snaps.chunks(AT_ONCE) {
+            let lock = self.owner_lock(owner);
+            let _guard = lock.write();
+            let mut ending = Ending::new(self, owner, cause)?;
+            for snap in snaps {
+                all.push(ending.end(snap)?);
+            }
+            ending.write()?;
+        }
+        Ok(all)
+    }
+}
+
+/// One write being put together. The owner's lock is held for writing.
+struct Ending<'a> {
+    store: &'a Store,
+    owner: &'a OwnerId,
+    cause: Cause,
+    changes: Changes<'a>,
+    batch: Batch,
+    totals: Totals,
+    log: Option<LogHead>,
+    seen: BTreeSet<SnapshotId>,
+    ended: Vec<SnapshotId>,
+}
+
+impl<'a> Ending<'a> {
+    fn new(store: &'a Store, owner: &'a OwnerId, cause: Cause) -> Result<Self, StoreError> {
+        Ok(Self {
+            store,
+            owner,
+            cause,
+            changes: Changes::new(store, *owner),
+            batch: Batch::default(),
+            totals: store.totals(owner)?,
+            log: store.row(&keys::log(owner), "log head")?,
+            seen: BTreeSet::new(),
+            ended: Vec::new(),
+        })
+    }
+
+    fn end(&mut self, snap: &SnapshotId) -> Result<Ended, StoreError> {
+        let (store, owner) = (self.store, self.owner);
+        // What this write ends is still in the rows.
+        if !self.seen.insert(*snap) {
+            return Ok(Ended::NotHere);
+        }
+        let Some(row) = store.snap(owner, snap)? else {
+            self.note_ended(snap)?;
+            return Ok(Ended::NotHere);
+        };
+        if !self.cause.even_held && store.is_held(owner, snap)? {
+            return Ok(Ended::Held);
+        }
+        if store.pins.of(owner).iter().any(|pin| pin.holds_snap(snap)) {
+            return Ok(Ended::InUse);
+        }
+        self.note_ended(snap)?;
+        let batch = &mut self.batch;
+        for (key, _) in store.marks_of(owner, snap)? {
+            batch.delete(Table::State, key);
+        }
+        for (host, receipt) in store.receipts(owner, snap)? {
+            batch.delete(Table::Records, keys::record(owner, &receipt));
+            batch.delete(Table::State, keys::receipt(owner, snap, &host));
+        }
+        batch.delete(Table::Records, keys::record(owner, snap));
+        batch.delete(Table::State, keys::head(owner, &row.device, row.log_seq));
+        batch.delete(Table::State, keys::snap(owner, snap));
+        self.totals.snaps = self.totals.snaps.saturating_sub(1);
+        self.log_end(snap);
+        self.changes.release(&row.root, self.cause.now)?;
+        self.ended.push(*snap);
+        Ok(Ended::Now)
+    }
+
+    /// It stays known by its id, and does not come back.
+    fn note_ended(&mut self, snap: &SnapshotId) -> Result<(), StoreError> {
+        let (at, order) = (self.cause.now, self.cause.order);
+        let key = keys::ended(self.owner, snap);
+        Store::put_row(&mut self.batch, key, &EndedRow { at, order })
+    }
+
+    /// The next entry of the log: later receipts name it, so a host cannot deny that it ended the
+    /// snapshot. Its id is the hash of the entry before, the snapshot, the cause and the time.
+    fn log_end(&mut self, snap: &SnapshotId) {
+        let before = self.log.map_or([0; 32], |last| last.id.0);
+        let cause = self.cause.order.map_or([0; 32], |order| order.0);
+        let entry = [
+            b"packnback log end 1".as_slice(),
+            &before,
+            &snap.0,
+            &cause,
+            &self.cause.now.to_le_bytes(),
+        ]
+        .concat();
+        self.log = Some(LogHead {
+            seq: self.log.map_or(1, |last| last.seq.saturating_add(1)),
+            id: RecordId(object_id(&entry).0),
+        });
+    }
+
+    fn write(mut self) -> Result<(), StoreError> {
+        if !self.ended.is_empty() {
+            Store::put_row(&mut self.batch, keys::totals(self.owner), &self.totals)?;
+            if let Some(log) = &self.log {
+                Store::put_row(&mut self.batch, keys::log(self.owner), log)?;
+            }
+        }
+        self.changes.finish(&mut self.batch);
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.store.engine.write(self.batch)?;
+        for snap in self.ended {
+            let by_order = self.cause.order.is_some();
+            tracing::info!(snapshot = %snap.short(), by_order, "snapshot ended");
+        }
+        Ok(())
+    }
+}

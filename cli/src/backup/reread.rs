@@ -116,6 +116,7 @@ pub(super) fn differ_text(files: u64, first: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use packnback_proto::crypto::secret::Secret32;
     use proptest::prelude::*;

@@ -308,7 +308,11 @@ async fn an_invite_serves_one_friend_and_its_answer_can_be_asked_for_again() {
         .await
         .err()
         .unwrap();
-    assert_eq!(refused.code, ErrorCode::Unreachable);
+    // Its connection may not have ended yet: then the door is closed behind it.
+    assert!(
+        matches!(refused.code, ErrorCode::Unreachable | ErrorCode::Denied),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -232,11 +232,17 @@ mod tests {
     #[test]
     fn n29_what_moves_hides_or_turns_is_taken_out() {
         for (said, shown) in [
-            ("Anna's NAS (im Keller) \u{fc}\u{4e2d}", "Anna's NAS (im Keller) \u{fc}\u{4e2d}"),
+            (
+                "Anna's NAS (im Keller) \u{fc}\u{4e2d}",
+                "Anna's NAS (im Keller) \u{fc}\u{4e2d}",
+            ),
             ("a\u{1b}[31mred\u{1b}[0m", "a[31mred[0m"),
             ("\u{1b}]0;title\u{7}x", "]0;titlex"),
             ("\u{9b}2J gone", "2J gone"),
-            ("one\r\n2026-11-26 INFO forged", "one  2026-11-26 INFO forged"),
+            (
+                "one\r\n2026-11-26 INFO forged",
+                "one  2026-11-26 INFO forged",
+            ),
             ("one\u{2028}two\u{85}three", "one two three"),
             ("gpj\u{202e}exe.\u{2066}x\u{2069}", "gpjexe.x"),
             ("in\u{200b}vis\u{feff}ible\u{e0041}", "invisible"),
@@ -292,7 +298,11 @@ mod tests {
     #[test]
     fn n29_messages_of_other_nodes_are_cleaned_where_they_are_decoded() {
         let (node, code) = (crate::ids::NodeId([1; 32]), ErrorCode::Busy);
-        let refused = Raw::Refused { code, message: HOSTILE, id: None };
+        let refused = Raw::Refused {
+            code,
+            message: HOSTILE,
+            id: None,
+        };
         let StoreReply::Refused { message, .. } = sent(&refused) else {
             unreachable!("it is a refusal")
         };
@@ -316,7 +326,9 @@ mod tests {
         assert_eq!(hosts.first().unwrap().1.len(), 1);
         // What is no message is named in an error.
         let unknown = serde_cbor::to_vec(&"Be\u{1b}[2J\u{202e}").unwrap();
-        let error = frame::decode::<StoreReply>(&unknown).unwrap_err().to_string();
+        let error = frame::decode::<StoreReply>(&unknown)
+            .unwrap_err()
+            .to_string();
         assert!(!error.chars().any(is_unfit), "{error:?}");
     }
 

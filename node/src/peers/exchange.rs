@@ -106,9 +106,7 @@ where
             Ok(ClaimOutcome::Accepted(Introduction { name, addrs, quota }))
         }
         InviteReply::Refused { code, message } => refused(code, message),
-        InviteReply::Challenge { .. } => {
-            refused(ErrorCode::Protocol, "challenged twice".into())
-        }
+        InviteReply::Challenge { .. } => refused(ErrorCode::Protocol, "challenged twice".into()),
     }
 }
 

@@ -21,11 +21,7 @@ pub(super) enum Looked {
 /// When to look again unless something happens before. `ask_again`: when the host is asked for what
 /// it could not be brought. A node that is no device is told when it becomes one, and its first look
 /// then is a session: `check_at` stays.
-pub(super) fn next_look(
-    looked: Looked,
-    check_at: Instant,
-    ask_again: Option<Instant>,
-) -> Instant {
+pub(super) fn next_look(looked: Looked, check_at: Instant, ask_again: Option<Instant>) -> Instant {
     match (looked, ask_again) {
         (Looked::NoDevice(until), _) => until,
         (Looked::Done, None) => check_at,
@@ -77,7 +73,13 @@ mod tests {
         assert_eq!(next_look(none, now, None), now + day);
         assert_eq!(next_look(none, now, Some(now)), now + day);
         assert_eq!(next_look(Looked::Done, now + day, None), now + day);
-        assert_eq!(next_look(Looked::Done, now + day, Some(now + hour)), now + hour);
-        assert_eq!(next_look(Looked::Done, now + hour, Some(now + day)), now + hour);
+        assert_eq!(
+            next_look(Looked::Done, now + day, Some(now + hour)),
+            now + hour
+        );
+        assert_eq!(
+            next_look(Looked::Done, now + hour, Some(now + day)),
+            now + hour
+        );
     }
 }

@@ -33,11 +33,7 @@ impl Session {
     }
 
     /// A device of the owner says where the owner's hosts are. What it says of others is dropped.
-    pub(super) async fn host_addrs(
-        &self,
-        owner: OwnerId,
-        hosts: Vec<(NodeId, Addrs)>,
-    ) -> Reply {
+    pub(super) async fn host_addrs(&self, owner: OwnerId, hosts: Vec<(NodeId, Addrs)>) -> Reply {
         if hosts.len() > AUDIENCE_MAX {
             let message = format!("addresses of more than {AUDIENCE_MAX} hosts at once");
             return Err(Refusal::new(ErrorCode::Protocol, message));

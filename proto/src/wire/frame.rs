@@ -83,7 +83,8 @@ impl FrameHead {
 /// [`FrameError`] if the message or the body is over the limits.
 pub fn encode<T: Serialize>(message: &T, body_len: usize) -> Result<Vec<u8>, FrameError> {
     let mut out = vec![0; HEAD_LEN];
-    serde_cbor::to_writer(&mut out, message).map_err(|e| FrameError::Malformed(e.to_string().into()))?;
+    serde_cbor::to_writer(&mut out, message)
+        .map_err(|e| FrameError::Malformed(e.to_string().into()))?;
     let header_len = out.len() - HEAD_LEN;
     let wide = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
     FrameHead::checked(wide(header_len), wide(body_len))?;
@@ -145,7 +146,8 @@ fn unknown_name(header: &[u8], error: &serde_cbor::Error) -> Option<Text> {
 /// # Errors
 /// [`FrameError::BodySize`] if it exceeds the limit.
 pub fn encode_body<T: Serialize>(value: &T) -> Result<Vec<u8>, FrameError> {
-    let body = serde_cbor::to_vec(value).map_err(|e| FrameError::Malformed(e.to_string().into()))?;
+    let body =
+        serde_cbor::to_vec(value).map_err(|e| FrameError::Malformed(e.to_string().into()))?;
     if body.len() > FRAME_BODY_MAX {
         return Err(FrameError::BodySize(
             u64::try_from(body.len()).unwrap_or(u64::MAX),

@@ -265,7 +265,7 @@ mod tests {
             format!("/dns4/{}/tcp/1", "x".repeat(PEER_ADDR_LEN_MAX)),
         ];
         let told: Vec<String> = bad.into_iter().chain([good.clone()]).collect();
-        assert_eq!(Addrs::from(told).into_vec(), [good.clone()]);
+        assert_eq!(Addrs::from(told).into_vec(), std::slice::from_ref(&good));
         assert_eq!(Addrs::from(vec![good; 1000]).len(), ADDRS_TOLD_MAX);
     }
 

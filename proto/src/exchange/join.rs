@@ -43,7 +43,7 @@ pub struct JoinRequest {
 }
 
 fn check_label(label: &str) -> Result<(), ExchangeError> {
-    if label.len() > LABEL_MAX || label.chars().any(char::is_control) {
+    if label.len() > LABEL_MAX || label.chars().any(crate::text::is_unfit) {
         Err(ExchangeError::Mismatch("name"))
     } else {
         Ok(())

@@ -194,6 +194,7 @@ mod tests {
     fn keep(n: u8, reasons: &[&str]) -> KeepInfo {
         KeepInfo {
             snap: SnapshotId::from([n; 32]),
+            set: packnback_proto::ids::SetId([1; 16]),
             time: 1,
             received: 1,
             reasons: reasons.iter().map(ToString::to_string).collect(),

@@ -294,6 +294,7 @@ mod tests {
     fn snap(n: u8, reasons: &[&str]) -> KeepInfo {
         KeepInfo {
             snap: SnapshotId::from([n; 32]),
+            set: packnback_proto::ids::SetId([1; 16]),
             time: 1,
             received: 1,
             reasons: reasons.iter().map(ToString::to_string).collect(),

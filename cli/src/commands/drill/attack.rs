@@ -72,9 +72,17 @@ pub(super) fn run(
     world: &World,
     scene: &Scene,
     stolen: &Path,
+    held: impl FnMut(&str) -> Outcome<()>,
+) -> Outcome<Vec<Attempt>> {
+    converse(world, &describe(scene, stolen)?, held)
+}
+
+/// Runs an attacker by its description.
+pub(super) fn converse(
+    world: &World,
+    spec: &Value,
     mut held: impl FnMut(&str) -> Outcome<()>,
 ) -> Outcome<Vec<Attempt>> {
-    let spec = describe(scene, stolen)?;
     let file = world.folder().join("attacker.json");
     fs::write(&file, spec.to_string()).map_err(|e| Failure::file("write", &file, &e))?;
     let log = world.folder().join("attacker.log");
@@ -109,13 +117,13 @@ pub(super) fn run(
 fn describe(scene: &Scene, stolen: &Path) -> Outcome<Value> {
     let laptop = scene.laptop()?.folders()?;
     let hosts: Vec<String> = scene.hosts().iter().map(|host| host.address()).collect();
-    Ok(json!({
+    Ok(json!({ "ransomware": {
         "home": shown(stolen),
         "socket": shown(&laptop.socket()),
         "hosts": hosts,
         "other_device": Scene::host_id(&scene.desk)?.to_string(),
         "captured": loot::collect(scene)?,
-    }))
+    }}))
 }
 
 fn start(spec: &Path, log: &Path) -> Outcome<Attacker> {

@@ -69,19 +69,19 @@ impl Drop for Attacker {
 
 /// Runs the attacker. `held` is called while it holds the sessions it could get; it goes on afterwards.
 pub(super) fn run(
-    world: &World,
+    world: &mut World,
     scene: &Scene,
     stolen: &Path,
-    held: impl FnMut(&str) -> Outcome<()>,
+    held: impl FnMut(&mut World, &str) -> Outcome<()>,
 ) -> Outcome<Vec<Attempt>> {
     converse(world, &describe(scene, stolen)?, held)
 }
 
 /// Runs an attacker by its description.
 pub(super) fn converse(
-    world: &World,
+    world: &mut World,
     spec: &Value,
-    mut held: impl FnMut(&str) -> Outcome<()>,
+    mut held: impl FnMut(&mut World, &str) -> Outcome<()>,
 ) -> Outcome<Vec<Attempt>> {
     let file = world.folder().join("attacker.json");
     fs::write(&file, spec.to_string()).map_err(|e| Failure::file("write", &file, &e))?;
@@ -98,7 +98,7 @@ pub(super) fn converse(
         let said: Value = serde_json::from_str(&line)
             .map_err(|e| failed(format!("the attacker said {line}: {e}")))?;
         if let Some(what) = said.get("holding").and_then(Value::as_str) {
-            held(what)?;
+            held(world, what)?;
             input.write_all(b"\n").map_err(broken)?;
             continue;
         }

@@ -1,6 +1,6 @@
 //! Lines in the log, and characters that are not text.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use packnback_proto::wire::store::StoreRequest;
 use tokio::io::AsyncWriteExt as _;
@@ -16,6 +16,8 @@ const STREAMS: usize = 600;
 const GARBAGE: usize = 600;
 /// Records that are none.
 const RECORDS: usize = 300;
+/// A host that takes its time is left.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Clears a screen, forges a line, turns the reading direction, rings.
 pub(super) const FOREIGN: &str =
@@ -59,7 +61,11 @@ async fn log_garbage(friend: &Friend) -> Played {
 
 async fn send_garbage(friend: &Friend) -> Outcome {
     let mut sent = 0usize;
+    let started = Instant::now();
     for number in 0..GARBAGE {
+        if started.elapsed() > LONGEST {
+            break;
+        }
         let Some(mut stream) = stream(friend).await else {
             continue;
         };

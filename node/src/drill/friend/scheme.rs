@@ -4,7 +4,7 @@ use std::any::Any;
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
-use packnback_proto::ids::NodeId;
+use packnback_proto::ids::{NodeId, OwnerId};
 use serde::Deserialize;
 
 use super::super::attack::Outcome;
@@ -21,6 +21,8 @@ pub(in crate::drill) struct Spec {
     pub(super) socket: String,
     /// Address of the honest friend's machine, which backs up to both.
     pub(super) device: String,
+    /// The honest friend's owner.
+    pub(super) owner: OwnerId,
     /// The recovery key of that owner.
     pub(super) recovery: NodeId,
     /// Schemes to play; empty: all.

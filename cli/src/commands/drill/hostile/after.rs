@@ -87,7 +87,8 @@ fn deletion(world: &World, scene: &Scene, honest: &Honest) -> Outcome<Check> {
     }
 }
 
-fn snapshots_at_host(scene: &Scene) -> Outcome<Vec<String>> {
+/// Ids of Ann's snapshots that the host lists to a blank machine with her key.
+pub(super) fn snapshots_at_host(scene: &Scene) -> Outcome<Vec<String>> {
     let client = scene.paper.client()?;
     grant_all(&client, &scene.seed, &scene.host.address(), true)?;
     let records = crate::client::ObjectSource::records(&Remote(&client), None)?;

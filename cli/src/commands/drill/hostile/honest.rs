@@ -95,13 +95,20 @@ impl Honest {
     /// The look after a scheme, while it holds what it can.
     pub(super) fn look(
         &mut self,
-        world: &World,
+        world: &mut World,
         scene: &mut Scene,
         scheme: &str,
     ) -> Outcome<Check> {
         let mut bad = Vec::new();
         if let Err(error) = self.back_up(world, &scene.ann)? {
             bad.push(format!("Ann's backup did not reach the host: {error}"));
+        }
+        // A machine nobody is connected to yet: it must find a place too.
+        scene.paper = world.start(&format!("paper-{}", self.runs))?;
+        match super::after::snapshots_at_host(scene) {
+            Ok(all) if all.len() >= self.snapshots.len().saturating_sub(1) => {}
+            Ok(all) => bad.push(format!("{} of Ann's snapshots are listed", all.len())),
+            Err(error) => bad.push(format!("a blank machine cannot read: {}", error.what)),
         }
         for node in [&scene.host, &scene.ann] {
             if let Err(error) = shows_clean_status(world, node)? {

@@ -16,7 +16,6 @@ use self::honest::Honest;
 use self::scene::Scene;
 use super::attack;
 use super::report::Report;
-use super::safe::Check;
 use super::scene::failed;
 use crate::exit::{Exit, Outcome};
 use crate::render::{self, Voice};
@@ -59,21 +58,21 @@ fn play(voice: Voice, world: &mut World, schemes: &[String]) -> Outcome<Report> 
     voice.say("Hal stores for Ann and for Mal. Mal goes bad, and stores for Ann too:\n")?;
     let mut honest = Honest::begin(world, &mut scene)?;
     let spec = scene.describe(schemes)?;
-    let mut checks: Vec<Check> = Vec::new();
-    let attempts = attack::converse(world, &spec, |said| {
+    let attempts = attack::converse(world, &spec, |world, said| {
         let (what, about) = said.split_once(' ').unwrap_or((said, ""));
         match what {
-            "look" => checks.push(honest.look(world, &mut scene, about)?),
+            "look" => report.checks(voice, vec![honest.look(world, &mut scene, about)?])?,
             "back-up" => honest.give_work(world, &scene)?,
-            "recover-from" => checks.push(after::recover_from_mal(world, &scene, about)?),
+            "recover-from" => {
+                report.checks(voice, vec![after::recover_from_mal(world, &scene, about)?])?;
+            }
             "end-friendship" => scene.end_friendship(world)?,
             other => return Err(failed(format!("the hostile friend wants {other}"))),
         }
         Ok(())
     })?;
+    voice.say("\nWhat Mal saw of it:")?;
     report.attempts(voice, attempts)?;
-    voice.say("\nWhat the others saw of it:")?;
-    report.checks(voice, checks)?;
     voice.say("\nWhen all is over:")?;
     report.checks(voice, after::all(world, &scene, &honest)?)?;
     Ok(report)

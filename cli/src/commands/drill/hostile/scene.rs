@@ -22,7 +22,7 @@ pub(super) struct Scene {
     pub(super) host: Node,
     /// The honest friend's machine.
     pub(super) ann: Node,
-    /// A blank machine, to recover with Ann's key.
+    /// A blank machine, to read with Ann's key. A new one for each look: it has to come in as a stranger.
     pub(super) paper: Node,
     /// Home of the friend gone bad; its node is stopped, its identity is the attacker's.
     mal: PathBuf,
@@ -95,6 +95,7 @@ impl Scene {
             "host": self.host.address(),
             "socket": socket,
             "device": self.ann.address(),
+            "owner": self.seed.owner_id().to_string(),
             "recovery": self.seed.recovery_id().to_string(),
             "schemes": schemes,
         }}))

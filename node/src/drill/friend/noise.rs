@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use packnback_proto::wire::store::StoreRequest;
+use packnback_proto::ids::{NodeId, ObjectId};
+use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
+use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 
 use super::super::attack::{Outcome, Tried};
 use super::peer::{Friend, PATIENCE, answer};
 use super::scheme::{Played, nothing_held, schemes};
+use crate::frames::{read_frame, write_frame};
 use crate::net::{PeerStream, Protocol};
 
 /// Streams beyond what one peer may have.
@@ -22,6 +26,21 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Clears a screen, forges a line, turns the reading direction, rings.
 pub(super) const FOREIGN: &str =
     "\u{1b}[2J\u{1b}]0;owned\u{7}\nERROR forged line\r\u{202e}gnp.exe\u{2066}\u{9b}31m";
+
+/// Messages as this program would not write them: its own types clean what they carry.
+#[derive(Serialize)]
+pub(super) enum Raw {
+    /// Stands for [`StoreReply::Refused`].
+    Refused {
+        code: ErrorCode,
+        message: &'static str,
+        id: Option<ObjectId>,
+    },
+    /// Stands for [`StoreRequest::HostAddrs`].
+    HostAddrs {
+        hosts: Vec<(NodeId, Vec<&'static str>)>,
+    },
+}
 
 schemes! {
     "log-streams", "open 600 streams more than it may, and begin none of them", log_streams;
@@ -94,11 +113,13 @@ async fn send_garbage(friend: &Friend) -> Outcome {
 
 async fn foreign_text(friend: &Friend) -> Played {
     let said = async {
-        let mut talk = friend.session().await?;
-        let hosts = vec![(friend.key.node_id(), vec![FOREIGN.to_owned(); 16])];
-        let addrs = StoreRequest::HostAddrs { hosts };
-        let answered = answer(&mut talk, &addrs, &[]).await?;
-        Ok::<_, String>(answered.map_or_else(|e| e.to_string(), |_| "taken".to_owned()))
+        let mut stream = stream(friend).await.ok_or("no stream")?;
+        let hosts = vec![(friend.key.node_id(), vec![FOREIGN; 16])];
+        let cert = friend.cert()?;
+        let version = STORE_VERSION;
+        ask_raw(&mut stream, &StoreRequest::Hello { version }).await?;
+        ask_raw(&mut stream, &StoreRequest::Open { cert, base: None }).await?;
+        ask_raw(&mut stream, &Raw::HostAddrs { hosts }).await
     };
     let told = said.await;
     nothing_held(told.map(|told| {
@@ -106,4 +127,19 @@ async fn foreign_text(friend: &Friend) -> Played {
             "addresses: {told}; log, status and lists are checked"
         ))
     }))
+}
+
+/// Sends a message of any make, and tells what was answered.
+async fn ask_raw(stream: &mut PeerStream, message: &impl Serialize) -> Result<String, String> {
+    let asked = async {
+        write_frame(stream, message, &[]).await?;
+        stream.flush().await?;
+        read_frame::<StoreReply, _>(stream).await
+    };
+    let answered = tokio::time::timeout(PATIENCE, asked).await;
+    match answered.map_err(|_| "no answer".to_owned())? {
+        Ok((StoreReply::Refused { message, .. }, _)) => Ok(message.to_string()),
+        Ok(_) => Ok("taken".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }

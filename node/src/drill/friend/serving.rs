@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 
 use super::super::junk::envelope;
-use super::noise::FOREIGN;
+use super::noise::{FOREIGN, Raw};
 use super::peer::key_from;
 use crate::frames::{StreamError, read_frame, write_frame};
 use crate::net::{Incoming, PeerStream, now_s};
@@ -117,7 +117,8 @@ async fn converse(
                 if manner == Manner::Closed =>
             {
                 told.asked.fetch_add(1, Ordering::Relaxed);
-                (refused(), Vec::new())
+                refuse(&mut stream).await?;
+                continue;
             }
             StoreRequest::Open { .. } => {
                 told.asked.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +133,10 @@ async fn converse(
                 told.pages.fetch_add(1, Ordering::Relaxed);
                 page(manner, pages)
             }
-            _ => (refused(), Vec::new()),
+            _ => {
+                refuse(&mut stream).await?;
+                continue;
+            }
         };
         write_frame(&mut stream, &reply, &body).await?;
         stream.flush().await?;
@@ -148,12 +152,14 @@ fn greeting(host: NodeId) -> StoreReply {
     }
 }
 
-fn refused() -> StoreReply {
-    StoreReply::Refused {
+async fn refuse(stream: &mut PeerStream) -> Result<(), StreamError> {
+    let reply = Raw::Refused {
         code: ErrorCode::Denied,
-        message: FOREIGN.to_owned(),
+        message: FOREIGN,
         id: None,
-    }
+    };
+    write_frame(stream, &reply, &[]).await?;
+    Ok(stream.flush().await?)
 }
 
 /// Page number `number`, counted from 1: there is always another.

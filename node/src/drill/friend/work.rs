@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::header::Kind as ObjectKind;
-use packnback_proto::ids::{ObjectId, OwnerId, SnapshotId};
+use packnback_proto::ids::{ObjectId, OwnerId, SET_ID_LEN, SetId, SnapshotId};
 use packnback_proto::record::{Grant, Scope, Snap, decode_cert};
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use tokio::task::JoinHandle;
@@ -77,6 +77,7 @@ fn snap(friend: &Friend, root: ObjectId) -> Result<packnback_proto::wire::Bytes,
         root,
         time: now_s(),
         cert_serial: cert.value().serial,
+        set: SetId([0; SET_ID_LEN]),
     };
     signed_by(&snap, &friend.key)
 }

@@ -21,6 +21,7 @@ pub mod home;
 pub mod meter;
 pub mod progress;
 pub mod records;
+pub mod recovered;
 pub mod render;
 pub mod request;
 pub mod restore;

@@ -10,7 +10,7 @@ use super::Context;
 use crate::bundle::Bundle;
 use crate::client::Client;
 use crate::exit::{Exit, Outcome};
-use crate::records::{Catalog, Listed};
+use crate::records::Listed;
 use crate::render;
 
 /// Runs the command.
@@ -19,7 +19,7 @@ use crate::render;
 /// When the node cannot be asked.
 pub fn run(context: &Context, all: bool) -> Outcome {
     let (bundle, client) = context.device()?;
-    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    let catalog = client.catalog(bundle.owner())?;
     let own = bundle.device();
     let shown: Vec<&Listed> = catalog
         .snaps

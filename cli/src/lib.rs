@@ -19,6 +19,8 @@ pub mod files;
 pub mod fs;
 pub mod home;
 pub mod meter;
+pub mod peer_addr;
+pub mod printed;
 pub mod progress;
 pub mod records;
 pub mod recovered;

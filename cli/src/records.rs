@@ -88,7 +88,8 @@ impl Catalog {
                 catalog.refused = catalog.refused.saturating_add(1);
             }
         }
-        receipts.sort_by_key(|receipt| receipt.value().received);
+        receipts.sort_by_key(|receipt| (receipt.value().received, receipt.id()));
+        receipts.dedup_by_key(|receipt| receipt.id());
         for receipt in receipts {
             if let Some(listed) = found.get_mut(&receipt.value().snap) {
                 listed.receipts.push(receipt);
@@ -478,7 +479,7 @@ mod tests {
 
     /// The certificate a snapshot names is asked for, not any of its device.
     #[test]
-    fn n25_a_snapshot_under_another_certificate_than_it_names_is_not_listed() {
+    fn n26_a_snapshot_under_another_certificate_than_it_names_is_not_listed() {
         let (owner, device, host) = (OwnerSeed::from_bytes([1; 32]), key(3), key(5));
         let mut other = decode_snap_value(&snap(&owner, &device, 1, 100));
         other.cert_serial = 2;

@@ -1,30 +1,84 @@
-//! Whose backups were brought back into this home: so that going on here goes on as that owner.
+//! Whose backups were brought back into this home, and which there were: so that going on here goes on
+//! as that owner, and the machine that is gone stays in the lists.
 
-use packnback_proto::ids::OwnerId;
+use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::wire::ids::{push_record, split_records};
 
 use crate::exit::{Failure, Outcome};
 use crate::files::{Existing, read_small, write_private};
 use crate::home::Home;
 
 const FILE: &str = "recovered-owner";
-const LEN_MAX: u64 = 128;
+const LEN_MAX: u64 = 64 * 1024;
+const RECORDS: &str = "recovered-records";
+const RECORDS_MAX: usize = 64 * 1024 * 1024;
 
-/// Notes that something of this owner was asked for with its key.
+/// Keeps the records friends listed. They are signed and hold no secret; what does not fit is left out.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn keep_records(home: &Home, envelopes: &[Vec<u8>]) -> Outcome<()> {
+    let path = home.config_dir().join(RECORDS);
+    let mut body = Vec::new();
+    for envelope in envelopes {
+        if body.len().saturating_add(envelope.len()) > RECORDS_MAX {
+            break;
+        }
+        let whole = body.len();
+        if push_record(&mut body, envelope).is_err() {
+            body.truncate(whole);
+        }
+    }
+    write_private(&path, &body, Existing::Replace)
+        .map_err(|e| Failure::file("keep the list of snapshots in", &path, &e))
+}
+
+/// The records kept; empty if there are none, or they are no longer readable. Unchecked.
+#[must_use]
+pub fn kept_records(home: &Home) -> Vec<Vec<u8>> {
+    let most = u64::try_from(RECORDS_MAX)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(2);
+    let Ok(body) = read_small(&home.config_dir().join(RECORDS), most) else {
+        return Vec::new();
+    };
+    let envelopes = split_records(&body).unwrap_or_default();
+    envelopes.into_iter().map(<[u8]>::to_vec).collect()
+}
+
+/// Notes that something of this owner was asked for with its key, and which hosts were asked.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn note_owner(home: &Home, owner: OwnerId) -> Outcome<()> {
+pub fn note_owner(home: &Home, owner: OwnerId, hosts: &[NodeId]) -> Outcome<()> {
     let path = home.config_dir().join(FILE);
-    let text = format!("{owner}\n");
+    let mut text = format!("{owner}\n");
+    for host in hosts {
+        text.push_str(&format!("{host}\n"));
+    }
     write_private(&path, text.as_bytes(), Existing::Replace)
         .map_err(|e| Failure::file("note the owner in", &path, &e))
+}
+
+fn noted(home: &Home) -> Option<String> {
+    let bytes = read_small(&home.config_dir().join(FILE), LEN_MAX).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 /// The owner noted; `None` if there is none, or the note is no longer readable.
 #[must_use]
 pub fn noted_owner(home: &Home) -> Option<OwnerId> {
-    let bytes = read_small(&home.config_dir().join(FILE), LEN_MAX).ok()?;
-    std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
+    noted(home)?.lines().next()?.parse().ok()
+}
+
+/// The hosts that were asked then: their word counts for what they listed.
+#[must_use]
+pub fn noted_hosts(home: &Home) -> Vec<NodeId> {
+    let text = noted(home).unwrap_or_default();
+    text.lines()
+        .skip(1)
+        .filter_map(|line| line.parse().ok())
+        .collect()
 }
 
 /// A home into which backups were brought back goes on as their owner: a new key would begin a second

@@ -164,8 +164,25 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn catalog(&self, owner: OwnerId) -> Result<Catalog, ClientError> {
-        let records = self.all_records(None, false)?;
-        Ok(Catalog::build(owner, &records, &self.viewpoint()))
+        self.catalog_with(owner, Vec::new(), Vec::new())
+    }
+
+    /// As [`Client::catalog`], with records known from elsewhere, checked like all others, and hosts
+    /// whose word counts besides.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn catalog_with(
+        &self,
+        owner: OwnerId,
+        more: Vec<Vec<u8>>,
+        hosts: Vec<NodeId>,
+    ) -> Result<Catalog, ClientError> {
+        let mut records = self.all_records(None, false)?;
+        records.extend(more);
+        let mut view = self.viewpoint();
+        view.besides.extend(hosts);
+        Ok(Catalog::build(owner, &records, &view))
     }
 
     /// Objects of this node or (`remote`) of the host last opened. Any number of ids.

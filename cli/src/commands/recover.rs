@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use packnback_proto::crypto::keys::OwnerSeed;
-use packnback_proto::ids::{RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::newest::{Line, Standing};
 use packnback_proto::record::{Record, decode_record};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::backup::Cancel;
 use crate::client::{Client, ObjectSource, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::records::{Catalog, choose, standing_text};
-use crate::recovered::note_owner;
+use crate::recovered::{keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};
 use crate::spawn::reach_node;
@@ -34,7 +34,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
     let client = reach_node(&context.home)?;
     let found = ask_all(context, &client, &reading, &args.peer)?;
     let chosen = select(&found.snaps, args)?;
-    note_owner(&context.home, keys.owner())?;
+    note_owner(&context.home, keys.owner(), &found.hosts)?;
     if args.target.is_none() && args.handed.unseal_request.is_none() {
         return list(context, &found);
     }
@@ -108,6 +108,8 @@ struct Found {
     snaps: Vec<LoadedSnapshot>,
     /// Where each one is, in the order the friends were named.
     holders: BTreeMap<SnapshotId, Vec<String>>,
+    /// Who was asked and answered.
+    hosts: Vec<NodeId>,
     /// What this machine's node knows itself.
     known: Option<Catalog>,
 }
@@ -122,7 +124,7 @@ fn ask_all(
     let mut records: BTreeMap<RecordId, Vec<u8>> = BTreeMap::new();
     let mut holders: BTreeMap<SnapshotId, Vec<String>> = BTreeMap::new();
     let mut view = client.viewpoint();
-    let mut last = None;
+    let (mut hosts, mut last) = (Vec::new(), None);
     for addr in peers {
         let asked = reading.open_host(client, addr, true).and_then(|host| {
             let records = Remote(client).records(Some(owner))?;
@@ -131,6 +133,7 @@ fn ask_all(
         match asked {
             Ok((host, listed)) => {
                 view.besides.push(host.host);
+                hosts.push(host.host);
                 view.host_time = view.host_time.max(Some(host.time));
                 let mut count = 0u64;
                 for envelope in listed {
@@ -158,6 +161,7 @@ fn ask_all(
         }
     }
     let records: Vec<Vec<u8>> = records.into_values().collect();
+    keep_records(&context.home, &records)?;
     let catalog = Catalog::build(owner, &records, &view);
     let snaps = restore::named(&catalog, &reading.keys);
     match last {
@@ -165,6 +169,7 @@ fn ask_all(
         _ => Ok(Found {
             snaps,
             holders,
+            hosts,
             known: own_catalog(client, owner),
         }),
     }

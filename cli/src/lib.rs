@@ -9,6 +9,7 @@ pub mod args;
 pub mod backup;
 pub mod bundle;
 pub mod cache;
+pub mod choice;
 pub mod client;
 pub mod commands;
 pub mod compare;

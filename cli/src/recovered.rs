@@ -1,7 +1,12 @@
 //! Whose backups were brought back into this home, and which there were: so that going on here goes on
 //! as that owner, and the machine that is gone stays in the lists.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
 use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::newest::Line;
 use packnback_proto::wire::ids::{push_record, split_records};
 
 use crate::exit::{Failure, Outcome};
@@ -79,6 +84,89 @@ pub fn noted_hosts(home: &Home) -> Vec<NodeId> {
         .skip(1)
         .filter_map(|line| line.parse().ok())
         .collect()
+}
+
+const FOLDERS: &str = "recovered-folders";
+
+/// Which line of backups was brought back where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folders(Vec<Went>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Went {
+    line: String,
+    target: PathBuf,
+    folder: PathBuf,
+}
+
+fn line_text(line: Line) -> String {
+    line.device.to_string()
+}
+
+fn path_text(path: &Path) -> String {
+    data_encoding::HEXLOWER.encode(path.as_os_str().as_bytes())
+}
+
+fn path_of(text: &str) -> Option<PathBuf> {
+    let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?;
+    Some(PathBuf::from(OsString::from_vec(bytes)))
+}
+
+impl Folders {
+    /// Those noted in a home; none if the note is not readable.
+    #[must_use]
+    pub fn read(home: &Home) -> Self {
+        let bytes = read_small(&home.config_dir().join(FOLDERS), LEN_MAX).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let went = text.lines().filter_map(|line| {
+            let mut fields = line.split(' ');
+            Some(Went {
+                line: fields.next()?.to_owned(),
+                target: path_of(fields.next()?)?,
+                folder: path_of(fields.next()?)?,
+            })
+        });
+        Self(went.collect())
+    }
+
+    /// Where a line went below this target.
+    #[must_use]
+    pub fn of(&self, line: Line, target: &Path) -> Option<PathBuf> {
+        let line = line_text(line);
+        let went = self.0.iter().rev();
+        let mut went = went.filter(|went| went.line == line && went.target == target);
+        went.next().map(|went| went.folder.clone())
+    }
+
+    /// Whether the target itself holds another line.
+    #[must_use]
+    pub fn is_used_by_another(&self, line: Line, target: &Path) -> bool {
+        let line = line_text(line);
+        self.0
+            .iter()
+            .any(|went| went.line != line && went.folder == target)
+    }
+
+    /// Adds where a line goes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&self, home: &Home, line: Line, target: &Path, folder: &Path) -> Outcome<()> {
+        let mut all = self.0.clone();
+        all.push(Went {
+            line: line_text(line),
+            target: target.to_owned(),
+            folder: folder.to_owned(),
+        });
+        let mut text = String::new();
+        for went in &all {
+            let (target, folder) = (path_text(&went.target), path_text(&went.folder));
+            text.push_str(&format!("{} {target} {folder}\n", went.line));
+        }
+        let path = home.config_dir().join(FOLDERS);
+        write_private(&path, text.as_bytes(), Existing::Replace)
+            .map_err(|e| Failure::file("note the folder in", &path, &e))
+    }
 }
 
 /// A home into which backups were brought back goes on as their owner: a new key would begin a second

@@ -17,11 +17,12 @@ use super::keypart::exchange_print;
 use super::{Context, check_owner};
 use crate::args::{HandedArgs, KeyArgs};
 use crate::bundle::Bundle;
+use crate::choice::{chosen_text, doubts, known_newer};
 use crate::client::{Client, ObjectSource, RemoteHost};
 use crate::exchange;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
-use crate::records::{Catalog, chosen_text, doubts, known_newer};
+use crate::records::Catalog;
 use crate::render;
 use crate::restore::{self, LoadedSnapshot, ReaderKeys};
 

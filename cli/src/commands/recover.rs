@@ -1,10 +1,10 @@
 //! `packnback recover`: from nothing but the owner key and one friend.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use packnback_proto::crypto::keys::OwnerSeed;
-use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::newest::{Line, Standing};
 use packnback_proto::record::{Record, decode_record};
 use serde_json::{Value, json};
@@ -14,10 +14,11 @@ use super::reading::{Reading, device_name, own_catalog, sign_and_open, tell_choi
 use super::restore::{Finished, Job, SAFE_TO_STOP};
 use crate::args::RecoverArgs;
 use crate::backup::Cancel;
+use crate::choice::standing_text;
 use crate::client::{Client, ObjectSource, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::records::{Catalog, choose, standing_text};
-use crate::recovered::{keep_records, note_owner};
+use crate::records::{Catalog, choose};
+use crate::recovered::{Folders, keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};
 use crate::spawn::reach_node;
@@ -33,7 +34,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
     let keys = &reading.keys;
     let client = reach_node(&context.home)?;
     let found = ask_all(context, &client, &reading, &args.peer)?;
-    let chosen = select(&found.snaps, args)?;
+    let chosen = select(&found.snaps, args, keys.owner())?;
     note_owner(&context.home, keys.owner(), &found.hosts)?;
     if args.target.is_none() && args.handed.unseal_request.is_none() {
         return list(context, &found);
@@ -165,7 +166,7 @@ fn ask_all(
     let catalog = Catalog::build(owner, &records, &view);
     let snaps = restore::named(&catalog, &reading.keys);
     match last {
-        Some(failure) if snaps.is_empty() => Err(failure),
+        Some(failure) if snaps.is_empty() => Err(whose_words(failure, owner)),
         _ => Ok(Found {
             snaps,
             holders,
@@ -173,6 +174,19 @@ fn ask_all(
             known: own_catalog(client, owner),
         }),
     }
+}
+
+/// A friend that refuses may do so because the words are of somebody else.
+fn whose_words(failure: Failure, owner: OwnerId) -> Failure {
+    if failure.exit != Exit::Refused {
+        return failure;
+    }
+    let next = format!(
+        "The words or key are those of owner {0}: compare {0} with the owner at the top of the sheet. {1}",
+        owner.short(),
+        failure.next
+    );
+    failure.next(next)
 }
 
 /// What came of one snapshot.
@@ -228,6 +242,26 @@ impl Work<'_> {
         partly.map_or(Err(last), |done| Ok(Came::Back(done)))
     }
 
+    /// Where a line of backups goes: where it went before, so that a run goes on where another stopped
+    /// although more or fewer machines were found.
+    fn folder(&self, target: &Path, snap: &LoadedSnapshot, several: bool) -> Outcome<PathBuf> {
+        let whole = std::path::absolute(target).map_err(|e| Failure::file("find", target, &e))?;
+        let folders = Folders::read(&self.context.home);
+        let line = Line::of(&snap.snap);
+        if let Some(before) = folders.of(line, &whole).filter(|before| before.is_dir()) {
+            return Ok(before);
+        }
+        let folder = if several || folders.is_used_by_another(line, &whole) {
+            whole.join(folder_name(snap))
+        } else {
+            whole.clone()
+        };
+        if !self.args.write.dry_run {
+            folders.note(&self.context.home, line, &whole, &folder)?;
+        }
+        Ok(folder)
+    }
+
     fn restore_from(&self, addr: &str, snap: &LoadedSnapshot, several: bool) -> Outcome<Came> {
         let (args, context) = (self.args, self.context);
         let remote = Remote(self.client);
@@ -243,11 +277,7 @@ impl Work<'_> {
         };
         let job = Job {
             below: args.snapshot.as_ref().and_then(|what| what.path.clone()),
-            target: if several {
-                target.join(folder_name(snap))
-            } else {
-                target.clone()
-            },
+            target: self.folder(target, snap, several)?,
             write: &args.write,
             cancel: self.cancel.clone(),
         };
@@ -298,7 +328,11 @@ pub fn grant_all(
 }
 
 /// The snapshot asked for, or the newest of each line.
-fn select<'a>(snaps: &'a [LoadedSnapshot], args: &RecoverArgs) -> Outcome<Vec<&'a LoadedSnapshot>> {
+fn select<'a>(
+    snaps: &'a [LoadedSnapshot],
+    args: &RecoverArgs,
+    owner: OwnerId,
+) -> Outcome<Vec<&'a LoadedSnapshot>> {
     if let Some(what) = args.snapshot.as_ref().filter(|what| what.snap != "latest") {
         return Ok(vec![choose(snaps, &what.snap, None)?]);
     }
@@ -324,10 +358,16 @@ fn select<'a>(snaps: &'a [LoadedSnapshot], args: &RecoverArgs) -> Outcome<Vec<&'
     }
     Err(Failure::failed(
         "no-snapshot",
-        "the friend holds no such snapshot of this owner",
+        format!(
+            "who was asked holds no such snapshot of owner {}",
+            owner.short()
+        ),
     )
     .safe("Nothing was written.")
-    .next("Ask other friends: --peer may be repeated."))
+    .next(format!(
+        "Compare {} with the owner at the top of the sheet: is it the right sheet? Else ask other friends: --peer may be repeated.",
+        owner.short()
+    )))
 }
 
 /// A folder for one of several devices: its name as far as it makes one, and its id to be unique.

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::bundle::Bundle;
+use crate::choice::{doubts, standing_text};
 use crate::client::Client;
 use crate::exit::{Exit, Outcome};
-use crate::records::{Listed, doubts, standing_text};
+use crate::records::Listed;
 use crate::recovered::{kept_records, noted_hosts};
 use crate::render;
 

@@ -209,8 +209,13 @@ fn checked(plan: &Plan) -> String {
     if snaps == 0 {
         return "Checked: every signature in the request.".into();
     }
+    let anybody = if plan.hosts.is_none() {
+        " There is no list of hosts (packnback order hosts), so receipts of anybody are shown."
+    } else {
+        ""
+    };
     format!(
-        "Checked: the signatures of {} and of their receipts and certificates. Not provable here: that there is nothing newer, and that what remains is still stored.",
+        "Checked: the signatures of {} and of their receipts and certificates. Not provable here: that there is nothing newer, and that what remains is still stored.{anybody}",
         render::counted(count(snaps), "snapshot", "snapshots")
     )
 }
@@ -251,6 +256,7 @@ pub(super) fn json(plan: &Plan, names: Names<'_>) -> Value {
     json!({
         "owner": plan.owner.to_string(),
         "created": render::time_utc(plan.created),
+        "hosts_listed": plan.hosts.is_some(),
         "wanted": plan.wanted.iter().map(|wanted| json!({
             "order": op_json(&wanted.op),
             "hosts": wanted.audience.as_ref().map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>()),

@@ -100,7 +100,7 @@ struct Went {
 }
 
 fn line_text(line: Line) -> String {
-    line.device.to_string()
+    format!("{}-{}", line.device, line.set)
 }
 
 fn path_text(path: &Path) -> String {

@@ -229,6 +229,7 @@ mod tests {
     use packnback_proto::crypto::keys::OwnerSeed;
     use packnback_proto::crypto::secret::Secret32;
     use packnback_proto::crypto::sign::SigningKey;
+    use packnback_proto::ids::SetId;
     use packnback_proto::record::{Receipt, Snap};
     use packnback_proto::request::verify;
     use packnback_proto::wire::admin::{GoingInfo, KeepInfo};
@@ -271,6 +272,7 @@ mod tests {
                 root: packnback_proto::crypto::hash::object_id(&seq.to_le_bytes()),
                 time: seq * 1000,
                 cert_serial: 1,
+                set: SetId([1; 16]),
             };
             let snap = Signed::sign(&snap, &device()).unwrap();
             prev = Some(snap.id());

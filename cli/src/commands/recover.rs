@@ -252,7 +252,7 @@ impl Work<'_> {
             return Ok(before);
         }
         let folder = if several || folders.is_used_by_another(line, &whole) {
-            whole.join(folder_name(snap))
+            whole.join(folder_name(snap, &self.found.snaps))
         } else {
             whole.clone()
         };
@@ -370,18 +370,29 @@ fn select<'a>(
     )))
 }
 
-/// A folder for one of several devices: its name as far as it makes one, and its id to be unique.
-fn folder_name(snap: &LoadedSnapshot) -> PathBuf {
+/// A folder for one of several lines: the name of its device as far as it makes one, its id to be
+/// unique, and what it saves if the device saves several things.
+fn folder_name(snap: &LoadedSnapshot, snaps: &[LoadedSnapshot]) -> PathBuf {
     let label = snap.device_label.clone().unwrap_or_default();
     let clean: String = label
         .chars()
         .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
         .collect();
-    PathBuf::from(if clean.is_empty() {
-        snap.snap.device.short()
+    let device = snap.snap.device.short();
+    let mut name = if clean.is_empty() {
+        device
     } else {
-        format!("{clean}-{}", snap.snap.device.short())
-    })
+        format!("{clean}-{device}")
+    };
+    let other = |other: &LoadedSnapshot| {
+        other.snap.device == snap.snap.device && other.snap.set != snap.snap.set
+    };
+    if snaps.iter().any(other) {
+        let set: String = snap.snap.set.to_string().chars().take(8).collect();
+        name.push('-');
+        name.push_str(&set);
+    }
+    PathBuf::from(name)
 }
 
 fn list(context: &Context, found: &Found) -> Outcome {

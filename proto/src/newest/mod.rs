@@ -1,4 +1,4 @@
-//! Which snapshot is the newest: one rule for every reader (docs/format.md, 8.2).
+//! Which snapshot is the newest: one rule for every reader (docs/format.md, 8.4).
 //!
 //! Neither the clock nor the numbers of a device decide, because whoever holds its key sets them as
 //! they like. What decides is when hosts that count received a snapshot. Four things keep a snapshot
@@ -17,7 +17,7 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::ids::{NodeId, ObjectId, SnapshotId};
+use crate::ids::{NodeId, ObjectId, SetId, SnapshotId};
 use crate::limits::CERT_CLOCK_SKEW_S;
 use crate::record::{Op, Order, Snap};
 
@@ -260,6 +260,8 @@ fn mark_those_played_again(candidates: &[Candidate<'_>], places: &mut [Place]) {
 pub struct Line {
     /// The device.
     pub device: NodeId,
+    /// What it saves.
+    pub set: SetId,
 }
 
 impl Line {
@@ -268,6 +270,7 @@ impl Line {
     pub fn of(snap: &Snap) -> Self {
         Self {
             device: snap.device,
+            set: snap.set,
         }
     }
 }

@@ -24,6 +24,7 @@ fn snap(n: u8, prev: Option<u8>) -> Snap {
         root: ObjectId([n; 32]),
         time: NOW - 100 * DAY + u64::from(n) * DAY,
         cert_serial: 1,
+        set: SetId([1; 16]),
     }
 }
 
@@ -153,7 +154,7 @@ fn n26_an_old_root_played_again_is_not_new() {
     let all = [honest(3, &again), honest(1, &old), honest(2, &new)];
     assert_eq!(firsts(&all, &sight()), [2, 1, 3]);
     assert_eq!(order(&all, &sight())[2].standing, Standing::Again(id(1)));
-    assert!(newest_of_lines(&all, &order(&all, &sight()))[&Line { device: DEVICE }].id == id(2));
+    assert!(newest_of_lines(&all, &order(&all, &sight()))[&Line::of(&new)].id == id(2));
 }
 
 #[test]
@@ -167,6 +168,23 @@ fn n26_a_host_that_dates_back_does_not_hide_the_newest() {
     // Nobody else says anything: it still comes after what it was built on.
     backdated.stamps.remove(0);
     assert_eq!(firsts(&[honest(1, &old), backdated], &sight()), [2, 1]);
+}
+
+/// What saves something else is no rival, and has a newest of its own.
+#[test]
+fn each_set_of_a_device_has_its_newest() {
+    let documents = snap(1, None);
+    let pictures = Snap {
+        set: SetId([2; 16]),
+        ..snap(2, Some(1))
+    };
+    let all = [honest(1, &documents), honest(2, &pictures)];
+    let places = order(&all, &sight());
+    let newest = newest_of_lines(&all, &places);
+    assert_eq!(newest[&Line::of(&documents)].id, id(1));
+    assert_eq!(newest[&Line::of(&pictures)].id, id(2));
+    let chosen = newest[&Line::of(&documents)];
+    assert!(rivals(&all, &places, &chosen).is_empty());
 }
 
 #[test]

@@ -171,13 +171,9 @@ fn n27_no_range_is_signed() {
         })]
     };
     let mut request = super::request(&[0]);
-    request.orders = vec![order(
-        1,
-        Op::Hosts {
-            hseq: 1,
-            hosts: vec![key(30).node_id(), key(31).node_id()],
-        },
-    )];
+    let mut hosts = vec![key(30).node_id(), key(31).node_id()];
+    hosts.sort_unstable();
+    request.orders = vec![order(1, Op::Hosts { hseq: 1, hosts })];
     request.wanted = range(u64::MAX, u64::MAX);
     assert_eq!(class(&request), "range");
     request.wanted = range(START + 2 * DAY, 1);

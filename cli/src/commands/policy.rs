@@ -160,6 +160,7 @@ pub fn explain_json(info: &RetentionInfo) -> Value {
         "frozen": info.frozen,
         "snapshots": info.snaps.iter().map(|snap| json!({
             "id": snap.snap.to_string(),
+            "set": snap.set.to_string(),
             "time": render::time_utc(snap.time),
             "received": render::time_utc(snap.received),
             "kept_by": snap.reasons,

@@ -131,6 +131,7 @@ impl Plan {
                 .filter(|(_, snap)| snap.fate == Fate::Stays)
                 .map(|(arrival, snap)| SnapFact {
                     id: snap.id,
+                    set: snap.set,
                     t: snap.received.map_or(snap.time, |(_, at)| at),
                     arrival,
                     held: false,

@@ -29,7 +29,7 @@ const NOTED_MAX: usize = 1024;
 const DIGITS: usize = 8;
 
 /// What the sets of a home are called, as far as it is known here.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Sets {
     names: BTreeMap<SetId, String>,
     key: Option<Secret32>,

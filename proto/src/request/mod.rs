@@ -18,6 +18,8 @@ pub use plan::{DevicePlan, Fate, Plan, SnapPlan, TakenBack};
 pub use text::{OrderTextError, order_from_text, order_to_text};
 pub use verify::verify;
 
+pub use crate::machine::orders::can_be_taken_back;
+
 use crate::cbor::CborError;
 use crate::ids::{NodeId, OwnerId, SnapshotId};
 use crate::record::{Op, Order, RecordError};

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::limits::{AUDIENCE_MAX, RECORD_IDS_MAX};
-use packnback_proto::machine::orders::can_be_taken_back;
 use packnback_proto::record::{Cert, Op, decode_order};
-use packnback_proto::request::Wanted;
+use packnback_proto::request::{Wanted, can_be_taken_back};
 use packnback_proto::wire::Role;
 use packnback_proto::wire::admin::{OrderInfo, OrderState};
 use packnback_proto::wire::local::PeerInfo;

@@ -56,10 +56,7 @@ impl Sets {
     #[must_use]
     pub fn show(&self, set: &SetId) -> String {
         let name = self.names.get(set);
-        name.map_or_else(
-            || digits(set),
-            |name| render::path(name.as_bytes()),
-        )
+        name.map_or_else(|| digits(set), |name| render::path(name.as_bytes()))
     }
 
     /// The name of a set, if it is known.
@@ -74,10 +71,16 @@ impl Sets {
     /// # Errors
     /// When there is none, or several.
     pub fn find(&self, text: &str, present: &BTreeSet<SetId>) -> Outcome<SetId> {
-        let given = self.key.as_ref().map(|key| set_id(key, SetName::Given(text)));
+        let given = self
+            .key
+            .as_ref()
+            .map(|key| set_id(key, SetName::Given(text)));
         let path = stored(text.as_bytes()).unwrap_or_default();
         let rooted = [path];
-        let rooted = self.key.as_ref().map(|key| set_id(key, SetName::Roots(&rooted)));
+        let rooted = self
+            .key
+            .as_ref()
+            .map(|key| set_id(key, SetName::Roots(&rooted)));
         let exact = present
             .iter()
             .find(|set| Some(**set) == given || self.name(set) == Some(text));
@@ -103,7 +106,9 @@ impl Sets {
                 render::path(text.as_bytes())
             ))
             .safe("Nothing was changed.")
-            .next("Say the whole name, or more digits of the id (packnback snapshots shows both).")),
+            .next(
+                "Say the whole name, or more digits of the id (packnback snapshots shows both).",
+            )),
         }
     }
 
@@ -131,7 +136,11 @@ impl Sets {
         let Some(text) = named else { return Ok(None) };
         let own = present(snaps, device);
         // Of this machine first; a machine that made none looks at those of all.
-        let all = if own.is_empty() { present(snaps, None) } else { own };
+        let all = if own.is_empty() {
+            present(snaps, None)
+        } else {
+            own
+        };
         self.find(text, &all).map(Some)
     }
 
@@ -220,7 +229,10 @@ fn noted(home: &Home) -> Vec<(SetId, String)> {
 /// When it cannot be written.
 pub fn note(home: &Home, set: SetId, name: &str) -> io::Result<()> {
     let mut all = noted(home);
-    if all.iter().any(|(known, noted)| *known == set && noted == name) {
+    if all
+        .iter()
+        .any(|(known, noted)| *known == set && noted == name)
+    {
         return Ok(());
     }
     all.retain(|(known, _)| *known != set);

@@ -51,7 +51,9 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Outcome {
         Vec::new()
     };
     for device in &mut judged {
-        device.snaps.retain(|snap| set.is_none_or(|set| snap.set == set));
+        device
+            .snaps
+            .retain(|snap| set.is_none_or(|set| snap.set == set));
     }
     let mut chosen: BTreeSet<SnapshotId> = judged.iter().flat_map(falls).collect();
     for text in &args.snaps {
@@ -92,12 +94,14 @@ fn named(
 ) -> Outcome<SnapshotId> {
     let there = present(&catalog.snaps, Some(bundle.device()));
     if text == "latest" && set.is_none() && there.len() > 1 {
-        return Err(Failure::usage("this machine has several backup sets, each with a newest snapshot")
-            .safe(UNCHANGED)
-            .next(format!(
-                "Say of which (--set NAME), or name the snapshot by its id. There are: {}.",
-                sets.list(&there)
-            )));
+        return Err(Failure::usage(
+            "this machine has several backup sets, each with a newest snapshot",
+        )
+        .safe(UNCHANGED)
+        .next(format!(
+            "Say of which (--set NAME), or name the snapshot by its id. There are: {}.",
+            sets.list(&there)
+        )));
     }
     let snaps = of_set(catalog.snaps.clone(), set);
     Ok(choose(&snaps, text, Some(bundle.device()))?.snap.id())

@@ -11,9 +11,9 @@ use crate::args::LsArgs;
 use crate::bundle::Bundle;
 use crate::exit::{Exit, Outcome};
 use crate::records::choose;
-use crate::sets::of_set;
 use crate::render::{self, output_failure};
 use crate::restore::{self, ReaderKeys, RestoreError};
+use crate::sets::of_set;
 use crate::spawn::reach_node;
 
 /// Runs the command. With `--json` every entry is one line.

@@ -412,9 +412,8 @@ impl Found {
             let at = self.holders.get(&snap.id).into_iter().flatten();
             for addr in at {
                 let opened = reading.open_host(client, addr, true);
-                let root = opened.and_then(|_| {
-                    Ok(restore::about(&Remote(client), &reading.keys, snap)?)
-                });
+                let root =
+                    opened.and_then(|_| Ok(restore::about(&Remote(client), &reading.keys, snap)?));
                 match root {
                     Ok(root) => {
                         sets.learn(snap.snap.set, &root);

@@ -17,10 +17,10 @@ use crate::fs;
 use crate::meter::Meter;
 use crate::records::choose;
 use crate::render::{self, Voice};
-use crate::sets::{Sets, of_set, present};
 use crate::restore::{
     self, LoadedSnapshot, ReaderKeys, RestoreError, RestoreOptions, RestoreReport,
 };
+use crate::sets::{Sets, of_set, present};
 use crate::spawn::reach_node;
 use crate::system;
 

@@ -21,18 +21,27 @@ fn friends_of(machine: &Machine, snap: &str) -> u64 {
     let listed = machine.ok(["snapshots"]);
     let snaps = listed["snapshots"].as_array().unwrap();
     let of_snap = snaps.iter().filter(|listed| listed["id"] == snap);
-    of_snap.map(|listed| listed["friends"].as_u64().unwrap()).sum()
+    of_snap
+        .map(|listed| listed["friends"].as_u64().unwrap())
+        .sum()
 }
 
 fn alarms(machine: &Machine, kind: &str) -> Vec<Value> {
     let status = machine.run(["status"]).json();
     let alarms = status["alarms"].as_array().unwrap().clone();
-    alarms.into_iter().filter(|alarm| alarm["kind"] == kind).collect()
+    alarms
+        .into_iter()
+        .filter(|alarm| alarm["kind"] == kind)
+        .collect()
 }
 
 #[test]
 fn n30_what_ended_while_a_machine_was_off_is_learnt_and_does_not_come_back() {
-    let (you, host, next) = (Machine::with_owner(), Machine::with_owner(), Machine::with_owner());
+    let (you, host, next) = (
+        Machine::with_owner(),
+        Machine::with_owner(),
+        Machine::with_owner(),
+    );
     let other = Machine::blank();
     let key = you.key();
     let key = key.to_str().unwrap();
@@ -55,9 +64,20 @@ fn n30_what_ended_while_a_machine_was_off_is_learnt_and_does_not_come_back() {
     let signed = other.path("signed");
     let signed = signed.to_str().unwrap();
     other
-        .run(["order", "sign", request, "--owner-key", key, "-y", "--expect", &ids[0]]
+        .run(
+            [
+                "order",
+                "sign",
+                request,
+                "--owner-key",
+                key,
+                "-y",
+                "--expect",
+                &ids[0],
+            ]
             .into_iter()
-            .chain(["--expect", &ids[1], "--out", signed]))
+            .chain(["--expect", &ids[1], "--out", signed]),
+        )
         .ends_with(0);
     other.run(["order", "submit", signed]);
     let mut ended = 0;

@@ -55,7 +55,10 @@ fn sets_of_one_machine_do_not_displace_each_other() {
     // The newest of all, and the word that there are others.
     let (target, said) = restore(&machine, &[], "newest");
     same(&pictures, &restored(&target, &pictures));
-    assert!(said.contains("--set") && said.contains("Documents"), "{said}");
+    assert!(
+        said.contains("--set") && said.contains("Documents"),
+        "{said}"
+    );
     for (n, name) in [text(&documents), sets_of(&listed[4])].iter().enumerate() {
         let (target, said) = restore(&machine, &["--set", name], &format!("chosen{n}"));
         same(&documents, &restored(&target, &documents));
@@ -63,14 +66,27 @@ fn sets_of_one_machine_do_not_displace_each_other() {
     }
     let nothing = machine.path("nothing");
     let key = machine.key();
-    let unknown = ["restore", "latest", "--set", "Music", "--target", text(&nothing)];
+    let unknown = [
+        "restore",
+        "latest",
+        "--set",
+        "Music",
+        "--target",
+        text(&nothing),
+    ];
     let ran = machine.run(unknown.into_iter().chain(["--owner-key", text(&key)]));
     assert_eq!(ran.ends_with(1).error()["code"], "no-set");
     assert!(!nothing.exists());
 
     // Rules keep what they say of each.
     let request = machine.path("request");
-    let asked = machine.ok(["forget", "--keep-last", "1", "--request-out", text(&request)]);
+    let asked = machine.ok([
+        "forget",
+        "--keep-last",
+        "1",
+        "--request-out",
+        text(&request),
+    ]);
     let goes = asked["devices"][0]["goes"].as_array().unwrap();
     let goes: BTreeSet<&str> = goes.iter().map(|s| s["id"].as_str().unwrap()).collect();
     let expected: BTreeSet<&str> = of_pictures[..3].iter().map(String::as_str).collect();
@@ -113,7 +129,9 @@ fn a_named_set_goes_on_whatever_it_saves() {
     let shown = machine.run(ls).ends_with(0);
     assert!(shown.stdout.contains("two.1"), "{shown:?}");
     for bad in ["", "a\nb", &"x".repeat(129)] {
-        machine.run(["backup", "--set", bad, text(&one)]).ends_with(2);
+        machine
+            .run(["backup", "--set", bad, text(&one)])
+            .ends_with(2);
     }
 }
 
@@ -123,8 +141,15 @@ fn n21_recover_brings_back_every_set() {
     let (documents, pictures) = (folder(&you, "Documents", 1), folder(&you, "Pictures", 1));
     befriend(&you, &ann, "ann");
     for tree in [&documents, &pictures] {
-        you.run(["backup", text(tree), "--wait", "all", "--wait-timeout", "120s"])
-            .ends_with(0);
+        you.run([
+            "backup",
+            text(tree),
+            "--wait",
+            "all",
+            "--wait-timeout",
+            "120s",
+        ])
+        .ends_with(0);
     }
     you.ok(["node", "stop"]);
     fs::remove_dir_all(you.home()).unwrap();

@@ -15,7 +15,7 @@ use packnback_proto::wire::store::Stand;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::carry::CarryError;
-use super::client::{Opened, StoreClient};
+use super::client::{ClientError, Opened, StoreClient};
 use super::heads::makes_go;
 use super::source::{OwnSnap, Source};
 use crate::ports::Failure;
@@ -39,7 +39,14 @@ where
     let at_disk = Arc::clone(source);
     let receipted = tokio::task::spawn_blocking(move || receipted(&*at_disk, &host)).await??;
     for lot in receipted.chunks(STANDS_MAX) {
-        let (stands, orders) = client.stands(lot).await?;
+        let (stands, orders) = match client.stands(lot).await {
+            // What it says besides is heeded all the same.
+            Err(ClientError::Refused { code, message, .. }) => {
+                tracing::warn!(?host, %code, %message, "the host does not say what it still has");
+                return Ok(());
+            }
+            asked => asked?,
+        };
         let are_here = stands.iter().all(|stand| *stand == Stand::Here);
         opened.stands.extend(lot.iter().copied().zip(stands));
         opened.stand_orders.extend(orders);

@@ -162,7 +162,10 @@ fn n26_an_old_root_played_again_is_not_new() {
 fn n26_each_backup_set_has_a_newest_of_its_own() {
     let (old, new) = (snap(1, None), snap(2, Some(1)));
     let other = SetId([2; 16]);
-    let pictures = Snap { set: other, ..snap(3, Some(2)) };
+    let pictures = Snap {
+        set: other,
+        ..snap(3, Some(2))
+    };
     let all = [honest(1, &old), honest(2, &new), honest(3, &pictures)];
     let places = order(&all, &sight());
     let newest = newest_of_lines(&all, &places);

@@ -89,9 +89,7 @@ fn deletion(world: &World, scene: &Scene, honest: &Honest) -> Outcome<Check> {
 
 /// Ids of Ann's snapshots that the host lists to a blank machine with her key.
 pub(super) fn snapshots_at_host(scene: &Scene) -> Outcome<Vec<String>> {
-    let client = scene.paper.client()?;
-    grant_all(&client, &scene.seed, &scene.host.address(), true)?;
-    let records = crate::client::ObjectSource::records(&Remote(&client), None)?;
+    let records = records_at_host(scene)?;
     let snaps = records
         .iter()
         .filter_map(|bytes| match decode_record(bytes) {
@@ -99,6 +97,16 @@ pub(super) fn snapshots_at_host(scene: &Scene) -> Outcome<Vec<String>> {
             _ => None,
         });
     Ok(snaps.collect())
+}
+
+/// Every record of Ann's that the host lists to a blank machine with her key.
+pub(super) fn records_at_host(scene: &Scene) -> Outcome<Vec<Vec<u8>>> {
+    let client = scene.paper.client()?;
+    grant_all(&client, &scene.seed, &scene.host.address(), true)?;
+    Ok(crate::client::ObjectSource::records(
+        &Remote(&client),
+        None,
+    )?)
 }
 
 /// Nothing but Ann's key and the host, and everything comes back.

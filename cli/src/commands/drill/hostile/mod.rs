@@ -5,9 +5,11 @@
 //! | [`scene`] | the host, the honest friend, the friend gone bad, a blank machine |
 //! | [`honest`] | after each scheme: does the honest friend go on, and what did the host pay |
 //! | [`after`] | what has to work when all is over: deletion, administration, recovery |
+//! | [`requests`] | request files that lie to whoever signs them |
 
 mod after;
 mod honest;
+mod requests;
 mod scene;
 
 use std::time::Instant;
@@ -73,6 +75,8 @@ fn play(voice: Voice, world: &mut World, schemes: &[String]) -> Outcome<Report> 
     })?;
     voice.say("\nWhat Mal saw of it:")?;
     report.attempts(voice, attempts)?;
+    voice.say("\nMal makes request files of what it stores, and Ann is asked to sign them:")?;
+    report.checks(voice, requests::all(world, &scene)?)?;
     voice.say("\nWhen all is over:")?;
     report.checks(voice, after::all(world, &scene, &honest)?)?;
     Ok(report)

@@ -137,6 +137,7 @@ fn root(ctx: &Ctx<'_>, about: About, children: Vec<Child>) -> Root {
         problems,
         stats: about.stats,
         children,
+        left: None,
     }
 }
 

@@ -18,7 +18,7 @@ use super::reread;
 use super::seen::PendingSmall;
 use super::stage::{Batch, Built, Content, Finished, Message, Planned, Step, Told};
 use crate::cache::{DataRef, Hash16};
-use crate::fs::{Kind, Problem, Stat, read_attributes};
+use crate::fs::{Kind, Problem, Stat, acl_names, read_attributes};
 use crate::progress::Counters;
 
 /// No attributes have this hash: the content is known, the state of the file is not.
@@ -348,6 +348,7 @@ fn describe(
             0
         },
         link: attributes.link,
+        acl_names: acl_names(&attributes.xattrs, &ctx.names),
         xattrs: attributes.xattrs,
         rdev: matches!(kind, EntryType::Char | EntryType::Block).then_some(stat.rdev),
         hardlink: planned.hardlink,

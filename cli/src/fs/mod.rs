@@ -8,6 +8,7 @@
 //!
 //! Paths are raw bytes relative to `/`, without leading slash ("stored paths"). Linux only.
 
+mod acl;
 mod dir;
 mod error;
 mod exclude;
@@ -21,6 +22,7 @@ mod tests;
 mod walk;
 mod write;
 
+pub use acl::acl_names;
 pub use dir::{Dir, FdCache};
 pub use error::{Action, Problem, WriteError, show};
 pub use exclude::{Excludes, PatternError};

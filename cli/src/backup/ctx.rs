@@ -18,7 +18,7 @@ use super::report::BackupError;
 use super::seen::Seen;
 use crate::cache::{Cache, CacheKey, Facts};
 use crate::client::{Budget, NodeLink};
-use crate::fs::IdNames;
+use crate::fs::{IdNames, LeftPaths};
 use crate::progress::{Counters, Progress};
 
 /// Memory for entries between planner and assembler.
@@ -93,6 +93,8 @@ pub(super) struct Ctx<'a> {
     pub(super) numbers: Numbers,
     pub(super) troubles: Mutex<Troubles>,
     pub(super) skipped: Mutex<Troubles>,
+    /// Left out for another reason than a pattern or a cache tag.
+    pub(super) left: Mutex<LeftPaths>,
     pub(super) warnings: Mutex<Vec<String>>,
     /// The first file that had other content than the cache said.
     pub(super) first_differs: Mutex<Option<Vec<u8>>>,
@@ -155,6 +157,7 @@ impl<'a> Ctx<'a> {
             numbers: Numbers::default(),
             troubles: Mutex::default(),
             skipped: Mutex::default(),
+            left: Mutex::default(),
             warnings: Mutex::default(),
             first_differs: Mutex::default(),
             stopped: AtomicBool::new(false),

@@ -113,6 +113,7 @@ impl<'a, 'c> Planner<'a, 'c> {
             }
         }
         Counters::add(&counters.found_all, 1);
+        *self.ctx.left.lock() = walk.left_paths();
         self.close_run()?;
         self.watch.finish(self.ctx);
         Ok(entries)

@@ -5,8 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::bounded;
 
-use packnback_proto::format::root::Stats;
+use packnback_proto::format::root::{LeftOut, PATTERN_RULES, Stats};
 use packnback_proto::ids::ObjectId;
+use packnback_proto::limits::{
+    EXCLUDE_LEN_MAX, ROOT_EXCLUDES_MAX, ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX,
+};
 
 use super::assemble::{Assembled, Assembler};
 use super::checkpoint;
@@ -156,11 +159,36 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
         tool: options.tool.clone(),
         paths,
         excludes: options.exclude_texts.clone(),
+        left: left_out(ctx, options),
         stats: Stats {
             new_objects: Counters::get(&ctx.numbers.objects_new),
             new_bytes: Counters::get(&ctx.numbers.bytes_stored),
             ..stats
         },
+    }
+}
+
+/// What was left out on purpose, as far as there is room to say it.
+fn left_out(ctx: &Ctx<'_>, options: &BackupOptions) -> LeftOut {
+    let left = ctx.left.lock();
+    let walk = &options.walk;
+    let troubles = ctx.troubles.lock();
+    let fits = |pattern: &&[u8]| pattern.len() <= EXCLUDE_LEN_MAX;
+    let patterns = walk.excludes.texts().filter(fits).take(ROOT_EXCLUDES_MAX);
+    let patterns: Vec<Vec<u8>> = patterns.map(<[u8]>::to_vec).collect();
+    let listed = u64::try_from(troubles.listed.len()).unwrap_or(u64::MAX);
+    LeftOut {
+        rules: PATTERN_RULES,
+        complete: left.complete
+            && patterns.len() == walk.excludes.texts().count()
+            && troubles.count == listed
+            && troubles.listed.len() <= ROOT_PROBLEMS_MAX
+            && options.roots.len() <= ROOT_PATHS_MAX,
+        patterns,
+        caches: walk.exclude_caches,
+        one_file_system: walk.one_file_system,
+        larger_than: walk.exclude_larger_than,
+        paths: left.paths.clone(),
     }
 }
 

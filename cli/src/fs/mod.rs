@@ -33,8 +33,8 @@ pub use path::{
 };
 pub use read::{Extent, OpenFile, ReadOutcome};
 pub use stat::{Kind, Stat};
-pub use walk::{Item, SkipReason, Walk, WalkItem, WalkOptions};
+pub use walk::{Item, LeftPaths, SkipReason, Walk, WalkItem, WalkOptions};
 pub use write::{
-    Created, Done, FileSink, Note, NoteKind, Overwrite, Pruner, Report, RestoreOptions, Target,
-    TargetDir,
+    Created, Done, FileSink, Judge, Kept, Level, Note, NoteKind, Overwrite, Pruner, Report,
+    RestoreOptions, Swept, Target, TargetDir,
 };

@@ -9,6 +9,7 @@
 
 mod ctx;
 mod export;
+mod held;
 mod keys;
 mod large;
 mod open;
@@ -18,6 +19,7 @@ mod records;
 mod run;
 mod select;
 mod sessions;
+mod survey;
 mod tree;
 mod verify;
 mod work;
@@ -28,4 +30,5 @@ pub use options::{LoadedSnapshot, RawExport, RestoreError, RestoreOptions, Resto
 pub use records::snapshots;
 pub use run::run;
 pub use sessions::{closed_sessions, visible_sessions};
+pub use survey::{Survey, survey};
 pub use tree::{about, tree};

@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::{Sender, bounded};
 use packnback_proto::format::entry::{Entry, EntryType, FileData};
+use packnback_proto::format::root::Root;
 use packnback_proto::format::segment::Session;
 use packnback_proto::ids::ObjectId;
 
 use super::ctx::{Ctx, Stop};
 use super::keys::ReaderKeys;
 use super::large::{Large, Spread};
+use super::held::Asked;
 use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
-use super::select::Selection;
+use super::select::{Selection, Wanted};
 use super::tree::{Found, Part, Tree, reference};
 use super::work::{self, Small, Task};
 use crate::client::ObjectSource;
-use crate::fs::{Pruner, Target, show};
+use crate::fs::{NoteKind, Pruner, Target, is_at_or_below, show};
 use crate::progress::{Counters, Progress};
 
 /// Entries without content handed over together.
@@ -41,26 +43,53 @@ pub fn run(
         counters: Some(progress),
     };
     let tree = Tree::open(reader, options.snapshot.snap.root).map_err(ObjectFault::into_error)?;
-    let resumes = std::fs::read_dir(&options.target).is_ok_and(|mut dir| dir.next().is_some());
+    check_totals(&tree.root)?;
+    let asked = if options.delete {
+        Some(Asked::of(options, &tree.root)?)
+    } else {
+        None
+    };
     let mut write = options.write.clone();
     write.dry_run |= options.dry_run;
     let target = Target::open(&options.target, write).map_err(|e| RestoreError::Target {
         path: options.target.clone(),
         reason: e.to_string(),
     })?;
-    let ctx = Ctx::new(options, reader, &target, progress, resumes);
+    let ctx = Ctx::new(options, reader, &target, progress, asked);
     Counters::add(&progress.counters().entries_found, entries_of(&tree));
     Counters::add(&progress.counters().bytes_found, tree.root.stats.bytes);
     Counters::add(&progress.counters().found_all, 1);
     match restore(&ctx, &tree) {
         Ok(()) => {
-            finish(&ctx);
+            finish(&ctx, &tree.root);
             Ok(ctx.report())
         }
         Err(Stop) => Err(ctx
             .failure()
             .unwrap_or_else(|| RestoreError::Internal("it stopped without a reason".into()))),
     }
+}
+
+/// A root says how much there is below it, twice: both must be the same.
+///
+/// # Errors
+/// [`RestoreError::Excess`].
+pub(super) fn check_totals(root: &Root) -> Result<(), RestoreError> {
+    let stats = &root.stats;
+    let named = [stats.files, stats.dirs, stats.others];
+    let sum = |numbers: &mut dyn Iterator<Item = u64>| {
+        numbers.try_fold(0u64, |sum, number| sum.checked_add(number))
+    };
+    let said = sum(&mut named.into_iter());
+    let listed = sum(&mut root.children.iter().map(|child| child.entries));
+    if said.is_some() && said == listed {
+        return Ok(());
+    }
+    Err(RestoreError::Excess(format!(
+        "{} entries, and {} in its parts",
+        said.unwrap_or(u64::MAX),
+        listed.unwrap_or(u64::MAX)
+    )))
 }
 
 fn entries_of(tree: &Tree<'_>) -> u64 {
@@ -93,7 +122,7 @@ fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
         rest.links.extend(found.links);
         for (_, entries) in found.orphans {
             for entry in entries {
-                ctx.damaged(
+                ctx.damaged_in_source(
                     &entry.path,
                     "the file it is a hard link of is not in the snapshot".into(),
                 );
@@ -105,10 +134,14 @@ fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
         let result = ctx.target.add_hard_link(&entry, &first);
         ctx.done(&entry, result)?;
     }
-    if ctx.options.delete {
-        prune(ctx, tree)?;
+    if rest.lost {
+        let text = "nothing was removed: a part of the snapshot is unreadable";
+        if ctx.options.delete {
+            ctx.note(&[], text.into());
+        }
+        return Ok(());
     }
-    Ok(())
+    prune(ctx, tree)
 }
 
 /// What a pass leaves for later.
@@ -119,6 +152,8 @@ struct Rest {
     /// Hard links whose file was not seen.
     orphans: HashMap<[u8; 8], Vec<Entry>>,
     seen: u64,
+    /// A part of the tree could not be read.
+    lost: bool,
 }
 
 /// One pass over the tree with workers. With `orphans`, only to find their content.
@@ -147,6 +182,8 @@ fn passes(
                 ..Rest::default()
             },
             plain: Vec::new(),
+            roots: &tree.root.paths,
+            left: Claim::of(&tree.root),
         };
         let walked = pass.walk(tree);
         let rest = walked.and_then(|()| pass.finish());
@@ -172,6 +209,38 @@ struct Pass<'p, 'c> {
     finding: bool,
     rest: Rest,
     plain: Vec<Entry>,
+    roots: &'p [Vec<u8>],
+    left: Claim,
+}
+
+/// What the root says there is, less what has come.
+struct Claim {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Claim {
+    fn of(root: &Root) -> Self {
+        let stats = &root.stats;
+        let named = stats.files.saturating_add(stats.dirs);
+        Self {
+            entries: named.saturating_add(stats.others),
+            bytes: stats.bytes,
+        }
+    }
+
+    /// Takes entries off; a tree that holds more than its root says would write without bound.
+    fn take(&mut self, entries: &[Entry]) -> Result<(), RestoreError> {
+        let more = |what: &str| RestoreError::Excess(what.to_owned());
+        let files = entries.iter().filter(|entry| entry.kind == EntryType::File);
+        let bytes = files.fold(0u64, |sum, file| sum.saturating_add(file.size));
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let left = self.entries.checked_sub(count);
+        self.entries = left.ok_or_else(|| more("more entries"))?;
+        let left = self.bytes.checked_sub(bytes);
+        self.bytes = left.ok_or_else(|| more("more bytes of content"))?;
+        Ok(())
+    }
 }
 
 impl Pass<'_, '_> {
@@ -182,16 +251,16 @@ impl Pass<'_, '_> {
         } else {
             options.below.as_deref()
         };
-        let (include, exclude) = (options.include.as_ref(), options.exclude.as_ref());
-        let mut selection = Selection::new(options.below.as_deref(), include, exclude);
+        let mut selection = Selection::new(options, self.roots);
         let ctx = self.ctx;
         let mut stopped = false;
         let walked = tree.walk(below, &mut |found| {
             let step = match found {
                 Found::Part(part) => self.part(part, &mut selection),
                 Found::Lost { first, fault } => {
+                    self.rest.lost = true;
                     if !self.finding {
-                        ctx.damaged(
+                        ctx.damaged_in_source(
                             &first,
                             format!("names from here on are lost: {}", fault.reason()),
                         );
@@ -227,15 +296,24 @@ impl Pass<'_, '_> {
     fn part(&mut self, part: Part, selection: &mut Selection<'_>) -> Result<(), Stop> {
         let Part { segment, refs } = part;
         let mut packs: BTreeMap<ObjectId, Vec<Small>> = BTreeMap::new();
+        if !self.finding {
+            let taken = self.left.take(&segment.entries);
+            taken.map_err(|error| self.ctx.fail(error))?;
+        }
         for entry in segment.entries {
             let wanted = if self.finding {
                 self.found(entry)
             } else {
                 selection.next(entry)
             };
-            for entry in wanted {
+            for Wanted { entry, is_passage } in wanted {
                 self.rest.seen = self.rest.seen.saturating_add(1);
-                self.entry(entry, &refs, &segment.sessions, &mut packs)?;
+                if is_passage {
+                    let result = self.ctx.target.add_passage(&entry);
+                    self.ctx.done(&entry, result)?;
+                } else if entry.kind == EntryType::Dir || self.ctx.clear(&entry)? {
+                    self.entry(entry, &refs, &segment.sessions, &mut packs)?;
+                }
             }
         }
         for (id, files) in packs {
@@ -245,7 +323,7 @@ impl Pass<'_, '_> {
     }
 
     /// In the second pass: the file of orphaned links, under the name of the first of them.
-    fn found(&mut self, entry: Entry) -> Vec<Entry> {
+    fn found(&mut self, entry: Entry) -> Vec<Wanted> {
         let orphans = entry
             .hardlink
             .filter(|_| entry.data.is_some())
@@ -257,9 +335,12 @@ impl Pass<'_, '_> {
         self.rest
             .links
             .extend(orphans.map(|link| (link, first.path.clone())));
-        vec![Entry {
-            data: entry.data,
-            ..first
+        vec![Wanted {
+            entry: Entry {
+                data: entry.data,
+                ..first
+            },
+            is_passage: false,
         }]
     }
 
@@ -341,30 +422,22 @@ impl Pass<'_, '_> {
     }
 }
 
-/// Removes what is not in the snapshot, in a pass of its own: nothing is being written any more.
+/// Removes what is not in the snapshot though it would have been, in a pass of its own: nothing is being
+/// written any more, and all of the tree is known to be readable.
 fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
-    let below = ctx.options.below.as_deref();
-    let roots = below.map_or_else(|| tree.root.paths.clone(), |below| vec![below.to_vec()]);
-    let mut pruner = Pruner::new(&roots);
-    let selection = Selection::new(below, None, None);
-    let mut lost = false;
-    let deleted = |gone: Result<Vec<Vec<u8>>, crate::fs::WriteError>| match gone {
-        Ok(gone) => {
-            Counters::add(&ctx.numbers.deleted, u64::try_from(gone.len()).unwrap_or(0));
-        }
-        Err(error) => ctx.note(&[], error.to_string()),
+    let Some(asked) = &ctx.asked else {
+        return Ok(());
     };
+    let below = ctx.options.below.as_deref();
+    let is_in_part = |path: &[u8]| below.is_none_or(|below| is_at_or_below(path, below));
+    let mut pruner = Pruner::new(asked, &tree.root.paths);
+    let mut lost = false;
     let walked = tree.walk(below, &mut |found| {
         match found {
             Found::Part(part) => {
-                for entry in part
-                    .segment
-                    .entries
-                    .iter()
-                    .filter(|e| selection.is_in_part(&e.path))
-                {
-                    let is_dir = entry.kind == EntryType::Dir;
-                    deleted(pruner.visit(ctx.target, &entry.path, is_dir));
+                let entries = part.segment.entries.iter();
+                for entry in entries.filter(|entry| is_in_part(&entry.path)) {
+                    pruner.visit(ctx.target, &entry.path, entry.kind == EntryType::Dir);
                 }
             }
             // Not knowing what belongs here, nothing may be removed.
@@ -374,28 +447,63 @@ fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
     });
     walked.map_err(|error| ctx.fail(error))?;
     ctx.check()?;
-    if lost {
+    let swept = if lost {
         ctx.note(
             &[],
             "nothing more was removed: a part of the snapshot is unreadable".into(),
         );
+        pruner.stop()
     } else {
-        deleted(pruner.finish(ctx.target));
+        pruner.finish(ctx.target)
+    };
+    let mut all = ctx.swept.lock();
+    all.add(swept);
+    for error in std::mem::take(&mut all.errors) {
+        ctx.damaged(error.path(), error.to_string());
     }
     Ok(())
 }
 
-fn finish(ctx: &Ctx<'_>) {
-    let report = ctx.target.finish();
+/// What a note says.
+fn note_text(kind: NoteKind, is_open: bool) -> &'static str {
+    match (kind, is_open) {
+        (NoteKind::Owner, _) => "owner or group could not be set",
+        (NoteKind::Mode, _) => "permissions could not be set",
+        (NoteKind::Time, _) => "modification time could not be set",
+        (NoteKind::Xattr, _) => "an extended attribute could not be set",
+        (NoteKind::UnknownXattr, _) => "an extended attribute of unknown meaning was left out",
+        (NoteKind::SetIdDropped, false) => "set-id bits or capabilities were left out",
+        (NoteKind::DeviceLeft, false) => "a device node, left out",
+        (NoteKind::LabelLeft, false) => "a security label was left out",
+        (NoteKind::SetIdDropped, true) => {
+            "set-id bits or capabilities were left out: others can enter the target (--privileges)"
+        }
+        (NoteKind::DeviceLeft, true) => {
+            "a device node, left out: others can enter the target (--privileges)"
+        }
+        (NoteKind::LabelLeft, true) => {
+            "a security label was left out: others can enter the target (--privileges)"
+        }
+    }
+}
+
+fn finish(ctx: &Ctx<'_>, root: &Root) {
+    let report = ctx.target.finish(&root.paths);
+    let is_open = ctx.options.write.closed_only
+        && ctx.options.write.devices
+        && !ctx.target.is_closed();
+    let told = u64::try_from(report.notes.len()).unwrap_or(u64::MAX);
+    let all = report.note_counts.values().sum::<u64>();
     for note in report.notes {
-        let kind = format!("{:?}", note.kind).to_lowercase();
+        let text = note_text(note.kind, is_open);
         let reason = match note.error {
-            Some(error) => format!("{kind} not restored: {error}"),
-            None => format!("{kind} not restored"),
+            Some(error) => format!("{text}: {error}"),
+            None => text.to_owned(),
         };
         ctx.note(&note.path, reason);
     }
+    ctx.more_notes(all.saturating_sub(told));
     for error in report.errors {
-        ctx.damaged(&[], error.to_string());
+        ctx.damaged(error.path(), error.to_string());
     }
 }

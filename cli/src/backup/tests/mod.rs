@@ -7,9 +7,13 @@
 )]
 
 mod cache;
+mod delete;
 mod end_to_end;
+mod forged;
+mod n28_trees;
 mod negative;
 mod parts;
 mod reread;
+mod restoring;
 pub(crate) mod stub;
 mod trees;

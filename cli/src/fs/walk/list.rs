@@ -4,12 +4,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::pool::{Node, Out};
 use super::roots::Roots;
-use super::{Item, SkipReason, WalkItem, WalkOptions};
+use super::{Item, LeftPaths, SkipReason, WalkItem, WalkOptions};
 use crate::fs::dir::{Dir, stat_at};
 use crate::fs::error::{Action, Problem};
 use crate::fs::stat::{Kind, Stat};
@@ -113,6 +114,7 @@ impl Names {
 pub(super) struct Lister {
     pub(super) options: WalkOptions,
     pub(super) excluded: AtomicU64,
+    pub(super) left: Mutex<LeftPaths>,
 }
 
 impl Lister {
@@ -268,6 +270,9 @@ impl Lister {
         let leads_on = roots.is_some_and(|roots| roots.leads_on());
         let device = if is_root { stat.dev } else { place.device };
         let foreign = self.options.one_file_system && inside && stat.dev != device;
+        if foreign {
+            self.tell(place, name);
+        }
         let inside = inside && !foreign;
         if !inside && !leads_on {
             return;
@@ -285,6 +290,7 @@ impl Lister {
     fn leaves_out(&self, place: &Place, name: &[u8], stat: &Stat, is_root: bool) -> bool {
         let options = &self.options;
         if options.exclude_inodes.contains(&(stat.dev, stat.ino)) {
+            self.tell(place, name);
             return true;
         }
         if is_root || !place.inside {
@@ -295,13 +301,21 @@ impl Lister {
                 .exclude_larger_than
                 .is_some_and(|limit| stat.size > limit)
         {
+            self.tell(place, name);
             return true;
         }
-        options.excludes.decide(name, stat.kind == Kind::Dir, || {
+        options.excludes.decide(name, Some(0), stat.kind == Kind::Dir, || {
             let mut path = Vec::new();
             place.dir.push_child_path(name, &mut path);
             path
         })
+    }
+
+    /// Records a path that is left out.
+    fn tell(&self, place: &Place, name: &[u8]) {
+        let mut path = Vec::new();
+        place.dir.push_child_path(name, &mut path);
+        self.left.lock().add(path);
     }
 
     fn count_excluded(&self, count: usize) {

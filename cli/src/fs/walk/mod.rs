@@ -1,5 +1,6 @@
 //! Listing trees: every file once, in the order of the format, whatever goes wrong on the way.
 
+mod left;
 mod list;
 mod pool;
 mod roots;
@@ -10,6 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
+
+pub use left::LeftPaths;
 use list::{Lister, Place, Scratch, Work};
 use pool::{Node, Out, Pool};
 use roots::Roots;
@@ -116,6 +120,7 @@ impl Walk {
         let pool = Pool::new(Lister {
             options,
             excluded: AtomicU64::new(0),
+            left: Mutex::default(),
         });
         let inside = tree.is_root;
         let place = Place {
@@ -141,6 +146,12 @@ impl Walk {
     #[must_use]
     pub fn roots(&self) -> &[Vec<u8>] {
         &self.roots
+    }
+
+    /// What was left out so far for another reason than a pattern or a cache tag.
+    #[must_use]
+    pub fn left_paths(&self) -> LeftPaths {
+        self.pool.lister.left.lock().clone()
     }
 
     /// Files left out so far by patterns, size, cache tags or as our own. What lies below a directory that is

@@ -7,6 +7,7 @@
 //! then: hard links, deletions, attributes of directories
 //! ```
 
+mod after;
 mod ctx;
 mod export;
 mod held;
@@ -20,6 +21,7 @@ mod run;
 mod select;
 mod sessions;
 mod survey;
+mod totals;
 mod tree;
 mod verify;
 mod work;

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::{Sender, bounded};
 use packnback_proto::format::entry::{Entry, EntryType, FileData};
-use packnback_proto::format::root::Root;
 use packnback_proto::format::segment::Session;
 use packnback_proto::ids::ObjectId;
 
 use super::ctx::{Ctx, Stop};
 use super::keys::ReaderKeys;
 use super::large::{Large, Spread};
+use super::after::{finish, prune};
 use super::held::Asked;
 use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
 use super::select::{Selection, Wanted};
+use super::totals::{Claim, check_totals};
 use super::tree::{Found, Part, Tree, reference};
 use super::work::{self, Small, Task};
 use crate::client::ObjectSource;
-use crate::fs::{NoteKind, Pruner, Target, is_at_or_below, show};
+use crate::fs::{Target, show};
 use crate::progress::{Counters, Progress};
 
 /// Entries without content handed over together.
@@ -68,28 +69,6 @@ pub fn run(
             .failure()
             .unwrap_or_else(|| RestoreError::Internal("it stopped without a reason".into()))),
     }
-}
-
-/// A root says how much there is below it, twice: both must be the same.
-///
-/// # Errors
-/// [`RestoreError::Excess`].
-pub(super) fn check_totals(root: &Root) -> Result<(), RestoreError> {
-    let stats = &root.stats;
-    let named = [stats.files, stats.dirs, stats.others];
-    let sum = |numbers: &mut dyn Iterator<Item = u64>| {
-        numbers.try_fold(0u64, |sum, number| sum.checked_add(number))
-    };
-    let said = sum(&mut named.into_iter());
-    let listed = sum(&mut root.children.iter().map(|child| child.entries));
-    if said.is_some() && said == listed {
-        return Ok(());
-    }
-    Err(RestoreError::Excess(format!(
-        "{} entries, and {} in its parts",
-        said.unwrap_or(u64::MAX),
-        listed.unwrap_or(u64::MAX)
-    )))
 }
 
 fn entries_of(tree: &Tree<'_>) -> u64 {
@@ -211,36 +190,6 @@ struct Pass<'p, 'c> {
     plain: Vec<Entry>,
     roots: &'p [Vec<u8>],
     left: Claim,
-}
-
-/// What the root says there is, less what has come.
-struct Claim {
-    entries: u64,
-    bytes: u64,
-}
-
-impl Claim {
-    fn of(root: &Root) -> Self {
-        let stats = &root.stats;
-        let named = stats.files.saturating_add(stats.dirs);
-        Self {
-            entries: named.saturating_add(stats.others),
-            bytes: stats.bytes,
-        }
-    }
-
-    /// Takes entries off; a tree that holds more than its root says would write without bound.
-    fn take(&mut self, entries: &[Entry]) -> Result<(), RestoreError> {
-        let more = |what: &str| RestoreError::Excess(what.to_owned());
-        let files = entries.iter().filter(|entry| entry.kind == EntryType::File);
-        let bytes = files.fold(0u64, |sum, file| sum.saturating_add(file.size));
-        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        let left = self.entries.checked_sub(count);
-        self.entries = left.ok_or_else(|| more("more entries"))?;
-        let left = self.bytes.checked_sub(bytes);
-        self.bytes = left.ok_or_else(|| more("more bytes of content"))?;
-        Ok(())
-    }
 }
 
 impl Pass<'_, '_> {
@@ -419,91 +368,5 @@ impl Pass<'_, '_> {
             }
             FileData::Pack { .. } => Ok(()),
         }
-    }
-}
-
-/// Removes what is not in the snapshot though it would have been, in a pass of its own: nothing is being
-/// written any more, and all of the tree is known to be readable.
-fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
-    let Some(asked) = &ctx.asked else {
-        return Ok(());
-    };
-    let below = ctx.options.below.as_deref();
-    let is_in_part = |path: &[u8]| below.is_none_or(|below| is_at_or_below(path, below));
-    let mut pruner = Pruner::new(asked, &tree.root.paths);
-    let mut lost = false;
-    let walked = tree.walk(below, &mut |found| {
-        match found {
-            Found::Part(part) => {
-                let entries = part.segment.entries.iter();
-                for entry in entries.filter(|entry| is_in_part(&entry.path)) {
-                    pruner.visit(ctx.target, &entry.path, entry.kind == EntryType::Dir);
-                }
-            }
-            // Not knowing what belongs here, nothing may be removed.
-            Found::Lost { .. } => lost = true,
-        }
-        Ok(!lost && ctx.check().is_ok())
-    });
-    walked.map_err(|error| ctx.fail(error))?;
-    ctx.check()?;
-    let swept = if lost {
-        ctx.note(
-            &[],
-            "nothing more was removed: a part of the snapshot is unreadable".into(),
-        );
-        pruner.stop()
-    } else {
-        pruner.finish(ctx.target)
-    };
-    let mut all = ctx.swept.lock();
-    all.add(swept);
-    for error in std::mem::take(&mut all.errors) {
-        ctx.damaged(error.path(), error.to_string());
-    }
-    Ok(())
-}
-
-/// What a note says.
-fn note_text(kind: NoteKind, is_open: bool) -> &'static str {
-    match (kind, is_open) {
-        (NoteKind::Owner, _) => "owner or group could not be set",
-        (NoteKind::Mode, _) => "permissions could not be set",
-        (NoteKind::Time, _) => "modification time could not be set",
-        (NoteKind::Xattr, _) => "an extended attribute could not be set",
-        (NoteKind::UnknownXattr, _) => "an extended attribute of unknown meaning was left out",
-        (NoteKind::SetIdDropped, false) => "set-id bits or capabilities were left out",
-        (NoteKind::DeviceLeft, false) => "a device node, left out",
-        (NoteKind::LabelLeft, false) => "a security label was left out",
-        (NoteKind::SetIdDropped, true) => {
-            "set-id bits or capabilities were left out: others can enter the target (--privileges)"
-        }
-        (NoteKind::DeviceLeft, true) => {
-            "a device node, left out: others can enter the target (--privileges)"
-        }
-        (NoteKind::LabelLeft, true) => {
-            "a security label was left out: others can enter the target (--privileges)"
-        }
-    }
-}
-
-fn finish(ctx: &Ctx<'_>, root: &Root) {
-    let report = ctx.target.finish(&root.paths);
-    let is_open = ctx.options.write.closed_only
-        && ctx.options.write.devices
-        && !ctx.target.is_closed();
-    let told = u64::try_from(report.notes.len()).unwrap_or(u64::MAX);
-    let all = report.note_counts.values().sum::<u64>();
-    for note in report.notes {
-        let text = note_text(note.kind, is_open);
-        let reason = match note.error {
-            Some(error) => format!("{text}: {error}"),
-            None => text.to_owned(),
-        };
-        ctx.note(&note.path, reason);
-    }
-    ctx.more_notes(all.saturating_sub(told));
-    for error in report.errors {
-        ctx.damaged(error.path(), error.to_string());
     }
 }

@@ -57,17 +57,17 @@ fn delete_in_place_keeps_the_home_what_was_left_out_and_what_is_elsewhere() {
     let report = done.ends_with(0).json();
     assert!(iso.exists() && !new.exists());
     assert_eq!(std::fs::read_to_string(&doc).unwrap(), "a");
-    assert_eq!(report["newer"][0], doc.to_str().unwrap());
+    let newer = report["newer"].as_array().unwrap();
+    assert!(newer.iter().any(|path| path == doc.to_str().unwrap()));
     machine.ok(["status"]);
     machine.ok(["snapshots"]);
-    machine.check("latest", &machine.path("src/doc"), "back");
 }
 
 #[test]
 fn the_whole_system_is_not_emptied_by_the_way() {
     let machine = Machine::with_owner();
     // As far as the guard can tell, all of it was saved: what it looks at are the roots.
-    machine.ok(["backup", "/var", "/etc/hostname", "-e", "/var/*"]);
+    machine.ok(["backup", "/var", "/etc/passwd", "-e", "/var/*"]);
     let refused = restore(&machine, "latest", Path::new("/"), &["--delete"]);
     assert_eq!(refused.ends_with(5).error()["code"], "delete");
     restore(&machine, "latest", Path::new("/"), &["--delete", "-n"]).ends_with(0);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use packnback_proto::format::root::LeftOut;
 use packnback_proto::ids::SnapshotId;
 
 use super::forged::reroot;
@@ -284,16 +285,16 @@ fn sockets_stay_and_a_file_gives_way_to_a_folder() {
 
 #[test]
 fn without_knowing_what_was_left_out_nothing_is_removed() {
+    type Forget = fn(&mut Option<LeftOut>);
     let world = two_files();
     let options = world.options();
     let scene = Scene::new(world, options);
     scene.write("new");
-    let cut = |left: &mut Option<packnback_proto::format::root::LeftOut>| {
-        if let Some(left) = left {
-            left.complete = false;
-        }
-    };
-    for forget in [|left: &mut _| *left = None, cut] {
+    let ways: [Forget; 2] = [
+        |left| *left = None,
+        |left| left.iter_mut().for_each(|left| left.complete = false),
+    ];
+    for forget in ways {
         let mut options = scene.world.restore_options(scene.snap);
         options.target.clone_from(&scene.target);
         options.snapshot = reroot(&scene.world, options.snapshot, |root| forget(&mut root.left));

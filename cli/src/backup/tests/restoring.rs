@@ -97,18 +97,20 @@ fn folders_above_keep_their_attributes_or_get_those_saved_if_made() {
     fresh = world.restore_options(options.snapshot.id);
     let doc = world.source().join("above/root/doc");
     fresh.below = Some(crate::fs::stored_path(&doc, Path::new("/")));
-    std::fs::set_permissions(world.source().join("above/root"), PermissionsExt::from_mode(0o755))
-        .unwrap();
     restored(&world, &fresh);
     assert_eq!(mode(&inside(&world, &fresh, "above")), 0o751);
-    let saved = mode(&inside(&world, &fresh, "above/root"));
-    assert_eq!(saved & 0o500, 0o500);
-    assert_ne!(saved, 0o700, "as saved, not closed");
+    let saved = mode(&world.source().join("above/root"));
+    assert_eq!(mode(&inside(&world, &fresh, "above/root")), saved);
 }
 
 #[test]
 fn a_target_is_closed_until_all_is_done_and_an_interrupted_restore_goes_on() {
     let (world, options) = one_root();
+    let flags = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(world.dir.path(), "user.x", b"", flags).is_err() {
+        eprintln!("no extended attributes here: going on after an interruption is not tested");
+        return;
+    }
     options.cancel.cancel();
     let (reader, node) = (&world.reader, &world.node);
     let stopped = restore::run(&options, reader, node, &Silent::default());

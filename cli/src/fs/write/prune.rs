@@ -382,7 +382,8 @@ impl Sweep<'_> {
         mount: Option<Mount>,
     ) -> Option<(OwnedFd, Emptying)> {
         let opened = open_one(at, split_parent(path).1).and_then(|fd| {
-            let names = names_in(&fd)?;
+            let mut names = names_in(&fd)?;
+            names.sort_unstable();
             Ok((fd, names))
         });
         let (fd, names) = match opened {

@@ -197,7 +197,9 @@ fn roots_have_limits() {
     let cases: [(usize, Fill); 5] = [
         (ROOT_EXCLUDES_MAX, |r, n| left(r).patterns = vec![vec![]; n]),
         (EXCLUDE_LEN_MAX, |r, n| left(r).patterns = vec![vec![0; n]]),
-        (ROOT_LEFT_PATHS_MAX, |r, n| left(r).paths = vec![b"p".to_vec(); n]),
+        (ROOT_LEFT_PATHS_MAX, |r, n| {
+            left(r).paths = vec![b"p".to_vec(); n]
+        }),
         (PATH_LEN_MAX, |r, n| left(r).paths = vec![vec![b'p'; n]]),
         (ROOT_LEFT_BYTES_MAX, |r, n| {
             let whole = n / PATH_LEN_MAX;

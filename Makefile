@@ -39,6 +39,10 @@ demo: build ## three nodes, one lost machine, everything back (DIR=folder to use
 drill: build ## a laptop is taken over: everything an attacker can try, and what is left
 	@PATH="$(BIN):$$PATH" $(BIN)/packnback drill ransomware
 
+.PHONY: drill-friend
+drill-friend: build ## a friend goes bad: what it can do to its host and to others
+	@PATH="$(BIN):$$PATH" $(BIN)/packnback drill hostile-friend
+
 .PHONY: clean-demo
 clean-demo: ## remove what an interrupted demo or drill left behind
 	@$(ROOT)/scripts/clean-demo
@@ -63,6 +67,10 @@ bench-prune: build ## measure forgetting 970 of 1,000 snapshots (hours; SNAPS=40
 .PHONY: kill-test
 kill-test: build ## kill -9 the cli or a node at N random moments (N=100, SEED=1)
 	@$(ROOT)/scripts/kill-test "$(or $(N),100)" "$(or $(SEED),1)"
+
+.PHONY: idle-check
+idle-check: build ## what nodes cost while nothing happens, in each role (FOR=60 seconds)
+	@$(ROOT)/scripts/idle-check "$(or $(FOR),60)"
 
 .PHONY: fuzz-short
 fuzz-short: setup ## more cases for every decoder property (CASES=20000)

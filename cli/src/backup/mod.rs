@@ -13,6 +13,7 @@ mod assemble;
 mod checkpoint;
 mod chunks;
 mod ctx;
+mod left;
 mod options;
 mod pack;
 mod plan;

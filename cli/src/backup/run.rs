@@ -5,11 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::bounded;
 
-use packnback_proto::format::root::{LeftOut, PATTERN_RULES, Stats};
-use packnback_proto::ids::ObjectId;
-use packnback_proto::limits::{
-    EXCLUDE_LEN_MAX, ROOT_EXCLUDES_MAX, ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX,
-};
+use packnback_proto::crypto::keys::{SetName, set_id};
+use packnback_proto::format::root::Stats;
+use packnback_proto::ids::{ObjectId, SetId};
 
 use super::assemble::{Assembled, Assembler};
 use super::checkpoint;
@@ -20,7 +18,7 @@ use super::plan::{Known, Planner, known_segments};
 use super::report::{BackupError, BackupReport, FileNote, Totals};
 use super::reread::{self, Turns};
 use super::tree::{self, About};
-use super::{stdin, worker};
+use super::{left, stdin, worker};
 use crate::cache::{Cache, Facts, Hash16};
 use crate::client::{Committed, NodeLink, Opened};
 use crate::fs::{Walk, stored_path};
@@ -79,7 +77,8 @@ pub(super) fn once(
         ..BackupReport::default()
     };
     report.warnings.extend(cache.warning().map(str::to_owned));
-    match pipeline(&ctx, options, &mut report) {
+    let set = set_of(options, keys);
+    match pipeline(&ctx, options, set, &mut report) {
         Ok(()) => {
             fill(&ctx, &mut report);
             Ok(report)
@@ -93,6 +92,7 @@ pub(super) fn once(
 fn pipeline(
     ctx: &Ctx<'_>,
     options: &mut BackupOptions,
+    set: SetId,
     report: &mut BackupReport,
 ) -> Result<(), Stop> {
     let paths = paths(options);
@@ -120,7 +120,7 @@ fn pipeline(
         return Ok(());
     }
     ctx.check()?;
-    commit(ctx, root, options.time, report)?;
+    commit(ctx, root, set, options.time, report)?;
     let kept = assembled.segments.iter().map(|(print, _)| print);
     let kept: HashSet<Hash16> = kept.chain(&assembled.reused).copied().collect();
     let facts = Facts {
@@ -154,12 +154,13 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
     let end = u64::try_from(now_ns() / 1_000_000_000).unwrap_or(options.time);
     About {
         label: options.label.clone(),
+        set: options.set.clone(),
         start: options.time,
         end: end.max(options.time),
         tool: options.tool.clone(),
         paths,
         excludes: options.exclude_texts.clone(),
-        left: left_out(ctx, options),
+        left: left::left_out(ctx, options),
         stats: Stats {
             new_objects: Counters::get(&ctx.numbers.objects_new),
             new_bytes: Counters::get(&ctx.numbers.bytes_stored),
@@ -168,33 +169,26 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
     }
 }
 
-/// What was left out on purpose, as far as there is room to say it.
-fn left_out(ctx: &Ctx<'_>, options: &BackupOptions) -> LeftOut {
-    let left = ctx.left.lock();
-    let walk = &options.walk;
-    let troubles = ctx.troubles.lock();
-    let fits = |pattern: &&[u8]| pattern.len() <= EXCLUDE_LEN_MAX;
-    let patterns = walk.excludes.texts().filter(fits).take(ROOT_EXCLUDES_MAX);
-    let patterns: Vec<Vec<u8>> = patterns.map(<[u8]>::to_vec).collect();
-    let listed = u64::try_from(troubles.listed.len()).unwrap_or(u64::MAX);
-    LeftOut {
-        rules: PATTERN_RULES,
-        complete: left.complete
-            && patterns.len() == walk.excludes.texts().count()
-            && troubles.count == listed
-            && troubles.listed.len() <= ROOT_PROBLEMS_MAX
-            && options.roots.len() <= ROOT_PATHS_MAX,
-        patterns,
-        caches: walk.exclude_caches,
-        one_file_system: walk.one_file_system,
-        larger_than: walk.exclude_larger_than,
-        paths: left.paths.clone(),
-    }
+/// The backup set of this run: by its name, else by what it saves.
+fn set_of(options: &BackupOptions, keys: &DeviceBundleKeys) -> SetId {
+    let paths = paths(options);
+    let name = match &options.set {
+        Some(name) => SetName::Given(name),
+        None => SetName::Roots(&paths),
+    };
+    set_id(&keys.device.set_key, name)
 }
 
-fn commit(ctx: &Ctx<'_>, root: ObjectId, time: u64, report: &mut BackupReport) -> Result<(), Stop> {
+fn commit(
+    ctx: &Ctx<'_>,
+    root: ObjectId,
+    set: SetId,
+    time: u64,
+    report: &mut BackupReport,
+) -> Result<(), Stop> {
     report.root = Some(root);
-    let committed = ctx.node.commit(root, time);
+    report.set = Some(set);
+    let committed = ctx.node.commit(root, set, time);
     match committed.map_err(|e| ctx.fail(e.into()))? {
         Committed::Done { snap, receipt, .. } => {
             report.snapshot = Some(snap);

@@ -97,7 +97,7 @@ pub(super) fn renumbered(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {

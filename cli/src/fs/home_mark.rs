@@ -20,10 +20,7 @@ const CACHE: &[u8] = b"cache";
 const CONFIG: &[u8] = b"config";
 
 /// Files that only a home has, and what is in their first bytes.
-const SIGNS: [(&[u8], &[u8]); 2] = [
-    (b"identity.key", b"PNBNODE"),
-    (b"device.bundle", b"PNBDEV"),
-];
+const SIGNS: [(&[u8], &[u8]); 2] = [(b"identity.key", b"PNBNODE"), (b"device.bundle", b"PNBDEV")];
 /// A node's folder whose key is gone is still one: its lock and its store.
 const LOCK: &[u8] = b"node.lock";
 const STORE: &[u8] = b"db";

@@ -18,8 +18,8 @@ use super::path::check_path;
 use super::payload::{PayloadError, check_count, check_ref};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::limits::{
-    ACL_NAMES_MAX, CHUNK_MAX, INLINE_CHUNKS_MAX, INLINE_PARTS_MAX, PACK_MAX, PATH_LEN_MAX, REFS_MAX,
-    USER_NAME_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX, XATTRS_MAX,
+    ACL_NAMES_MAX, CHUNK_MAX, INLINE_CHUNKS_MAX, INLINE_PARTS_MAX, PACK_MAX, PATH_LEN_MAX,
+    REFS_MAX, USER_NAME_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX, XATTRS_MAX,
 };
 
 /// `st_mode` bits an entry may have.

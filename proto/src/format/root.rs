@@ -4,13 +4,14 @@
 //! root = { 1: label tstr, 2: start uint, 3: end uint, 4: tool tstr, 5: chunker uint, 6: g uint,
 //!          7: [* root path bstr], 8: [* exclude bstr], 9: [count uint, [* problem]],
 //!          10: [files, directories, others, bytes, new objects, new bytes], 11: [* child],
-//!          ?12: left out }
+//!          12: set name tstr, ?13: left out }
 //! left out = [rules uint, [* pattern bstr], flags uint, larger than uint / null, [* path bstr]]
 //! problem = [path bstr, kind uint, text tstr]
 //! ```
 //! Times are unix seconds by the clock of the device. A root path is empty for `/` itself. The
 //! number of problems may be larger than the list of them. Children are all segments or all
-//! indexes of one height, as their own headers say.
+//! indexes of one height, as their own headers say. The set name is empty where the backup set goes by
+//! its roots.
 
 use super::entry::DOM_PRIVATE;
 use super::index::{Child, read_children, write_children};
@@ -20,6 +21,7 @@ use crate::cbor::{CborError, Reader, Writer};
 use crate::limits::{
     EXCLUDE_LEN_MAX, PATH_LEN_MAX, PROBLEM_TEXT_MAX, RAW_MAX, ROOT_EXCLUDES_MAX, ROOT_LABEL_MAX,
     ROOT_LEFT_BYTES_MAX, ROOT_LEFT_PATHS_MAX, ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX, ROOT_TOOL_MAX,
+    SET_NAME_MAX,
 };
 
 /// Why something is missing from, or doubtful in, a backup.
@@ -202,6 +204,8 @@ pub struct Root {
     pub stats: Stats,
     /// Segments or indexes, by path.
     pub children: Vec<Child>,
+    /// Name of the backup set, if a person gave one; empty where it goes by the paths.
+    pub set: String,
     /// What was left out on purpose; `None` if the writer did not tell.
     pub left: Option<LeftOut>,
 }
@@ -209,6 +213,7 @@ pub struct Root {
 fn check(root: &Root) -> Result<(), PayloadError> {
     check_count(root.label.len(), 0..=ROOT_LABEL_MAX, "label")?;
     check_count(root.tool.len(), 0..=ROOT_TOOL_MAX, "tool")?;
+    check_count(root.set.len(), 0..=SET_NAME_MAX, "set")?;
     check_count(root.paths.len(), 0..=ROOT_PATHS_MAX, "roots")?;
     check_count(root.excludes.len(), 0..=ROOT_EXCLUDES_MAX, "excludes")?;
     check_count(root.problems.len(), 0..=ROOT_PROBLEMS_MAX, "problems")?;
@@ -240,7 +245,7 @@ fn check(root: &Root) -> Result<(), PayloadError> {
 pub fn encode(root: &Root) -> Result<Vec<u8>, PayloadError> {
     check(root)?;
     let mut w = Writer::with_capacity(1024);
-    w.map(11 + usize::from(root.left.is_some()));
+    w.map(12 + usize::from(root.left.is_some()));
     w.uint(1u8);
     w.text(&root.label);
     w.uint(2u8);
@@ -275,8 +280,10 @@ pub fn encode(root: &Root) -> Result<Vec<u8>, PayloadError> {
     }
     w.uint(11u8);
     write_children(&mut w, &root.children)?;
+    w.uint(12u8);
+    w.text(&root.set);
     if let Some(left) = &root.left {
-        w.uint(12u8);
+        w.uint(13u8);
         left.write(&mut w);
     }
     Ok(w.finish(RAW_MAX)?)
@@ -333,6 +340,8 @@ fn read_root(r: &mut Reader<'_>, n_refs: usize) -> Result<Root, PayloadError> {
     let stats = read_stats(r)?;
     keys.step(r)?;
     let children = read_children(r, n_refs)?;
+    keys.step(r)?;
+    let set = r.text()?.to_owned();
     let mut left = None;
     if keys.optional(r)? {
         left = Some(LeftOut::read(r)?);
@@ -351,6 +360,7 @@ fn read_root(r: &mut Reader<'_>, n_refs: usize) -> Result<Root, PayloadError> {
         problems,
         stats,
         children,
+        set,
         left,
     })
 }

@@ -155,11 +155,11 @@ fn what_was_left_out_is_told_or_is_not() {
         value.left = Some(told);
         let bytes = roots::encode(&value).unwrap();
         assert_eq!(roots::decode(&bytes, 3).unwrap(), value);
-        assert_eq!(*item(at(&mut decoded(&bytes), 12), 2), int(flags));
+        assert_eq!(*item(at(&mut decoded(&bytes), 13), 2), int(flags));
     }
     let bytes = roots::encode(&value).unwrap();
     let mut unknown = decoded(&bytes);
-    *item(at(&mut unknown, 12), 2) = int(8);
+    *item(at(&mut unknown, 13), 2) = int(8);
     let error = roots::decode(&encoded(&unknown), 3).unwrap_err();
     assert_eq!(error, PayloadError::Field("left out"));
 }
@@ -175,9 +175,10 @@ fn roots_have_limits() {
         roots::encode(&value).is_ok()
     };
     type Fill = fn(&mut Root, usize);
-    let cases: [(usize, Fill); 9] = [
+    let cases: [(usize, Fill); 10] = [
         (ROOT_LABEL_MAX, |r, n| r.label = "x".repeat(n)),
         (ROOT_TOOL_MAX, |r, n| r.tool = "x".repeat(n)),
+        (SET_NAME_MAX, |r, n| r.set = "x".repeat(n)),
         (ROOT_PATHS_MAX, |r, n| r.paths = vec![b"p".to_vec(); n]),
         (PATH_LEN_MAX, |r, n| r.paths = vec![vec![b'p'; n]]),
         (ROOT_EXCLUDES_MAX, |r, n| r.excludes = vec![vec![]; n]),
@@ -196,7 +197,9 @@ fn roots_have_limits() {
     let cases: [(usize, Fill); 5] = [
         (ROOT_EXCLUDES_MAX, |r, n| left(r).patterns = vec![vec![]; n]),
         (EXCLUDE_LEN_MAX, |r, n| left(r).patterns = vec![vec![0; n]]),
-        (ROOT_LEFT_PATHS_MAX, |r, n| left(r).paths = vec![b"p".to_vec(); n]),
+        (ROOT_LEFT_PATHS_MAX, |r, n| {
+            left(r).paths = vec![b"p".to_vec(); n]
+        }),
         (PATH_LEN_MAX, |r, n| left(r).paths = vec![vec![b'p'; n]]),
         (ROOT_LEFT_BYTES_MAX, |r, n| {
             let whole = n / PATH_LEN_MAX;
@@ -221,13 +224,13 @@ fn roots_have_limits() {
 #[test]
 fn roots_have_all_their_keys_and_no_others() {
     let bytes = roots::encode(&root()).unwrap();
-    for key in 1..=11 {
+    for key in 1..=12 {
         let mut value = decoded(&bytes);
         without(&mut value, key);
         let error = roots::decode(&encoded(&value), 3).unwrap_err();
         assert_eq!(error, PayloadError::Cbor(CborError::MissingKey(key)));
     }
-    for key in [0, 13] {
+    for key in [0, 14] {
         let mut value = decoded(&bytes);
         *at(&mut value, key) = int(0);
         let error = roots::decode(&encoded(&value), 3).unwrap_err();

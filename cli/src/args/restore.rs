@@ -87,12 +87,12 @@ pub enum OverwriteArg {
 /// Options of everything that writes files back.
 #[derive(Debug, Clone, Args)]
 pub struct WriteArgs {
-    /// Only what matches this pattern; may be repeated
+    /// Only what matches this pattern (as in `backup --exclude`), and what is below it; may be repeated
     #[arg(long, short = 'i', value_name = "GLOB")]
-    pub include: Vec<String>,
+    pub include: Vec<OsString>,
     /// Not what matches this pattern; may be repeated
     #[arg(long, short = 'e', value_name = "GLOB")]
-    pub exclude: Vec<String>,
+    pub exclude: Vec<OsString>,
     /// What to do with files that are already there
     #[arg(long, value_enum, default_value_t)]
     pub overwrite: OverwriteArg,

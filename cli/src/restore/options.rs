@@ -25,10 +25,10 @@ pub struct RestoreOptions {
     pub snapshot: LoadedSnapshot,
     /// Only what is at or below this stored path. The path is kept below the target.
     pub below: Option<Vec<u8>>,
-    /// Only what matches one of these globs (on stored paths), if any.
-    pub include: Option<globset::GlobSet>,
-    /// Nothing that matches one of these globs, nor anything below it.
-    pub exclude: Option<globset::GlobSet>,
+    /// Only what these patterns ask for, with everything below it, if any.
+    pub include: Option<crate::fs::Excludes>,
+    /// Nothing that matches these patterns, nor anything below it.
+    pub exclude: Option<crate::fs::Excludes>,
     /// Where to.
     pub target: PathBuf,
     /// How to write: what to do with files that are there, ids by number, devices, ...

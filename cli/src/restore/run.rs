@@ -182,8 +182,9 @@ impl Pass<'_, '_> {
         } else {
             options.below.as_deref()
         };
-        let (include, exclude) = (options.include.as_ref(), options.exclude.as_ref());
-        let mut selection = Selection::new(options.below.as_deref(), include, exclude);
+        let patterns = (options.include.as_ref(), options.exclude.as_ref());
+        let roots = &tree.root.paths;
+        let mut selection = Selection::new(options.below.as_deref(), patterns, roots);
         let ctx = self.ctx;
         let mut stopped = false;
         let walked = tree.walk(below, &mut |found| {
@@ -346,7 +347,7 @@ fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
     let below = ctx.options.below.as_deref();
     let roots = below.map_or_else(|| tree.root.paths.clone(), |below| vec![below.to_vec()]);
     let mut pruner = Pruner::new(&roots);
-    let selection = Selection::new(below, None, None);
+    let selection = Selection::new(below, (None, None), &[]);
     let mut lost = false;
     let deleted = |gone: Result<Vec<Vec<u8>>, crate::fs::WriteError>| match gone {
         Ok(gone) => {

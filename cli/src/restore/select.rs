@@ -1,18 +1,16 @@
 //! Which entries of a snapshot are wanted.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
-use globset::GlobSet;
 use packnback_proto::format::entry::{Entry, EntryType};
 
-use crate::fs::is_at_or_below;
+use crate::fs::{Excludes, is_at_or_below};
 
 /// Decides entry by entry, in path order.
 pub(super) struct Selection<'a> {
     below: Option<&'a [u8]>,
-    include: Option<&'a GlobSet>,
-    exclude: Option<&'a GlobSet>,
+    include: Option<&'a Excludes>,
+    exclude: Option<&'a Excludes>,
+    /// Roots of the snapshot: patterns apply below them.
+    roots: &'a [Vec<u8>],
     /// The last directory taken or left out as a whole.
     taken: Option<Vec<u8>>,
     left: Option<Vec<u8>>,
@@ -20,20 +18,17 @@ pub(super) struct Selection<'a> {
     above: Vec<Entry>,
 }
 
-fn matches(globs: Option<&GlobSet>, path: &[u8]) -> bool {
-    globs.is_some_and(|globs| globs.is_match(OsStr::from_bytes(path)))
-}
-
 impl<'a> Selection<'a> {
     pub(super) fn new(
         below: Option<&'a [u8]>,
-        include: Option<&'a GlobSet>,
-        exclude: Option<&'a GlobSet>,
+        (include, exclude): (Option<&'a Excludes>, Option<&'a Excludes>),
+        roots: &'a [Vec<u8>],
     ) -> Self {
         Self {
             below,
             include,
             exclude,
+            roots,
             taken: None,
             left: None,
             above: Vec::new(),
@@ -45,6 +40,13 @@ impl<'a> Selection<'a> {
         self.below.is_none_or(|below| is_at_or_below(path, below))
     }
 
+    /// The outermost root a path belongs to: the one that is not below another.
+    fn root_of(&self, path: &[u8]) -> &'a [u8] {
+        let of = |root: &&Vec<u8>| is_at_or_below(path, root) || is_at_or_below(root, path);
+        let roots = self.roots.iter().filter(of);
+        roots.min_by_key(|root| root.len()).map_or(&[], |root| root)
+    }
+
     /// The entries to restore now, because of this one: directories above it first.
     pub(super) fn next(&mut self, entry: Entry) -> Vec<Entry> {
         let path = entry.path.as_slice();
@@ -53,17 +55,20 @@ impl<'a> Selection<'a> {
         if !self.is_in_part(path) || under(&self.left) {
             return Vec::new();
         }
-        if matches(self.exclude, path) {
+        let is_dir = entry.kind == EntryType::Dir;
+        let excluded = self
+            .exclude
+            .is_some_and(|globs| globs.matches(path, self.root_of(path), is_dir));
+        if excluded {
             self.left = Some(entry.path);
             return Vec::new();
         }
-        if self.include.is_none() {
+        let Some(include) = self.include else {
             return vec![entry];
-        }
+        };
         self.above.retain(|dir| is_at_or_below(path, &dir.path));
-        let is_dir = entry.kind == EntryType::Dir;
         let inside = under(&self.taken);
-        if inside || matches(self.include, path) {
+        if inside || include.asks_for(path, self.root_of(path), is_dir) {
             if is_dir && !inside {
                 self.taken = Some(entry.path.clone());
             }

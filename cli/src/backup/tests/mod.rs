@@ -6,8 +6,10 @@
     clippy::panic
 )]
 
+mod asked;
 mod cache;
 mod end_to_end;
+mod kept;
 mod negative;
 mod parts;
 mod reread;

@@ -1,10 +1,13 @@
 //! `packnback backup`: a new snapshot.
 
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use packnback_proto::limits::{EXCLUDE_LEN_MAX, ROOT_EXCLUDES_MAX};
 use packnback_proto::wire::local::HostCopy;
 use serde_json::{Value, json};
 
@@ -12,7 +15,7 @@ use super::Context;
 use super::alarm::{self, alarm_json};
 use super::restore::{note_json, show_notes};
 use crate::args::{BackupArgs, DedupArg};
-use crate::backup::{self, BackupOptions, BackupReport, Dedup, StdinFile};
+use crate::backup::{self, BackupOptions, BackupReport, Cause, Dedup, StdinFile};
 use crate::bundle::Bundle;
 use crate::cache::Cache;
 use crate::commands::wait::{self, Waited};
@@ -50,44 +53,26 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     say_report(context.voice, &args, &report, time)?;
     let waited = match report.snapshot {
         Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
-        None => Waited::default(),
+        None => Waited::nobody_asked(),
     };
     context.voice.result(&report_json(&report, &waited, time))?;
     finish(context.voice, &args, &report, &waited)
 }
 
 fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {
-    let mut exclude_texts = args.exclude.clone();
     let walk = WalkOptions {
-        excludes: excludes(args, &mut exclude_texts)?,
+        excludes: excludes(args)?,
         exclude_caches: args.exclude_caches,
         exclude_larger_than: args.exclude_larger_than,
         one_file_system: args.one_file_system,
         exclude_inodes: own_folders(context),
         threads: None,
     };
-    for path in &args.paths {
-        if let Err(error) = path.symlink_metadata() {
-            return Err(Failure::file("save", path, &error)
-                .safe("No snapshot was made; earlier ones are untouched.")
-                .next("Check the path."));
-        }
-    }
-    let stdin: Option<Box<dyn Read + Send>> = match &args.exec {
-        Some(command) => Some(Box::new(Output::of(command)?)),
-        None if args.stdin => Some(Box::new(io::stdin())),
-        None => None,
-    };
     Ok(BackupOptions {
         roots: args.paths.clone(),
-        cwd: std::env::current_dir()
-            .map_err(|e| Failure::file("find", std::path::Path::new("."), &e))?,
+        cwd: cwd(&args.paths)?,
         walk,
-        stdin: stdin.map(|reader| StdinFile {
-            name: args.stdin_filename.clone(),
-            reader,
-        }),
-        exclude_texts,
+        stdin: pipe(args)?,
         label: args.tag.clone().unwrap_or_else(|| bundle.label.clone()),
         set: args.set.clone(),
         time: system::now(),
@@ -104,7 +89,44 @@ fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<Bac
     })
 }
 
-fn excludes(args: &BackupArgs, texts: &mut Vec<String>) -> Outcome<Excludes> {
+/// Where relative paths start; not asked for if there are none, as it may be gone.
+fn cwd(paths: &[PathBuf]) -> Outcome<PathBuf> {
+    if paths.iter().any(|path| path.as_os_str().is_empty()) {
+        return Err(Failure::usage("a path is empty: is a variable not set?")
+            .safe("No snapshot was made; earlier ones are untouched.")
+            .next("Name what is to be saved; the working folder is `.`"));
+    }
+    if paths.iter().all(|path| path.is_absolute()) {
+        return Ok(PathBuf::from("/"));
+    }
+    std::env::current_dir().map_err(|e| {
+        Failure::failed("cwd", format!("the working folder is gone: {e}"))
+            .safe("No snapshot was made; earlier ones are untouched.")
+            .next("Go to another folder, or name paths that start with a slash.")
+    })
+}
+
+/// What is read instead of files.
+fn pipe(args: &BackupArgs) -> Outcome<Option<StdinFile>> {
+    let name = args
+        .stdin_filename
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("stdin"));
+    if args.stdin || args.exec.is_some() {
+        backup::check_name(&name)?;
+    }
+    let reader: Box<dyn Read + Send> = match &args.exec {
+        Some(command) if command.trim().is_empty() => {
+            return Err(Failure::usage("--exec has no command").safe("No snapshot was made."));
+        }
+        Some(command) => Box::new(Output::of(command)?),
+        None if args.stdin => Box::new(io::stdin()),
+        None => return Ok(None),
+    };
+    Ok(Some(StdinFile { name, reader }))
+}
+
+fn excludes(args: &BackupArgs) -> Outcome<Excludes> {
     let bad = |e: crate::fs::PatternError| {
         Failure::usage(format!("the pattern cannot be understood: {e}"))
             .safe("No snapshot was made.")
@@ -118,7 +140,14 @@ fn excludes(args: &BackupArgs, texts: &mut Vec<String>) -> Outcome<Excludes> {
             Failure::file("read the patterns in", file, &e).safe("No snapshot was made.")
         })?;
         excludes.add_file(&text).map_err(bad)?;
-        texts.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
+    }
+    let too_long = excludes.texts().any(|text| text.len() > EXCLUDE_LEN_MAX);
+    if too_long || excludes.texts().count() > ROOT_EXCLUDES_MAX {
+        // A snapshot that names some of its patterns only would pass for one that had no others.
+        return Err(Failure::usage(format!(
+            "a snapshot can name {ROOT_EXCLUDES_MAX} patterns of {EXCLUDE_LEN_MAX} bytes"
+        ))
+        .safe("No snapshot was made."));
     }
     Ok(excludes)
 }
@@ -134,7 +163,7 @@ fn own_folders(context: &Context) -> Vec<(u64, u64)> {
 }
 
 fn open_cache(context: &Context) -> Cache {
-    let cache = Cache::open(&context.home.cache_dir());
+    let cache = Cache::open_kept(&context.home.cache_dir(), &context.home.places());
     if let Some(warning) = cache.warning() {
         context.voice.note(&format!("note: {warning}"));
     }
@@ -219,6 +248,9 @@ fn say_report(
             render::count(totals.files_reread)
         ))?;
     }
+    for remark in &report.remarks {
+        voice.say(&format!("  {remark}"))?;
+    }
     for warning in &report.warnings {
         voice.note(&format!("note: {warning}"));
     }
@@ -266,6 +298,7 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
         "problems_more": report.problems_more,
         "skipped": report.skipped.iter().map(note_json).collect::<Vec<_>>(),
         "skipped_more": report.skipped_more,
+        "remarks": report.remarks,
         "warnings": report.warnings,
         "pending_orders": report.pending_orders,
         "alarms": report.alarms.iter().map(alarm_json).collect::<Vec<_>>(),
@@ -288,9 +321,9 @@ fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waite
             report.problems_more,
         );
         voice.note("  safe: everything else is in the snapshot.");
-        voice.note(
-            "  next: run it again as a user who may read them, or leave them out with --exclude.",
-        );
+        for cause in &report.causes {
+            voice.note(&format!("  next: {}", remedy(*cause)));
+        }
     }
     alarm::shout(voice, &report.alarms);
     let exit = match (waited.enough, report.is_complete()) {
@@ -299,6 +332,27 @@ fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waite
         (true, true) => Exit::Done,
     };
     Ok(alarm::exit_with(&report.alarms, exit))
+}
+
+/// What to do about files that are not saved as they are.
+fn remedy(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Forbidden => {
+            "what is denied: run it again as a user who may read it, or leave it out with --exclude."
+        }
+        Cause::Failing => {
+            "what cannot be read: the reason is the system's; look after the disk, or at limits of this user."
+        }
+        Cause::Vanished => {
+            "what was not there: nothing, if it was removed meanwhile; else check the path, and whether its disk is there."
+        }
+        Cause::Changed => {
+            "what changed: run it again when nothing writes to it, save a snapshot of the file system, or a dump with --exec."
+        }
+        Cause::Metadata => {
+            "attributes that are lost: the content is saved; keep what they say elsewhere if it matters."
+        }
+    }
 }
 
 fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {

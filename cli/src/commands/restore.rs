@@ -449,7 +449,11 @@ mod tests {
             ("home/anna", false),
             ("home/x/home/ann", false),
         ] {
-            assert_eq!(set.asks_for(path.as_bytes(), b"home", true), asked, "{path}");
+            assert_eq!(
+                set.asks_for(path.as_bytes(), b"home", true),
+                asked,
+                "{path}"
+            );
         }
         assert!(patterns(&[]).unwrap().is_none());
         assert_eq!(patterns(&["a[".into()]).unwrap_err().exit, Exit::Usage);

@@ -20,8 +20,12 @@ pub enum Action {
     Read,
     /// Reading extended attributes.
     ReadXattr,
+    /// Keeping a modification time.
+    KeepTime,
     /// Reading the target of a link.
     ReadLink,
+    /// Going where a link points to.
+    Follow,
     /// Creating a file system node.
     Create,
     /// Writing content.
@@ -45,7 +49,9 @@ impl fmt::Display for Action {
             Action::Open => "open",
             Action::Read => "read",
             Action::ReadXattr => "read the extended attributes of",
+            Action::KeepTime => "keep the modification time of",
             Action::ReadLink => "read the link",
+            Action::Follow => "find what is at the end of the link",
             Action::Create => "create",
             Action::Write => "write",
             Action::Remove => "remove",

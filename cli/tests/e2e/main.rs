@@ -8,6 +8,7 @@
 )]
 
 mod alarms;
+mod asked;
 mod bad_input;
 mod demo;
 mod devices;

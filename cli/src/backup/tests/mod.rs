@@ -6,10 +6,12 @@
     clippy::panic
 )]
 
+mod asked;
 mod cache;
 mod delete;
 mod end_to_end;
 mod forged;
+mod kept;
 mod n28_trees;
 mod negative;
 mod parts;

@@ -99,17 +99,38 @@ fn folders_above_a_root_are_not_looked_at() {
         let path = format!("home/tmp/ann/tmp{path}");
         excludes(&[pattern]).matches_tree(path.as_bytes(), root, false)
     };
-    for pattern in ["tmp/**", "ann/tmp/**", "tmp", "tmp/ann", "**/ann/**", "home/", "tmp/*"] {
+    for pattern in [
+        "tmp/**",
+        "ann/tmp/**",
+        "tmp",
+        "tmp/ann",
+        "**/ann/**",
+        "home/",
+        "tmp/*",
+    ] {
         assert!(!below(pattern, "/f"), "{pattern}");
         assert!(!below(pattern, "/d/f"), "{pattern}");
         assert!(!below(pattern, ""), "{pattern}");
     }
-    for pattern in ["tmp/**", "tmp/f", "d/tmp", "/home/tmp/ann/tmp/d", "/home/**", "**/tmp/*"] {
+    for pattern in [
+        "tmp/**",
+        "tmp/f",
+        "d/tmp",
+        "/home/tmp/ann/tmp/d",
+        "/home/**",
+        "**/tmp/*",
+    ] {
         assert!(below(pattern, "/d/tmp/f"), "{pattern}");
     }
     let at_root = excludes(&["/home/tmp/ann/*", "tmp"]);
-    assert!(!at_root.matches_tree(root, root, true), "a root is never left out");
-    assert!(at_root.matches(root, root, true), "but named from the top it can be passed over");
+    assert!(
+        !at_root.matches_tree(root, root, true),
+        "a root is never left out"
+    );
+    assert!(
+        at_root.matches(root, root, true),
+        "but named from the top it can be passed over"
+    );
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(super) struct Place {
     pub(super) roots: Option<Arc<Roots>>,
     /// File system of the root this belongs to.
     pub(super) device: u64,
+    /// Length of the stored path of the outermost root this belongs to: patterns see what is behind.
+    pub(super) root_len: usize,
 }
 
 /// Memory that is used again for every directory.
@@ -241,6 +243,7 @@ impl Lister {
             dir: Arc::clone(&place.dir),
             name: name.into(),
             stat,
+            inside: is_root || place.inside,
         };
         let reason = match stat.kind {
             Kind::Socket => SkipReason::Socket,
@@ -278,12 +281,22 @@ impl Lister {
             return;
         }
         let dir = place.dir.child(name, leads_on);
+        let root_len = match place.inside {
+            true => place.root_len,
+            false => dir.path_len(),
+        };
         let roots = roots.filter(|roots| roots.leads_on()).cloned();
+        let handle = roots.as_ref().and_then(|roots| roots.handle.as_ref());
+        let dir = match handle.filter(|_| !inside) {
+            Some(handle) => dir.held(handle),
+            None => dir,
+        };
         outs.push(Out::Expand(Node::new(Work::Dir(Place {
             dir,
             inside,
             roots,
             device,
+            root_len,
         }))));
     }
 
@@ -304,11 +317,14 @@ impl Lister {
             self.tell(place, name);
             return true;
         }
-        options.excludes.decide(name, Some(0), stat.kind == Kind::Dir, || {
-            let mut path = Vec::new();
-            place.dir.push_child_path(name, &mut path);
-            path
-        })
+        let is_dir = stat.kind == Kind::Dir;
+        options
+            .excludes
+            .decide(name, Some(place.root_len), is_dir, || {
+                let mut path = Vec::new();
+                place.dir.push_child_path(name, &mut path);
+                path
+            })
     }
 
     /// Records a path that is left out.

@@ -111,7 +111,10 @@ pub enum WriteError {
         path: Vec<u8>,
     },
     /// The path leads into the home of a node.
-    #[error("refused: {} is of the home of a node, nothing is written there", show(path))]
+    #[error(
+        "refused: {} is of the home of a node, nothing is written there",
+        show(path)
+    )]
     Home {
         /// The path that belongs to a home.
         path: Vec<u8>,

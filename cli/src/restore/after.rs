@@ -74,9 +74,8 @@ fn note_text(kind: NoteKind, is_open: bool) -> &'static str {
 
 pub(super) fn finish(ctx: &Ctx<'_>, root: &Root) {
     let report = ctx.target.finish(&root.paths);
-    let is_open = ctx.options.write.closed_only
-        && ctx.options.write.devices
-        && !ctx.target.is_closed();
+    let is_open =
+        ctx.options.write.closed_only && ctx.options.write.devices && !ctx.target.is_closed();
     let told = u64::try_from(report.notes.len()).unwrap_or(u64::MAX);
     let all = report.note_counts.values().sum::<u64>();
     for note in report.notes {

@@ -29,11 +29,14 @@ impl<'a> Held<'a> {
     /// When it does not say all that has to be known.
     pub(super) fn of(root: &'a Root) -> Result<Self, RestoreError> {
         let unknown = |what: &str| RestoreError::Untold(what.to_owned());
-        let left = root.left.as_ref().ok_or_else(|| {
-            unknown("the program that made it did not record what it left out")
-        })?;
+        let left = root
+            .left
+            .as_ref()
+            .ok_or_else(|| unknown("the program that made it did not record what it left out"))?;
         if left.rules != PATTERN_RULES {
-            return Err(unknown("its patterns are of a kind this program does not know"));
+            return Err(unknown(
+                "its patterns are of a kind this program does not know",
+            ));
         }
         let cut = !left.complete || root.paths.len() > ROOT_PATHS_MAX;
         if cut || root.problems.iter().any(|p| p.path.len() >= PATH_LEN_MAX) {
@@ -51,7 +54,10 @@ impl<'a> Held<'a> {
             !matches!(problem.kind, ProblemKind::Changed | ProblemKind::Metadata)
         });
         let failed = failed.map(|problem| (problem.path.as_slice(), Kept::NotSaved));
-        let left_out = left.paths.iter().map(|path| (path.as_slice(), Kept::LeftOut));
+        let left_out = left
+            .paths
+            .iter()
+            .map(|path| (path.as_slice(), Kept::LeftOut));
         let missing = left_out.chain(failed).collect();
         Ok(Self {
             roots: &root.paths,
@@ -305,7 +311,10 @@ mod tests {
         let other = Some(Kept::OtherFileSystem);
         assert_eq!(held.keeps_level(&level(b"srv/disk", true, false)), other);
         assert_eq!(held.keeps_level(&level(b"srv/disk", false, false)), None);
-        assert_eq!(held.keeps_level(&level(b"home", false, true)), Some(Kept::Outside));
+        assert_eq!(
+            held.keeps_level(&level(b"home", false, true)),
+            Some(Kept::Outside)
+        );
         let mut left = told(&[]);
         left.one_file_system = true;
         let bound = root(&["srv"], Some(left));

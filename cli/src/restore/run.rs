@@ -8,11 +8,11 @@ use packnback_proto::format::entry::{Entry, EntryType, FileData};
 use packnback_proto::format::segment::Session;
 use packnback_proto::ids::ObjectId;
 
+use super::after::{finish, prune};
 use super::ctx::{Ctx, Stop};
+use super::held::Asked;
 use super::keys::ReaderKeys;
 use super::large::{Large, Spread};
-use super::after::{finish, prune};
-use super::held::Asked;
 use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
 use super::select::{Selection, Wanted};

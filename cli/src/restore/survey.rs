@@ -79,7 +79,9 @@ pub fn survey(
     let mut selection = Selection::new(options, &tree.root.paths);
     tree.walk(options.below.as_deref(), &mut |found| {
         // What is lost is told by the restore itself.
-        let Found::Part(part) = found else { return Ok(true) };
+        let Found::Part(part) = found else {
+            return Ok(true);
+        };
         for entry in part.segment.entries {
             for wanted in selection.next(entry) {
                 look.entry(&wanted.entry, wanted.is_passage, &part.refs);
@@ -152,7 +154,9 @@ impl Look<'_> {
             if there.size == entry.size && there.mtime_ns == entry.mtime_ns {
                 return;
             }
-            self.freed = self.freed.saturating_add(there.blocks.saturating_mul(BLOCK));
+            self.freed = self
+                .freed
+                .saturating_add(there.blocks.saturating_mul(BLOCK));
         }
         let bytes = match data {
             FileData::Pack { len, .. } => u64::from(*len),
@@ -168,7 +172,10 @@ impl Look<'_> {
     /// Bytes of the chunks in a map; what is wrong with one is told by the restore itself.
     fn map(&self, id: ObjectId) -> Option<u64> {
         let mut decompressor = Decompressor::new().ok()?;
-        let opened = self.reader.get(&mut decompressor, id, &[ObjectKind::Map]).ok()?;
+        let opened = self
+            .reader
+            .get(&mut decompressor, id, &[ObjectKind::Map])
+            .ok()?;
         let raw = zeroize::Zeroizing::new(opened.raw);
         let map = map::decode(&raw, opened.header.refs.len()).ok()?;
         let lens = map.parts.iter().map(|part| match part {

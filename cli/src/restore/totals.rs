@@ -12,11 +12,10 @@ use super::options::RestoreError;
 pub(super) fn check_totals(root: &Root) -> Result<(), RestoreError> {
     let stats = &root.stats;
     let named = [stats.files, stats.dirs, stats.others];
-    let sum = |numbers: &mut dyn Iterator<Item = u64>| {
-        numbers.try_fold(0u64, |sum, number| sum.checked_add(number))
-    };
-    let said = sum(&mut named.into_iter());
-    let listed = sum(&mut root.children.iter().map(|child| child.entries));
+    let mut named = named.into_iter();
+    let said = named.try_fold(0u64, |sum, number| sum.checked_add(number));
+    let mut listed = root.children.iter().map(|child| child.entries);
+    let listed = listed.try_fold(0u64, |sum, number| sum.checked_add(number));
     if said.is_some() && said == listed {
         return Ok(());
     }

@@ -159,10 +159,12 @@ impl Walker<'_> {
                 }
                 Err(fault) => fault,
             },
-            Ok(opened) => match check_segment(child, opened).and_then(|part| self.order(part, id, end)) {
-                Ok(part) => return (self.visit)(Found::Part(part)),
-                Err(fault) => fault,
-            },
+            Ok(opened) => {
+                match check_segment(child, opened).and_then(|part| self.order(part, id, end)) {
+                    Ok(part) => return (self.visit)(Found::Part(part)),
+                    Err(fault) => fault,
+                }
+            }
             Err(ObjectFault::Source(error)) => return Err(error.into()),
             Err(fault) => fault,
         };
@@ -177,7 +179,12 @@ impl Walker<'_> {
     /// Format, 6.1: the order of paths holds over all segments, not only within each. Otherwise one path
     /// could come twice, and what a part does not name could still be in another.
     fn order(&mut self, part: Part, id: ObjectId, end: Option<&[u8]>) -> Result<Part, ObjectFault> {
-        let paths = || part.segment.entries.iter().map(|entry| entry.path.as_slice());
+        let paths = || {
+            part.segment
+                .entries
+                .iter()
+                .map(|entry| entry.path.as_slice())
+        };
         let (first, last) = (paths().next(), paths().next_back());
         let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
         let comes_after = self.last.is_empty() || path_cmp(&self.last, first) == Ordering::Less;

@@ -45,7 +45,12 @@ fn delete_in_place_keeps_the_home_what_was_left_out_and_what_is_elsewhere() {
     let ann = machine.path("");
     let doc = write(&machine.path("src/doc"), "a");
     let iso = write(&machine.path("src/vm.iso"), "huge");
-    let words = ["backup".as_ref(), ann.as_os_str(), "-e".as_ref(), "*.iso".as_ref()];
+    let words = [
+        "backup".as_ref(),
+        ann.as_os_str(),
+        "-e".as_ref(),
+        "*.iso".as_ref(),
+    ];
     machine.ok(words);
     let new = write(&machine.path("src/new"), "new");
     std::fs::write(&doc, "changed").unwrap();
@@ -104,7 +109,10 @@ fn what_was_not_restored_is_told_in_words_with_a_next_step_that_helps() {
     write(&inside.join("x"), "in the way");
     let ran = said(&machine, "latest", &back, &[]).ends_with(3);
     assert!(!ran.stderr.contains("another copy"), "{ran:?}");
-    assert!(ran.stderr.contains("in the way") && ran.stderr.contains("--delete"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("in the way") && ran.stderr.contains("--delete"),
+        "{ran:?}"
+    );
     said(&machine, "latest", &back, &["--delete"]).ends_with(0);
     assert_eq!(std::fs::read_to_string(inside).unwrap(), "a");
 }

@@ -69,7 +69,9 @@ impl Scene {
     fn names(&self, report: &RestoreReport) -> Vec<String> {
         let top = crate::fs::stored_path(&self.world.source(), Path::new("/"));
         let names = report.removed.iter().map(|path| &path[top.len() + 1..]);
-        names.map(|name| String::from_utf8(name.to_vec()).unwrap()).collect()
+        names
+            .map(|name| String::from_utf8(name.to_vec()).unwrap())
+            .collect()
     }
 }
 
@@ -206,14 +208,27 @@ fn the_home_of_a_node_is_neither_emptied_nor_written_to() {
     }
     scene.there(&["config/device.bundle"]);
     scene.gone(&["old/node/of the snapshot"]);
-    let mode = scene.path("old/node").metadata().unwrap().permissions().mode();
+    let mode = scene
+        .path("old/node")
+        .metadata()
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o711, "its attributes are its own");
-    assert!(report.notes.iter().any(|note| note.reason.contains("home of a node")));
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.reason.contains("home of a node"))
+    );
     let mut inside = scene.world.restore_options(scene.snap);
     inside.target = scene.path("pnb/node/db");
     let (reader, node) = (&scene.world.reader, &scene.world.node);
     let refused = restore::run(&inside, reader, node, &Silent::default());
-    assert!(matches!(refused, Err(RestoreError::Target { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(RestoreError::Target { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -297,7 +312,9 @@ fn without_knowing_what_was_left_out_nothing_is_removed() {
     for forget in ways {
         let mut options = scene.world.restore_options(scene.snap);
         options.target.clone_from(&scene.target);
-        options.snapshot = reroot(&scene.world, options.snapshot, |root| forget(&mut root.left));
+        options.snapshot = reroot(&scene.world, options.snapshot, |root| {
+            forget(&mut root.left)
+        });
         let (reader, node) = (&scene.world.reader, &scene.world.node);
         let plain = restore::run(&options, reader, node, &Silent::default()).unwrap();
         assert!(plain.is_complete());

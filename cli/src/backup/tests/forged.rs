@@ -23,7 +23,10 @@ fn open(world: &World, id: ObjectId, kind: Kind) -> (Vec<ObjectId>, Vec<u8>) {
 fn session(world: &World, id: ObjectId) -> std::sync::Arc<SessionKeys> {
     let bytes = world.node.objects.lock()[&id].clone();
     let (header, _) = parse_header(&bytes).unwrap();
-    world.reader.session(&header.epk.unwrap(), header.epoch).unwrap()
+    world
+        .reader
+        .session(&header.epk.unwrap(), header.epoch)
+        .unwrap()
 }
 
 /// Seals and stores an object in the session that made `like`.

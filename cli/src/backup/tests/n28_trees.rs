@@ -75,14 +75,23 @@ fn n28_paths_out_of_order_or_twice_are_refused_and_nothing_is_removed() {
         options.delete = true;
         let report = restored(&world, &options).unwrap();
         let texts: Vec<_> = report.damage.iter().map(|note| &note.reason).collect();
-        assert!(texts.iter().any(|t| t.contains("out of order")), "{texts:?}");
+        assert!(
+            texts.iter().any(|t| t.contains("out of order")),
+            "{texts:?}"
+        );
         assert_eq!(report.deleted, 0);
         assert_eq!(std::fs::read(inside.join("mine")).unwrap(), b"mine");
         let mut seen = Vec::new();
-        let listed = restore::tree(&world.node, &world.reader, &options.snapshot, None, &mut |e| {
-            seen.push(e.path.clone());
-            true
-        });
+        let listed = restore::tree(
+            &world.node,
+            &world.reader,
+            &options.snapshot,
+            None,
+            &mut |e| {
+                seen.push(e.path.clone());
+                true
+            },
+        );
         assert!(listed.is_err(), "a list is refused as well");
         assert!(seen.is_sorted_by(|a, b| crate::fs::path_cmp(a, b).is_lt()));
     }
@@ -148,7 +157,13 @@ fn n28_too_little_room_is_told_before_anything_is_written() {
     let parts = vec![chunk; 4096];
     let map_len: u64 = 4096 * (4 << 20);
     let raw = map::encode(&Map { dom: 0, parts }).unwrap();
-    let id = store(&world, snapshot.snap.root, (Kind::Map, 1), vec![ObjectId([7; 32])], &raw);
+    let id = store(
+        &world,
+        snapshot.snap.root,
+        (Kind::Map, 1),
+        vec![ObjectId([7; 32])],
+        &raw,
+    );
     let maps = free / map_len + 2;
     let forged = resegment(&world, snapshot, |mut segment, refs| {
         refs.push(id);

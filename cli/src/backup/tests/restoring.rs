@@ -20,8 +20,11 @@ fn mode(path: &Path) -> u32 {
 fn one_root() -> (World, RestoreOptions) {
     let world = World::new();
     world.write("above/root/doc", b"a");
-    std::fs::set_permissions(world.source().join("above"), PermissionsExt::from_mode(0o751))
-        .unwrap();
+    std::fs::set_permissions(
+        world.source().join("above"),
+        PermissionsExt::from_mode(0o751),
+    )
+    .unwrap();
     let mut options = world.options();
     options.roots = vec![world.source().join("above/root")];
     let snap = world.run(options).unwrap().snapshot.unwrap();
@@ -41,7 +44,12 @@ fn a_link_above_what_was_saved_is_used_as_it_is_found() {
         std::fs::create_dir_all(above.parent().unwrap()).unwrap();
         std::fs::create_dir_all(options.target.join("disk/real")).unwrap();
         std::fs::write(options.target.join("disk/real/mine"), "mine").unwrap();
-        let depth = above.strip_prefix(&options.target).unwrap().components().count() - 1;
+        let depth = above
+            .strip_prefix(&options.target)
+            .unwrap()
+            .components()
+            .count()
+            - 1;
         let text = if absolute {
             PathBuf::from("/disk/real")
         } else {
@@ -91,7 +99,13 @@ fn folders_above_keep_their_attributes_or_get_those_saved_if_made() {
     assert_eq!(mode(&above), 0o751, "made");
     assert_eq!(
         above.metadata().unwrap().modified().unwrap(),
-        world.source().join("above").metadata().unwrap().modified().unwrap()
+        world
+            .source()
+            .join("above")
+            .metadata()
+            .unwrap()
+            .modified()
+            .unwrap()
     );
     // The same for a part of it.
     fresh = world.restore_options(options.snapshot.id);
@@ -142,7 +156,10 @@ fn privileges_come_back_only_where_nobody_else_can_enter() {
             std::fs::set_permissions(&options.target, PermissionsExt::from_mode(mode)).unwrap();
         }
         let report = restored(&world, &options);
-        (mode(&inside(&world, &options, "program")), report.notes.len())
+        (
+            mode(&inside(&world, &options, "program")),
+            report.notes.len(),
+        )
     };
     assert_eq!(into(None, false), (0o4755, 0));
     assert_eq!(into(Some(0o700), false), (0o4755, 0));
@@ -176,7 +193,9 @@ fn nothing_of_what_was_asked_for_is_not_a_success() {
 fn what_is_newer_in_the_target_is_named_before_it_is_overwritten() {
     let (world, mut options) = one_root();
     let survey = |options: &RestoreOptions| {
-        restore::survey(options, &world.reader, &world.node).unwrap().newer
+        restore::survey(options, &world.reader, &world.node)
+            .unwrap()
+            .newer
     };
     assert_eq!(survey(&options), Vec::<Vec<u8>>::new());
     restored(&world, &options);
@@ -195,8 +214,15 @@ fn what_is_newer_in_the_target_is_named_before_it_is_overwritten() {
     assert_eq!(survey(&options), Vec::<Vec<u8>>::new(), "older");
     edit(true);
     let path = world.source().join("above/root/doc");
-    assert_eq!(survey(&options), [crate::fs::stored_path(&path, Path::new("/"))]);
+    assert_eq!(
+        survey(&options),
+        [crate::fs::stored_path(&path, Path::new("/"))]
+    );
     options.write.overwrite = Overwrite::Never;
     assert_eq!(survey(&options), Vec::<Vec<u8>>::new());
-    assert_eq!(std::fs::read(&doc).unwrap(), b"edited", "looking changes nothing");
+    assert_eq!(
+        std::fs::read(&doc).unwrap(),
+        b"edited",
+        "looking changes nothing"
+    );
 }

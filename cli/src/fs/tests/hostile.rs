@@ -443,7 +443,10 @@ fn n20_removal_does_not_follow_links() {
     let mut pruner = Pruner::new(&All, &[Vec::new()]);
     pruner.visit(&scene.target, b"not there", false);
     let swept = pruner.finish(&scene.target);
-    assert!(swept.errors.is_empty() && swept.removed_count == 6, "{swept:?}");
+    assert!(
+        swept.errors.is_empty() && swept.removed_count == 6,
+        "{swept:?}"
+    );
     assert!(scene.target_names().is_empty());
     assert_eq!(before, snapshot_of(&scene.path("outside")));
     scene.refused(clear(&scene.target, b"../outside").map(drop), b"../outside");

@@ -435,10 +435,7 @@ impl Target {
         Ok(Some(Spot { dir, name }))
     }
 
-    pub(super) fn spot_if_there<'a>(
-        &self,
-        path: &'a [u8],
-    ) -> Result<Option<Spot<'a>>, WriteError> {
+    pub(super) fn spot_if_there<'a>(&self, path: &'a [u8]) -> Result<Option<Spot<'a>>, WriteError> {
         check_path(path).map_err(|reason| WriteError::BadPath {
             path: path.to_vec(),
             reason,
@@ -454,7 +451,11 @@ impl Target {
     }
 }
 
-pub(super) fn expect_kind(entry: &Entry, right: bool, what: &'static str) -> Result<(), WriteError> {
+pub(super) fn expect_kind(
+    entry: &Entry,
+    right: bool,
+    what: &'static str,
+) -> Result<(), WriteError> {
     if right {
         Ok(())
     } else {

@@ -127,5 +127,6 @@ fn entry(ctx: &Ctx<'_>, path: Vec<u8>, size: u64) -> Entry {
         data: None,
         user: ctx.names.user(uid).map(|n| n.to_string()),
         group: ctx.names.group(gid).map(|n| n.to_string()),
+        acl_names: Vec::new(),
     }
 }

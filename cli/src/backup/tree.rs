@@ -137,6 +137,7 @@ fn root(ctx: &Ctx<'_>, about: About, children: Vec<Child>) -> Root {
         stats: about.stats,
         children,
         set: about.set.unwrap_or_default(),
+        left: None,
     }
 }
 

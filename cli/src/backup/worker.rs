@@ -18,7 +18,7 @@ use super::run::now_ns;
 use super::seen::PendingSmall;
 use super::stage::{Batch, Built, Content, Finished, Message, Planned, Step, Told};
 use crate::cache::{DataRef, Hash16};
-use crate::fs::{Action, Kind, Problem, Stat, read_attributes};
+use crate::fs::{Action, Kind, Problem, Stat, acl_names, read_attributes};
 use crate::progress::Counters;
 
 /// How far the clock of a file server may be ahead of this machine's.
@@ -347,6 +347,7 @@ fn describe(
             0
         },
         link: attributes.link,
+        acl_names: acl_names(&attributes.xattrs, &ctx.names),
         xattrs: attributes.xattrs,
         rdev: matches!(kind, EntryType::Char | EntryType::Block).then_some(stat.rdev),
         hardlink: planned.hardlink,

@@ -43,6 +43,7 @@ pub(super) fn entry(path: impl AsRef<[u8]>, kind: EntryType) -> Entry {
         data: None,
         user: None,
         group: None,
+        acl_names: Vec::new(),
     }
 }
 
@@ -103,6 +104,7 @@ pub(super) fn entry_of(item: &Item, names: &IdNames) -> Entry {
         data: None,
         user: names.user(item.stat.uid).map(|name| name.to_string()),
         group: names.group(item.stat.gid).map(|name| name.to_string()),
+        acl_names: Vec::new(),
     }
 }
 

@@ -100,6 +100,8 @@ pub(super) struct Ctx<'a> {
     pub(super) numbers: Numbers,
     pub(super) troubles: Mutex<Troubles>,
     pub(super) skipped: Mutex<Troubles>,
+    /// Parts of homes of nodes that were left out.
+    pub(super) homes: Mutex<Vec<Vec<u8>>>,
     pub(super) warnings: Mutex<Vec<String>>,
     /// The first file that had other content than the cache said.
     pub(super) first_differs: Mutex<Option<Vec<u8>>>,
@@ -162,6 +164,7 @@ impl<'a> Ctx<'a> {
             numbers: Numbers::default(),
             troubles: Mutex::default(),
             skipped: Mutex::default(),
+            homes: Mutex::default(),
             warnings: Mutex::default(),
             first_differs: Mutex::default(),
             stopped: AtomicBool::new(false),

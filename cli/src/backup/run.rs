@@ -28,8 +28,8 @@ use crate::render;
 
 /// Files changed this short before the start may change again without showing it.
 const RACY_NS: i64 = 2_000_000_000;
-/// Patterns that matched nothing, named in full.
-const UNUSED_NAMED: usize = 5;
+/// Paths or patterns of one kind named in one remark.
+const NAMED_MAX: usize = 5;
 
 /// The clock, nanoseconds since the epoch.
 pub(super) fn now_ns() -> i64 {
@@ -126,6 +126,7 @@ fn pipeline(
     if !piped {
         let empty = nothing(ctx, nodes.is_empty()).map_err(|e| ctx.fail(e))?;
         report.remarks.extend(empty);
+        report.remarks.extend(homes(&ctx.homes.lock()));
         ctx.warnings.lock().extend(unused(&options.walk.excludes));
     }
     let root = tree::build(ctx, nodes, about(ctx, options, paths, stats))?;
@@ -287,12 +288,26 @@ fn nothing(ctx: &Ctx<'_>, is_empty: bool) -> Result<Option<String>, BackupError>
     Ok(first.is_none().then(|| only_folders.to_owned()))
 }
 
+/// What is said of homes that were left out.
+fn homes(found: &[Vec<u8>]) -> Option<String> {
+    let named = found.iter().take(NAMED_MAX);
+    let named: Vec<String> = named
+        .map(|path| format!("/{}", render::path(path)))
+        .collect();
+    let more = match found.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let named = named.join(", ");
+    (!found.is_empty()).then(|| format!("The home of a node is never saved: {named}{more}."))
+}
+
 /// What is said of patterns that decided nothing.
 fn unused(excludes: &Excludes) -> Option<String> {
     let unused: Vec<String> = excludes.unused().map(render::path).collect();
     let named: Vec<String> = unused
         .iter()
-        .take(UNUSED_NAMED)
+        .take(NAMED_MAX)
         .map(|p| format!("'{p}'"))
         .collect();
     let more = match unused.len().saturating_sub(named.len()) {

@@ -152,9 +152,15 @@ fn excludes(args: &BackupArgs) -> Outcome<Excludes> {
     Ok(excludes)
 }
 
-/// The node's store and the cache never go into a backup: it would grow by itself with every run.
+/// The own home, should it not look like one (its cache is elsewhere, its node has never run): a store in a backup
+/// would grow by itself with every run.
 fn own_folders(context: &Context) -> Vec<(u64, u64)> {
-    let folders = [context.home.node_dir(), context.home.cache_dir()];
+    let home = &context.home;
+    let folders = [
+        home.node_dir(),
+        home.cache_dir(),
+        home.config_dir().to_owned(),
+    ];
     folders
         .iter()
         .filter_map(|dir| dir.metadata().ok())

@@ -75,6 +75,17 @@ pub enum SkipReason {
     UnknownKind,
 }
 
+/// Why a node is left out although it could be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftWhy {
+    /// It belongs to the home of a node.
+    Home,
+    /// It is larger than was asked for.
+    Larger,
+    /// It is on another file system than was asked for.
+    FileSystem,
+}
+
 /// One step of the walk.
 #[derive(Debug)]
 pub enum WalkItem {
@@ -86,6 +97,13 @@ pub enum WalkItem {
         item: Item,
         /// Why.
         reason: SkipReason,
+    },
+    /// A node, or all that is in it, that is left out for another reason than a pattern or a mark in its folder.
+    Left {
+        /// Stored path.
+        path: Vec<u8>,
+        /// Why.
+        why: LeftWhy,
     },
     /// Something could not be read. The walk goes on.
     Problem(Problem),

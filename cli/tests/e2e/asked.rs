@@ -251,3 +251,25 @@ fn a_home_in_what_is_saved_is_left_out_from_the_first_backup_on() {
     let asked = machine.run(["backup", text(&machine.path("home/node/db"))]);
     assert_eq!(asked.ends_with(3).error()["code"], "nothing");
 }
+
+#[test]
+fn a_day_whose_limit_is_reached_ends_with_4_and_says_so() {
+    let (you, ann) = (Machine::with_owner(), Machine::with_owner());
+    let tree = you.path("tree");
+    trees::plain(&tree, 3);
+    let key = you.key();
+    let words = ["device", "limits", "test", "--snaps-per-day", "1"];
+    you.ok(words.into_iter().chain(["--owner-key", text(&key)]));
+    // Alone on this machine there is nobody to refuse.
+    let said = you.ok(["backup", text(&tree)]);
+    assert_eq!(said["day_limit"], serde_json::Value::Null);
+    crate::friends::befriend(&you, &ann, "ann");
+    let over = you.run(["backup", text(&tree)]).ends_with(4);
+    let reason = over.json()["day_limit"].as_str().unwrap().to_owned();
+    assert!(
+        reason.contains("snapshot 2") && reason.contains("1 a day"),
+        "{reason}"
+    );
+    assert!(over.stderr.contains("device limits"), "{over:?}");
+    assert_eq!(over.json()["complete"], true);
+}

@@ -22,7 +22,7 @@ use super::tree::{self, About};
 use super::{stdin, worker};
 use crate::cache::{Cache, Facts, Hash16};
 use crate::client::{Committed, NodeLink, Opened};
-use crate::fs::{Excludes, Sources, Walk};
+use crate::fs::{Excludes, FollowedLink, Sources, Walk};
 use crate::progress::{Counters, Progress};
 use crate::render;
 
@@ -149,7 +149,8 @@ fn pipeline(
             .into_iter()
             .filter(|content| !assembled.contents.contains(content))
             .collect(),
-        contents: Some((scope, assembled.contents_new)),
+        contents: assembled.contents_new,
+        scope,
         turns: turns.taken().map(|day| (scope, day)),
         ..Facts::default()
     };
@@ -243,11 +244,11 @@ fn paths(options: &BackupOptions, sources: &Sources) -> Result<Vec<Vec<u8>>, Bac
     Ok(paths)
 }
 
-fn followed((link, target): &(Vec<u8>, Vec<u8>)) -> String {
+fn followed(link: &FollowedLink) -> String {
     format!(
         "/{} is a link: it is saved, and so is /{}, which it points to.",
-        render::path(link),
-        render::path(target)
+        render::path(&link.link),
+        render::path(&link.target)
     )
 }
 

@@ -61,8 +61,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
         Some(_) => day_used_up(&client, &bundle, &waited),
         None => None,
     };
-    let mut json = report_json(&report, &waited, time);
-    json["day_limit"] = json!(day);
+    let json = report_json(&report, &waited, time, day.as_ref());
     context.voice.result(&json)?;
     let exit = finish(context.voice, &args, &report, &waited)?;
     Ok(match (day, exit) {
@@ -330,7 +329,12 @@ fn say_report(
     Ok(())
 }
 
-fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value {
+fn report_json(
+    report: &BackupReport,
+    waited: &Waited,
+    time: Duration,
+    day_limit: Option<&String>,
+) -> Value {
     let totals = &report.totals;
     json!({
         "snapshot": report.snapshot.map(|id| id.to_string()),
@@ -361,6 +365,7 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
         "safe": waited.enough,
         "friends": waited.done(),
         "copies": waited.hosts.iter().map(super::status::copy_json).collect::<Vec<_>>(),
+        "day_limit": day_limit,
         "wait_seconds": waited.time.as_secs_f64(),
     })
 }

@@ -177,17 +177,17 @@ struct Pass<'p, 'c> {
 impl Pass<'_, '_> {
     fn walk(&mut self, tree: &Tree<'_>) -> Result<(), Stop> {
         let options = self.ctx.options;
-        let below = if self.finding {
+        let within = if self.finding {
             None
         } else {
             options.below.as_deref()
         };
-        let patterns = (options.include.as_ref(), options.exclude.as_ref());
-        let roots = &tree.root.paths;
-        let mut selection = Selection::new(options.below.as_deref(), patterns, roots);
+        let (include, exclude) = (options.include.as_ref(), options.exclude.as_ref());
+        let (below, roots) = (options.below.as_deref(), &tree.root.paths);
+        let mut selection = Selection::new(below, include, exclude, roots);
         let ctx = self.ctx;
         let mut stopped = false;
-        let walked = tree.walk(below, &mut |found| {
+        let walked = tree.walk(within, &mut |found| {
             let step = match found {
                 Found::Part(part) => self.part(part, &mut selection),
                 Found::Lost { first, fault } => {
@@ -347,7 +347,7 @@ fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
     let below = ctx.options.below.as_deref();
     let roots = below.map_or_else(|| tree.root.paths.clone(), |below| vec![below.to_vec()]);
     let mut pruner = Pruner::new(&roots);
-    let selection = Selection::new(below, (None, None), &[]);
+    let selection = Selection::new(below, None, None, &[]);
     let mut lost = false;
     let deleted = |gone: Result<Vec<Vec<u8>>, crate::fs::WriteError>| match gone {
         Ok(gone) => {

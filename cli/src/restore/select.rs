@@ -21,7 +21,8 @@ pub(super) struct Selection<'a> {
 impl<'a> Selection<'a> {
     pub(super) fn new(
         below: Option<&'a [u8]>,
-        (include, exclude): (Option<&'a Excludes>, Option<&'a Excludes>),
+        include: Option<&'a Excludes>,
+        exclude: Option<&'a Excludes>,
         roots: &'a [Vec<u8>],
     ) -> Self {
         Self {

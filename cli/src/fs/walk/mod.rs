@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use list::{Lister, Place, Scratch, Work};
 use pool::{Node, Out, Pool};
 use roots::Roots;
-pub use sources::Sources;
+pub use sources::{FollowedLink, Sources};
 
 use super::dir::{Dir, FdCache};
 use super::error::Problem;

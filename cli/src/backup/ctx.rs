@@ -13,12 +13,13 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::OBJECT_MAX;
 use parking_lot::Mutex;
 
+use super::left::LeftPaths;
 use super::options::{Cancel, Dedup, DeviceBundleKeys};
 use super::report::{BackupError, Cause};
 use super::seen::Seen;
 use crate::cache::{Cache, CacheKey, Facts};
 use crate::client::{Budget, NodeLink};
-use crate::fs::{IdNames, LeftPaths, Problem};
+use crate::fs::{IdNames, Problem};
 use crate::progress::{Counters, Progress};
 
 /// Memory for entries between planner and assembler.
@@ -102,6 +103,8 @@ pub(super) struct Ctx<'a> {
     pub(super) skipped: Mutex<Troubles>,
     /// Left out for another reason than a pattern or a cache tag.
     pub(super) left: Mutex<LeftPaths>,
+    /// Parts of homes of nodes that were left out.
+    pub(super) homes: Mutex<Vec<Vec<u8>>>,
     pub(super) warnings: Mutex<Vec<String>>,
     /// The first file that had other content than the cache said.
     pub(super) first_differs: Mutex<Option<Vec<u8>>>,
@@ -165,6 +168,7 @@ impl<'a> Ctx<'a> {
             troubles: Mutex::default(),
             skipped: Mutex::default(),
             left: Mutex::default(),
+            homes: Mutex::default(),
             warnings: Mutex::default(),
             first_differs: Mutex::default(),
             stopped: AtomicBool::new(false),

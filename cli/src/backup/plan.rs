@@ -17,7 +17,7 @@ use super::stage::{Batch, GroupEnd, Message, Planned, Reused, Step};
 use super::stale::Watch;
 use crate::cache::{DataRef, FileKey, FileRecord, Hash16, PathHash, SegmentRecord};
 use crate::client::Permit;
-use crate::fs::{Item, Kind, SkipReason, Walk, WalkItem};
+use crate::fs::{Item, Kind, LeftWhy, SkipReason, Walk, WalkItem};
 use crate::progress::Counters;
 
 /// Entries of one batch at most.
@@ -106,6 +106,7 @@ impl<'a, 'c> Planner<'a, 'c> {
                     };
                     self.ctx.skip(&item.path(), text.to_owned());
                 }
+                WalkItem::Left { path, why } => self.left(&path, why),
                 WalkItem::Problem(problem) => self.ctx.problem(&problem),
             }
         }
@@ -114,10 +115,19 @@ impl<'a, 'c> Planner<'a, 'c> {
         Counters::add(&numbers.content, content);
         Counters::add(&numbers.excluded, walk.excluded());
         Counters::add(&counters.found_all, 1);
-        *self.ctx.left.lock() = walk.left_paths();
         self.close_run()?;
         self.watch.finish(self.ctx);
         Ok(())
+    }
+
+    /// What is left out on purpose; only of a home nobody asked for it.
+    fn left(&self, path: &[u8], why: LeftWhy) {
+        self.ctx.left.lock().add(path.to_vec());
+        if why == LeftWhy::Home {
+            self.ctx
+                .skip(path, "belongs to the home of a node".to_owned());
+            self.ctx.homes.lock().push(path.to_vec());
+        }
     }
 
     fn entry(&mut self, item: Item) -> Result<(), Stop> {

@@ -22,14 +22,14 @@ use super::tree::{self, About};
 use super::{left, stdin, worker};
 use crate::cache::{Cache, Facts, Hash16};
 use crate::client::{Committed, NodeLink, Opened};
-use crate::fs::{Excludes, Sources, Walk};
+use crate::fs::{Excludes, FollowedLink, Sources, Walk};
 use crate::progress::{Counters, Progress};
 use crate::render;
 
 /// Files changed this short before the start may change again without showing it.
 const RACY_NS: i64 = 2_000_000_000;
-/// Patterns that matched nothing, named in full.
-const UNUSED_NAMED: usize = 5;
+/// Paths or patterns of one kind named in one remark.
+const NAMED_MAX: usize = 5;
 
 /// The clock, nanoseconds since the epoch.
 pub(super) fn now_ns() -> i64 {
@@ -126,6 +126,7 @@ fn pipeline(
     if !piped {
         let empty = nothing(ctx, nodes.is_empty()).map_err(|e| ctx.fail(e))?;
         report.remarks.extend(empty);
+        report.remarks.extend(homes(&ctx.homes.lock()));
         ctx.warnings.lock().extend(unused(&options.walk.excludes));
     }
     let root = tree::build(ctx, nodes, about(ctx, options, paths, stats))?;
@@ -148,7 +149,8 @@ fn pipeline(
             .into_iter()
             .filter(|content| !assembled.contents.contains(content))
             .collect(),
-        contents: Some((scope, assembled.contents_new)),
+        contents: assembled.contents_new,
+        scope,
         turns: turns.taken().map(|day| (scope, day)),
         ..Facts::default()
     };
@@ -243,11 +245,11 @@ fn paths(options: &BackupOptions, sources: &Sources) -> Result<Vec<Vec<u8>>, Bac
     Ok(paths)
 }
 
-fn followed((link, target): &(Vec<u8>, Vec<u8>)) -> String {
+fn followed(link: &FollowedLink) -> String {
     format!(
         "/{} is a link: it is saved, and so is /{}, which it points to.",
-        render::path(link),
-        render::path(target)
+        render::path(&link.link),
+        render::path(&link.target)
     )
 }
 
@@ -288,12 +290,26 @@ fn nothing(ctx: &Ctx<'_>, is_empty: bool) -> Result<Option<String>, BackupError>
     Ok(first.is_none().then(|| only_folders.to_owned()))
 }
 
+/// What is said of homes that were left out.
+fn homes(found: &[Vec<u8>]) -> Option<String> {
+    let named = found.iter().take(NAMED_MAX);
+    let named: Vec<String> = named
+        .map(|path| format!("/{}", render::path(path)))
+        .collect();
+    let more = match found.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let named = named.join(", ");
+    (!found.is_empty()).then(|| format!("The home of a node is never saved: {named}{more}."))
+}
+
 /// What is said of patterns that decided nothing.
 fn unused(excludes: &Excludes) -> Option<String> {
     let unused: Vec<String> = excludes.unused().map(render::path).collect();
     let named: Vec<String> = unused
         .iter()
-        .take(UNUSED_NAMED)
+        .take(NAMED_MAX)
         .map(|p| format!("'{p}'"))
         .collect();
     let more = match unused.len().saturating_sub(named.len()) {

@@ -33,8 +33,10 @@ pub struct Facts {
     pub segments: Vec<(Hash16, SegmentRecord)>,
     /// Segments that are no longer part of a run.
     pub segments_gone: Vec<Hash16>,
-    /// Segments stored, by what they hold, of runs with these roots.
-    pub contents: Option<([u8; 8], Vec<(Hash16, ObjectId)>)>,
+    /// Segments stored, by what they hold,
+    pub contents: Vec<(Hash16, ObjectId)>,
+    /// of runs with these roots.
+    pub scope: [u8; 8],
     /// What no segment of these runs holds any more.
     pub contents_gone: Vec<Hash16>,
     /// Runs with these roots have read again what had its turn up to this day since 1970.
@@ -47,10 +49,9 @@ impl Facts {
     pub fn len(&self) -> usize {
         let stored = self.chunks.len().saturating_add(self.packs.len());
         let segments = self.segments.len().saturating_add(self.segments_gone.len());
-        let contents = self.contents.as_ref().map_or(0, |(_, c)| c.len());
         self.files
             .len()
-            .saturating_add(contents)
+            .saturating_add(self.contents.len())
             .saturating_add(self.contents_gone.len())
             .saturating_add(stored)
             .saturating_add(segments)
@@ -131,13 +132,11 @@ impl Cache {
         for content in &facts.contents_gone {
             batch.delete(key(kind::CONTENT, content));
         }
-        if let Some((scope, contents)) = &facts.contents {
-            for (content, id) in contents {
-                let value = record::encode_content(scope, id);
-                batch.put(key(kind::CONTENT, content), value);
-            }
-            news.places.segments.clone_from(contents);
+        for (content, id) in &facts.contents {
+            let value = record::encode_content(&facts.scope, id);
+            batch.put(key(kind::CONTENT, content), value);
         }
+        news.places.segments.clone_from(&facts.contents);
         news.gone = news
             .gone
             .saturating_add(u64::try_from(facts.contents_gone.len()).unwrap_or(0));
@@ -159,9 +158,7 @@ impl Cache {
                 news.places.small.push((*content, change.at));
             }
         }
-        if let Some((_, contents)) = &facts.contents {
-            news.places.segments.clone_from(contents);
-        }
+        news.places.segments.clone_from(&facts.contents);
         memory.add(&news.places);
         drop(memory);
         self.append(&news.places).map_err(|e| e.to_string())

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use packnback_proto::limits::{EXCLUDE_LEN_MAX, ROOT_EXCLUDES_MAX};
+use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::local::HostCopy;
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ use crate::args::{BackupArgs, DedupArg};
 use crate::backup::{self, BackupOptions, BackupReport, Cause, Dedup, StdinFile};
 use crate::bundle::Bundle;
 use crate::cache::Cache;
+use crate::client::Client;
 use crate::commands::wait::{self, Waited};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
@@ -55,8 +57,55 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
         Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
         None => Waited::nobody_asked(),
     };
-    context.voice.result(&report_json(&report, &waited, time))?;
-    finish(context.voice, &args, &report, &waited)
+    let day = match report.snapshot {
+        Some(_) => day_used_up(&client, &bundle, &waited),
+        None => None,
+    };
+    let json = report_json(&report, &waited, time, day.as_ref());
+    context.voice.result(&json)?;
+    let exit = finish(context.voice, &args, &report, &waited)?;
+    Ok(match (day, exit) {
+        (Some(reason), Exit::Done | Exit::Incomplete | Exit::NotSafe) => {
+            say_day(context.voice, &reason);
+            Exit::NotSafe
+        }
+        (_, exit) => exit,
+    })
+}
+
+/// Why friends take no more of this device today, if so: hosts go by its certificate, this machine's own node
+/// does not.
+fn day_used_up(client: &Client, bundle: &Bundle, waited: &Waited) -> Option<String> {
+    let mut left = waited.hosts.iter().filter(|copy| !copy.receipt).peekable();
+    left.peek()?;
+    let cert = bundle.cert.value();
+    let devices = client.devices().unwrap_or_default();
+    let own = devices.iter().find(|info| info.device == bundle.device());
+    if let Some(own) = own.filter(|own| own.day_snaps > cert.snaps_per_day) {
+        return Some(format!(
+            "this is snapshot {} of this device today, and friends take {} a day",
+            render::count(own.day_snaps),
+            render::count(cert.snaps_per_day)
+        ));
+    }
+    if let Some(own) = own.filter(|own| own.day_bytes > cert.new_bytes_per_day) {
+        return Some(format!(
+            "this device has stored {} today, and friends take {} a day",
+            render::bytes(own.day_bytes),
+            render::bytes(cert.new_bytes_per_day)
+        ));
+    }
+    let code = format!("({})", ErrorCode::DayBudget.as_str());
+    let error = left.find_map(|copy| copy.last_error.as_ref().filter(|e| e.contains(&code)));
+    error.map(|error| render::path(error.as_bytes()))
+}
+
+fn say_day(voice: Voice, reason: &str) {
+    voice.note(&format!("Not safe yet: {reason}."));
+    voice.note(
+        "  safe: the snapshot is complete on this machine, and goes out by itself on another day.",
+    );
+    voice.note("  next: back up less often, or have the owner allow more: packnback device limits");
 }
 
 fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {
@@ -152,9 +201,15 @@ fn excludes(args: &BackupArgs) -> Outcome<Excludes> {
     Ok(excludes)
 }
 
-/// The node's store and the cache never go into a backup: it would grow by itself with every run.
+/// The own home, should it not look like one (its cache is elsewhere, its node has never run): a store in a backup
+/// would grow by itself with every run.
 fn own_folders(context: &Context) -> Vec<(u64, u64)> {
-    let folders = [context.home.node_dir(), context.home.cache_dir()];
+    let home = &context.home;
+    let folders = [
+        home.node_dir(),
+        home.cache_dir(),
+        home.config_dir().to_owned(),
+    ];
     folders
         .iter()
         .filter_map(|dir| dir.metadata().ok())
@@ -274,7 +329,12 @@ fn say_report(
     Ok(())
 }
 
-fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value {
+fn report_json(
+    report: &BackupReport,
+    waited: &Waited,
+    time: Duration,
+    day_limit: Option<&String>,
+) -> Value {
     let totals = &report.totals;
     json!({
         "snapshot": report.snapshot.map(|id| id.to_string()),
@@ -305,6 +365,7 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
         "safe": waited.enough,
         "friends": waited.done(),
         "copies": waited.hosts.iter().map(super::status::copy_json).collect::<Vec<_>>(),
+        "day_limit": day_limit,
         "wait_seconds": waited.time.as_secs_f64(),
     })
 }

@@ -33,7 +33,7 @@ pub use path::{
 };
 pub use read::{Extent, OpenFile, ReadOutcome};
 pub use stat::{Kind, Stat};
-pub use walk::{Item, LeftPaths, SkipReason, Sources, Walk, WalkItem, WalkOptions};
+pub use walk::{FollowedLink, Item, LeftWhy, SkipReason, Sources, Walk, WalkItem, WalkOptions};
 pub use write::{
     Created, Done, FileSink, Judge, Kept, Level, Note, NoteKind, Overwrite, Pruner, Report,
     RestoreOptions, Swept, Target, TargetDir,

@@ -195,7 +195,7 @@ struct Pass<'p, 'c> {
 impl Pass<'_, '_> {
     fn walk(&mut self, tree: &Tree<'_>) -> Result<(), Stop> {
         let options = self.ctx.options;
-        let below = if self.finding {
+        let within = if self.finding {
             None
         } else {
             options.below.as_deref()
@@ -203,7 +203,7 @@ impl Pass<'_, '_> {
         let mut selection = Selection::new(options, self.roots);
         let ctx = self.ctx;
         let mut stopped = false;
-        let walked = tree.walk(below, &mut |found| {
+        let walked = tree.walk(within, &mut |found| {
             let step = match found {
                 Found::Part(part) => self.part(part, &mut selection),
                 Found::Lost { first, fault } => {

@@ -230,3 +230,46 @@ fn few_open_files_empty_no_cache() {
     assert!(after["bytes_read"].as_u64().unwrap() < all, "{after}");
     assert_eq!(after["files_new"], 0, "{after}");
 }
+
+#[test]
+fn a_home_in_what_is_saved_is_left_out_from_the_first_backup_on() {
+    let machine = Machine::with_owner();
+    let other = machine.path("home/other");
+    fs::create_dir_all(other.join("node")).unwrap();
+    fs::write(other.join("node/identity.key"), b"PNBNODE1 of another node").unwrap();
+    fs::write(machine.path("home/doc"), "a").unwrap();
+    for _ in 0..2 {
+        let said = machine.ok(["backup", text(&machine.home())]);
+        let remark = said["remarks"][0].as_str().unwrap();
+        assert!(remark.contains("home of a node"), "{remark}");
+        let paths = saved(&machine);
+        assert!(paths.iter().any(|path| path.ends_with("/home/doc")));
+        for part in ["/cache", "/node", "/config"] {
+            assert!(!paths.iter().any(|path| path.ends_with(part)), "{paths:?}");
+        }
+    }
+    let asked = machine.run(["backup", text(&machine.path("home/node/db"))]);
+    assert_eq!(asked.ends_with(3).error()["code"], "nothing");
+}
+
+#[test]
+fn a_day_whose_limit_is_reached_ends_with_4_and_says_so() {
+    let (you, ann) = (Machine::with_owner(), Machine::with_owner());
+    let tree = you.path("tree");
+    trees::plain(&tree, 3);
+    let key = you.key();
+    let words = ["device", "limits", "test", "--snaps-per-day", "1"];
+    you.ok(words.into_iter().chain(["--owner-key", text(&key)]));
+    // Alone on this machine there is nobody to refuse.
+    let said = you.ok(["backup", text(&tree)]);
+    assert_eq!(said["day_limit"], serde_json::Value::Null);
+    crate::friends::befriend(&you, &ann, "ann");
+    let over = you.run(["backup", text(&tree)]).ends_with(4);
+    let reason = over.json()["day_limit"].as_str().unwrap().to_owned();
+    assert!(
+        reason.contains("snapshot 2") && reason.contains("1 a day"),
+        "{reason}"
+    );
+    assert!(over.stderr.contains("device limits"), "{over:?}");
+    assert_eq!(over.json()["complete"], true);
+}

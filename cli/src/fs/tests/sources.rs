@@ -113,11 +113,84 @@ fn a_path_that_is_not_there_keeps_nothing_else_out() {
         match step {
             WalkItem::Entry(item) => found.push(item),
             WalkItem::Problem(_) => problems += 1,
-            WalkItem::Skipped { .. } => panic!("nothing to skip"),
+            WalkItem::Skipped { .. } | WalkItem::Left { .. } => panic!("nothing to skip"),
         }
     }
     assert_eq!(below(dir.path(), &found), ["a", "a/x", "broken"]);
     assert_eq!(problems, 4);
     let inside: Vec<bool> = found.iter().map(|item| item.inside).collect();
     assert_eq!(inside.iter().filter(|inside| **inside).count(), 3);
+}
+
+/// Entries of a walk at or below `dir`, and what was left out.
+fn with_left(dir: &Path, root: &str, options: WalkOptions) -> (Vec<String>, Vec<String>) {
+    let (mut found, mut left) = (Vec::new(), Vec::new());
+    let prefix = stored_path(dir, Path::new("/")).len() + 1;
+    for step in Walk::new(&[dir.join(root)], Path::new("/"), options) {
+        match step {
+            WalkItem::Entry(item) => found.push(item),
+            WalkItem::Left { path, why } => {
+                let path = String::from_utf8_lossy(&path[prefix..]).into_owned();
+                left.push(format!("{path} {why:?}"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    left.sort();
+    (below(dir, &found), left)
+}
+
+#[test]
+fn the_home_of_any_node_is_left_out_wherever_it_is() {
+    let dir = temp();
+    let parts = ["node/db/x", "cache/x", "config/x", "doc"];
+    make(
+        dir.path(),
+        &parts
+            .map(|part| format!("ann/home/{part}"))
+            .each_ref()
+            .map(String::as_str),
+    );
+    let home = dir.path().join("ann/home");
+    std::fs::write(home.join("node/identity.key"), b"PNBNODE1 and a seed").unwrap();
+    std::fs::write(home.join("config/device.bundle"), b"PNBDEV1").unwrap();
+    let all = ["cache", "config", "node"].map(|part| format!("ann/home/{part} Home"));
+    for root in ["ann", "ann/home", "."] {
+        let (found, left) = with_left(dir.path(), root, WalkOptions::default());
+        assert_eq!(found, ["ann", "ann/home", "ann/home/doc"], "{root}");
+        assert_eq!(left, all, "{root}");
+    }
+    // Also if it is asked for.
+    for root in [
+        "ann/home/node",
+        "ann/home/node/db",
+        "ann/home/node/db/x",
+        "ann/home/cache/x",
+    ] {
+        let (found, left) = with_left(dir.path(), root, WalkOptions::default());
+        assert_eq!(found, ["ann", "ann/home"], "{root}");
+        assert!(!left.is_empty(), "{root}");
+    }
+    std::fs::remove_file(home.join("node/identity.key")).unwrap();
+    std::fs::remove_file(home.join("config/device.bundle")).unwrap();
+    let (found, left) = with_left(dir.path(), "ann/home", WalkOptions::default());
+    assert_eq!(
+        (found.len(), left.len()),
+        (9, 0),
+        "what only has such names is no home"
+    );
+}
+
+#[test]
+fn larger_files_are_named() {
+    let dir = temp();
+    make(dir.path(), &["d/small", "d/large"]);
+    std::fs::write(dir.path().join("d/large"), vec![0; 101]).unwrap();
+    let options = WalkOptions {
+        exclude_larger_than: Some(100),
+        ..WalkOptions::default()
+    };
+    let (found, left) = with_left(dir.path(), "d", options);
+    assert_eq!(found, ["d", "d/small"]);
+    assert_eq!(left, ["d/large Larger"]);
 }

@@ -85,7 +85,7 @@ pub(super) fn items(roots: &[&Path], options: WalkOptions) -> Vec<Item> {
     Walk::new(&roots, Path::new("/"), options)
         .filter_map(|step| match step {
             WalkItem::Entry(item) => Some(item),
-            WalkItem::Skipped { .. } => None,
+            WalkItem::Skipped { .. } | WalkItem::Left { .. } => None,
             WalkItem::Problem(problem) => panic!("{problem}"),
         })
         .collect()

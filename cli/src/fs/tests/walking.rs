@@ -144,7 +144,7 @@ fn what_cannot_be_read_is_a_problem_and_the_rest_is_walked() {
         match step {
             WalkItem::Entry(item) => found.push(item),
             WalkItem::Problem(problem) => problems.push(problem),
-            WalkItem::Skipped { .. } => panic!("nothing to skip"),
+            WalkItem::Skipped { .. } | WalkItem::Left { .. } => panic!("nothing to skip"),
         }
     }
     assert!(below(dir.path(), &found).ends_with(&["z".to_owned()]));

@@ -1,6 +1,5 @@
 //! Listing trees: every file once, in the order of the format, whatever goes wrong on the way.
 
-mod left;
 mod list;
 mod pool;
 mod roots;
@@ -12,13 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
-
-pub use left::LeftPaths;
 use list::{Lister, Place, Scratch, Work};
 use pool::{Node, Out, Pool};
 use roots::Roots;
-pub use sources::Sources;
+pub use sources::{FollowedLink, Sources};
 
 use super::dir::{Dir, FdCache};
 use super::error::Problem;
@@ -79,6 +75,17 @@ pub enum SkipReason {
     UnknownKind,
 }
 
+/// Why a node is left out although it could be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftWhy {
+    /// It belongs to the home of a node.
+    Home,
+    /// It is larger than was asked for.
+    Larger,
+    /// It is on another file system than was asked for.
+    FileSystem,
+}
+
 /// One step of the walk.
 #[derive(Debug)]
 pub enum WalkItem {
@@ -90,6 +97,13 @@ pub enum WalkItem {
         item: Item,
         /// Why.
         reason: SkipReason,
+    },
+    /// A node, or all that is in it, that is left out for another reason than a pattern or a mark in its folder.
+    Left {
+        /// Stored path.
+        path: Vec<u8>,
+        /// Why.
+        why: LeftWhy,
     },
     /// Something could not be read. The walk goes on.
     Problem(Problem),
@@ -127,7 +141,6 @@ impl Walk {
         let pool = Pool::new(Lister {
             options,
             excluded: AtomicU64::new(0),
-            left: Mutex::default(),
         });
         let inside = tree.is_root;
         let place = Place {
@@ -158,12 +171,6 @@ impl Walk {
     #[must_use]
     pub fn roots(&self) -> &[Vec<u8>] {
         &self.roots
-    }
-
-    /// What was left out so far for another reason than a pattern or a cache tag.
-    #[must_use]
-    pub fn left_paths(&self) -> LeftPaths {
-        self.pool.lister.left.lock().clone()
     }
 
     /// Files left out so far by patterns, size, cache tags or as our own. What lies below a directory that is

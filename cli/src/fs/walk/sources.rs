@@ -31,13 +31,22 @@ pub(super) struct Source {
     pub(super) parent: Option<Arc<OwnedFd>>,
 }
 
+/// A link that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedLink {
+    /// Its stored path.
+    pub link: Vec<u8>,
+    /// Stored path of what it points to.
+    pub target: Vec<u8>,
+}
+
 /// What a walk starts from.
 #[derive(Debug, Default)]
 pub struct Sources {
     found: Vec<Source>,
     named: Vec<Vec<u8>>,
     paths: Vec<Vec<u8>>,
-    links: Vec<(Vec<u8>, Vec<u8>)>,
+    links: Vec<FollowedLink>,
     problems: Vec<Problem>,
     held: HashMap<Vec<u8>, Arc<OwnedFd>>,
 }
@@ -83,7 +92,10 @@ impl Sources {
             .and_then(|real| self.find(&real, Path::new("/")));
         match target {
             Ok((target, _)) => {
-                self.links.push((link.to_vec(), target.path.clone()));
+                self.links.push(FollowedLink {
+                    link: link.to_vec(),
+                    target: target.path.clone(),
+                });
                 self.found.push(target);
             }
             Err(error) => {
@@ -107,7 +119,7 @@ impl Sources {
 
     /// Links that were given, with what they point to.
     #[must_use]
-    pub fn links(&self) -> &[(Vec<u8>, Vec<u8>)] {
+    pub fn links(&self) -> &[FollowedLink] {
         &self.links
     }
 

@@ -209,6 +209,7 @@ mod tests {
             problems: Vec::new(),
             stats: Stats::default(),
             children: Vec::new(),
+            set: String::new(),
             left,
         }
     }

@@ -190,14 +190,17 @@ fn every_kind_of_file_and_attribute_comes_back() {
     assert_eq!((first.ino(), first.nlink()), (third.ino(), 3));
 
     // A second time: everything is there, nothing is written.
+    // Without the folders above: others change them while this runs.
     let before: Vec<_> = items(&[&copy_path], WalkOptions::default())
         .iter()
+        .filter(|item| item.inside)
         .map(|item| item.stat)
         .collect();
     let report = copy(source.path(), &Target::open(target.path(), all()).unwrap());
     assert_complete(&report);
     let after: Vec<_> = items(&[&copy_path], WalkOptions::default())
         .iter()
+        .filter(|item| item.inside)
         .map(|item| item.stat)
         .collect();
     let inodes = |stats: &[Stat]| {

@@ -16,7 +16,7 @@ use super::ctx::{Ctx, CtxParts, Stop};
 use super::options::{BackupOptions, DeviceBundleKeys};
 use super::pack::PackBox;
 use super::plan::{Known, Planner, known_segments};
-use super::report::{BackupError, BackupReport, FileNote, Totals};
+use super::report::{BackupError, BackupReport, Cause, FileNote, Totals};
 use super::reread::{self, Turns};
 use super::tree::{self, About};
 use super::{stdin, worker};
@@ -281,7 +281,12 @@ fn nothing(ctx: &Ctx<'_>, is_empty: bool) -> Result<Option<String>, BackupError>
         let text = format!("what was given to be left out covers everything there is ({what})");
         return Err(BackupError::Nothing(text));
     }
-    if inside == 0 || is_empty {
+    let failed = {
+        let troubles = ctx.troubles.lock();
+        let is_lost = |cause: &Cause| !matches!(cause, Cause::Changed | Cause::Metadata);
+        troubles.causes.iter().any(is_lost)
+    };
+    if inside == 0 || is_empty || failed {
         let text = first.unwrap_or_else(|| "none of the given paths is there".into());
         return Err(BackupError::Nothing(text));
     }

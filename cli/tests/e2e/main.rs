@@ -23,5 +23,6 @@ mod orders;
 mod parts;
 mod policy;
 mod round_trip;
+mod signer;
 mod support;
 mod trees;

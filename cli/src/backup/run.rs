@@ -82,7 +82,13 @@ pub(super) fn once(
         ..BackupReport::default()
     };
     report.warnings.extend(cache.warning().map(str::to_owned));
+<<<<<<< HEAD
     match pipeline(&ctx, options, keys, &mut report) {
+=======
+    let set = set_of(options, keys);
+    report.set_label = crate::sets::label(options.set.as_deref(), &paths(options));
+    match pipeline(&ctx, options, set, &mut report) {
+>>>>>>> main
         Ok(()) => {
             fill(&ctx, &mut report);
             Ok(report)

@@ -270,6 +270,15 @@ impl From<RestoreError> for Failure {
             RestoreError::Object { .. } => Self::failed("object", what)
                 .safe("Nothing wrong was written; files restored so far are complete.")
                 .next("Restore from a friend's copy: packnback recover --peer ADDR"),
+            RestoreError::Excess(_) => Self::failed("excess", what)
+                .safe("It was stopped before more was written; files restored so far are as they were saved.")
+                .next("Restore another snapshot: packnback snapshots"),
+            RestoreError::Space { .. } => Self::failed("space", what)
+                .safe("Nothing was written.")
+                .next("Make room, or choose another --target; where the target compresses: --ignore-space"),
+            RestoreError::Untold(_) => Self::refused("untold", what)
+                .safe("Nothing was written and nothing was removed.")
+                .next("Restore without --delete, or a newer snapshot."),
             RestoreError::Target { .. } => Self::failed("target", what)
                 .safe(source)
                 .next("Choose another --target, or make room there, and run it again: it goes on where it stopped."),

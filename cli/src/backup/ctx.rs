@@ -13,6 +13,7 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::OBJECT_MAX;
 use parking_lot::Mutex;
 
+use super::left::LeftPaths;
 use super::options::{Cancel, Dedup, DeviceBundleKeys};
 use super::report::{BackupError, Cause};
 use super::seen::Seen;
@@ -100,6 +101,8 @@ pub(super) struct Ctx<'a> {
     pub(super) numbers: Numbers,
     pub(super) troubles: Mutex<Troubles>,
     pub(super) skipped: Mutex<Troubles>,
+    /// Left out for another reason than a pattern or a cache tag.
+    pub(super) left: Mutex<LeftPaths>,
     /// Parts of homes of nodes that were left out.
     pub(super) homes: Mutex<Vec<Vec<u8>>>,
     pub(super) warnings: Mutex<Vec<String>>,
@@ -164,6 +167,7 @@ impl<'a> Ctx<'a> {
             numbers: Numbers::default(),
             troubles: Mutex::default(),
             skipped: Mutex::default(),
+            left: Mutex::default(),
             homes: Mutex::default(),
             warnings: Mutex::default(),
             first_differs: Mutex::default(),

@@ -14,6 +14,7 @@ mod checkpoint;
 mod chunks;
 mod ctx;
 mod devices;
+mod left;
 mod options;
 mod pack;
 mod plan;

@@ -122,6 +122,7 @@ impl<'a, 'c> Planner<'a, 'c> {
 
     /// What is left out on purpose; only of a home nobody asked for it.
     fn left(&self, path: &[u8], why: LeftWhy) {
+        self.ctx.left.lock().add(path.to_vec());
         if why == LeftWhy::Home {
             self.ctx
                 .skip(path, "belongs to the home of a node".to_owned());

@@ -5,7 +5,7 @@ use packnback_proto::format::frame::Compressor;
 use packnback_proto::format::header::Kind;
 use packnback_proto::format::index::{self, Child, child_len};
 use packnback_proto::format::object::seal_object;
-use packnback_proto::format::root::{self, Problem, Root, Stats};
+use packnback_proto::format::root::{self, LeftOut, Problem, Root, Stats};
 use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::{
     PATH_LEN_MAX, PROBLEM_TEXT_MAX, ROOT_EXCLUDES_MAX, ROOT_LABEL_MAX, ROOT_PATHS_MAX,
@@ -30,6 +30,7 @@ pub(super) struct About {
     pub(super) tool: String,
     pub(super) paths: Vec<Vec<u8>>,
     pub(super) excludes: Vec<Vec<u8>>,
+    pub(super) left: LeftOut,
     pub(super) stats: Stats,
 }
 
@@ -137,7 +138,7 @@ fn root(ctx: &Ctx<'_>, about: About, children: Vec<Child>) -> Root {
         stats: about.stats,
         children,
         set: about.set.unwrap_or_default(),
-        left: None,
+        left: Some(about.left),
     }
 }
 

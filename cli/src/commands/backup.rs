@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-<<<<<<< HEAD
+use packnback_proto::ids::NodeId;
 use packnback_proto::limits::{EXCLUDE_LEN_MAX, ROOT_EXCLUDES_MAX};
 use packnback_proto::wire::ErrorCode;
-=======
-use packnback_proto::ids::NodeId;
 use packnback_proto::wire::admin::AlarmInfo;
->>>>>>> main
 use packnback_proto::wire::local::HostCopy;
 use serde_json::{Value, json};
 
@@ -69,14 +66,13 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
         Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
         None => Waited::nobody_asked(),
     };
-<<<<<<< HEAD
     let day = match report.snapshot {
         Some(_) => day_used_up(&client, &bundle, &waited),
         None => None,
     };
     let json = report_json(&report, &waited, time, day.as_ref());
     context.voice.result(&json)?;
-    let exit = finish(context.voice, &args, &report, &waited)?;
+    let exit = finish(context.voice, &args, &report, &waited, bundle.device())?;
     Ok(match (day, exit) {
         (Some(reason), Exit::Done | Exit::Incomplete | Exit::NotSafe) => {
             say_day(context.voice, &reason);
@@ -119,10 +115,6 @@ fn say_day(voice: Voice, reason: &str) {
         "  safe: the snapshot is complete on this machine, and goes out by itself on another day.",
     );
     voice.note("  next: back up less often, or have the owner allow more: packnback device limits");
-=======
-    context.voice.result(&report_json(&report, &waited, time))?;
-    finish(context.voice, &args, &report, &waited, bundle.device())
->>>>>>> main
 }
 
 fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {

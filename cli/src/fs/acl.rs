@@ -65,7 +65,6 @@ pub fn acl_names(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>, names: &IdNames) -> Vec<Ac
 
 /// An access list with the numbers of this machine. `here` gives the number of a name, if there is one;
 /// who has no name keeps the number, unless a name has it here: nobody gets what was somebody else's.
-#[allow(dead_code, reason = "restores use it from the next change on")]
 pub(super) fn renumbered(
     list: &[u8],
     names: &[AclName],
@@ -98,7 +97,7 @@ pub(super) fn renumbered(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {

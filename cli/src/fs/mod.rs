@@ -35,6 +35,6 @@ pub use read::{Extent, OpenFile, ReadOutcome};
 pub use stat::{Kind, Stat};
 pub use walk::{FollowedLink, Item, LeftWhy, SkipReason, Sources, Walk, WalkItem, WalkOptions};
 pub use write::{
-    Created, Done, FileSink, Note, NoteKind, Overwrite, Pruner, Report, RestoreOptions, Target,
-    TargetDir,
+    Created, Done, FileSink, Judge, Kept, Level, Note, NoteKind, Overwrite, Pruner, Report,
+    RestoreOptions, Swept, Target, TargetDir,
 };

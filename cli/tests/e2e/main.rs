@@ -23,6 +23,7 @@ mod late;
 mod orders;
 mod parts;
 mod policy;
+mod restoring;
 mod round_trip;
 mod sets;
 mod signer;

@@ -8,10 +8,14 @@
 
 mod asked;
 mod cache;
+mod delete;
 mod end_to_end;
+mod forged;
 mod kept;
+mod n28_trees;
 mod negative;
 mod parts;
 mod reread;
+mod restoring;
 pub(crate) mod stub;
 mod trees;

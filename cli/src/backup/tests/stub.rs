@@ -294,6 +294,7 @@ impl World {
             target: self.dir.path().join(format!("target{n}")),
             write: crate::fs::RestoreOptions::default(),
             delete: false,
+            ignore_space: false,
             dry_run: false,
             verify: false,
             threads: 2,

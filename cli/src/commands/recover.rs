@@ -202,7 +202,7 @@ enum Came {
     /// It was to be listed only.
     Nothing,
     /// It was restored, whole or not.
-    Back(Finished),
+    Back(Box<Finished>),
 }
 
 struct Work<'a> {
@@ -288,7 +288,7 @@ impl Work<'_> {
             cancel: self.cancel.clone(),
         };
         job.run(context.voice, &self.reading.keys, &remote, snap)
-            .map(Came::Back)
+            .map(|done| Came::Back(Box::new(done)))
     }
 }
 

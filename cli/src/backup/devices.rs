@@ -72,3 +72,60 @@ fn is_numbered(item: &Item) -> bool {
     path.extend_from_slice(&item.name);
     rustix::fs::statfs(path.as_slice()).map_or(true, |found| !UNNUMBERED.contains(&found.f_type))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use packnback_proto::crypto::secret::Secret32;
+
+    use super::*;
+    use crate::cache::CacheKey;
+    use crate::fs::{Walk, WalkItem, WalkOptions};
+
+    fn item() -> Item {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = [dir.path().to_path_buf()];
+        let walk = Walk::new(&roots, Path::new("/"), WalkOptions::default());
+        let mut items = walk.filter_map(|step| match step {
+            WalkItem::Entry(item) => Some(item),
+            _ => None,
+        });
+        items.next().unwrap()
+    }
+
+    #[test]
+    fn a_file_system_goes_by_its_first_path_whatever_its_number() {
+        let key = CacheKey::new(Secret32::new([5; 32]));
+        let (first, second) = (key.path(b"mnt"), key.path(b"mnt/f"));
+        let numbered = |dev: u64| {
+            let mut item = item();
+            item.stat.dev = dev;
+            item.stat.ino = 7;
+            item
+        };
+        let run = |dev: u64| {
+            let mut devices = Devices::default();
+            devices.of(&numbered(dev), &first);
+            let found = devices.of(&numbered(dev), &second);
+            let other = devices.of(&numbered(dev + 1), &second);
+            let link = |found: &FileSystem| key.hard_link(&found.first, 7);
+            (link(&found), link(&other))
+        };
+        let (one, other) = run(40);
+        assert_eq!(run(50), (one, other), "another number, the same disk");
+        assert_ne!(one, other, "two disks are two");
+        let item = item();
+        let moved = Stat {
+            dev: item.stat.dev + 1,
+            ..item.stat
+        };
+        assert_eq!(key.stat(&item.stat), key.stat(&moved));
+        let replaced = Stat {
+            ino: item.stat.ino + 1,
+            ..item.stat
+        };
+        assert_ne!(key.stat(&item.stat), key.stat(&replaced));
+    }
+}

@@ -16,7 +16,7 @@ use super::ctx::{Ctx, CtxParts, Stop};
 use super::options::{BackupOptions, DeviceBundleKeys};
 use super::pack::PackBox;
 use super::plan::{Known, Planner, known_segments};
-use super::report::{BackupError, BackupReport, FileNote, Totals};
+use super::report::{BackupError, BackupReport, Cause, FileNote, Totals};
 use super::reread::{self, Turns};
 use super::tree::{self, About};
 use super::{left, stdin, worker};
@@ -105,7 +105,12 @@ fn pipeline(
     };
     report.remarks.extend(sources.links().iter().map(followed));
     let paths = paths(options, &sources).map_err(|e| ctx.fail(e))?;
-    let set = set_of(options, sources.named(), keys);
+    let named = match &options.stdin {
+        Some(_) => paths.as_slice(),
+        None => sources.named(),
+    };
+    let set = set_of(options, named, keys);
+    report.set_label = crate::sets::label(options.set.as_deref(), named);
     let scope = ctx.cache_key.scope(&paths);
     let all = ctx.cache.segments();
     let of_scope = all.iter().filter(|(_, record)| record.scope == scope);
@@ -113,8 +118,8 @@ fn pipeline(
     let known = known_segments(ctx, all).map_err(|e| ctx.fail(e))?;
     let turns = turns(ctx, options, &scope);
     let piped = options.stdin.is_some();
-    let assembled = stages(ctx, options, sources, (known, turns), scope)?;
-    let (stats, nodes) = (assembled.stats, assembled.nodes);
+    let mut assembled = stages(ctx, options, sources, (known, turns), scope)?;
+    let (stats, nodes) = (assembled.stats, std::mem::take(&mut assembled.nodes));
     let named = stats.files.saturating_add(stats.dirs);
     report.totals = Totals {
         entries: named.saturating_add(stats.others),
@@ -135,9 +140,23 @@ fn pipeline(
     }
     ctx.check()?;
     commit(ctx, root, set, options.time, report)?;
+    let facts = Facts {
+        turns: turns.taken().map(|day| (scope, day)),
+        ..learned(ctx, assembled, of_scope, scope)
+    };
+    let written = ctx.cache.apply(&facts).and_then(|()| ctx.cache.flush());
+    if let Err(error) = written {
+        let text = format!("the cache could not be written: {error}");
+        ctx.warnings.lock().push(text);
+    }
+    Ok(())
+}
+
+/// What the cache is told once the snapshot is there.
+fn learned(ctx: &Ctx<'_>, assembled: Assembled, of_scope: Vec<Hash16>, scope: [u8; 8]) -> Facts {
     let kept = assembled.segments.iter().map(|(print, _)| print);
     let kept: HashSet<Hash16> = kept.chain(&assembled.reused).copied().collect();
-    let facts = Facts {
+    Facts {
         segments: assembled.segments,
         segments_gone: of_scope
             .into_iter()
@@ -151,15 +170,8 @@ fn pipeline(
             .collect(),
         contents: assembled.contents_new,
         scope,
-        turns: turns.taken().map(|day| (scope, day)),
         ..Facts::default()
-    };
-    let written = ctx.cache.apply(&facts).and_then(|()| ctx.cache.flush());
-    if let Err(error) = written {
-        let text = format!("the cache could not be written: {error}");
-        ctx.warnings.lock().push(text);
     }
-    Ok(())
 }
 
 /// What is read again although it looks unchanged.
@@ -194,14 +206,9 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
 /// The backup set of this run: by its name, else by what it was asked to save. What a link among it points to may
 /// change from run to run.
 fn set_of(options: &BackupOptions, named: &[Vec<u8>], keys: &DeviceBundleKeys) -> SetId {
-    let piped = options
-        .stdin
-        .as_ref()
-        .map(|stdin| [stdin::stored(&stdin.name)]);
-    let name = match (&options.set, &piped) {
-        (Some(name), _) => SetName::Given(name),
-        (None, Some(piped)) => SetName::Roots(piped),
-        (None, None) => SetName::Roots(named),
+    let name = match &options.set {
+        Some(name) => SetName::Given(name),
+        None => SetName::Roots(named),
     };
     set_id(&keys.device.set_key, name)
 }
@@ -282,7 +289,12 @@ fn nothing(ctx: &Ctx<'_>, is_empty: bool) -> Result<Option<String>, BackupError>
         let text = format!("what was given to be left out covers everything there is ({what})");
         return Err(BackupError::Nothing(text));
     }
-    if inside == 0 || is_empty {
+    let failed = {
+        let troubles = ctx.troubles.lock();
+        let is_lost = |cause: &Cause| !matches!(cause, Cause::Changed | Cause::Metadata);
+        troubles.causes.iter().any(is_lost)
+    };
+    if inside == 0 || is_empty || failed {
         let text = first.unwrap_or_else(|| "none of the given paths is there".into());
         return Err(BackupError::Nothing(text));
     }

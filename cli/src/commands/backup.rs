@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use packnback_proto::ids::NodeId;
 use packnback_proto::limits::{EXCLUDE_LEN_MAX, ROOT_EXCLUDES_MAX};
 use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::admin::AlarmInfo;
 use packnback_proto::wire::local::HostCopy;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::alarm::{self, alarm_json};
+use super::alarm::{self, alarm_json, is_about};
 use super::restore::{note_json, show_notes};
 use crate::args::{BackupArgs, DedupArg};
 use crate::backup::{self, BackupOptions, BackupReport, Cause, Dedup, StdinFile};
@@ -26,6 +28,7 @@ use crate::files::read_small;
 use crate::fs::{Excludes, WalkOptions};
 use crate::meter::Meter;
 use crate::render::{self, Voice};
+use crate::sets;
 use crate::system;
 
 const EXCLUDE_FILE_MAX: u64 = 16 * 1024 * 1024;
@@ -53,6 +56,12 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     let report = report?;
     let time = started.elapsed();
     say_report(context.voice, &args, &report, time)?;
+    if let (Some(set), Some(_)) = (report.set, report.snapshot)
+        && let Err(error) = sets::note(&context.home, set, &report.set_label)
+    {
+        let text = format!("note: the name of the backup set could not be noted: {error}");
+        context.voice.note(&text);
+    }
     let waited = match report.snapshot {
         Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
         None => Waited::nobody_asked(),
@@ -63,7 +72,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     };
     let json = report_json(&report, &waited, time, day.as_ref());
     context.voice.result(&json)?;
-    let exit = finish(context.voice, &args, &report, &waited)?;
+    let exit = finish(context.voice, &args, &report, &waited, bundle.device())?;
     Ok(match (day, exit) {
         (Some(reason), Exit::Done | Exit::Incomplete | Exit::NotSafe) => {
             say_day(context.voice, &reason);
@@ -340,6 +349,7 @@ fn report_json(
         "snapshot": report.snapshot.map(|id| id.to_string()),
         "root": report.root.map(|id| id.to_string()),
         "set": report.set.map(|set| set.to_string()),
+        "set_name": report.set_label,
         "complete": report.is_complete(),
         "entries": totals.entries,
         "files": totals.files,
@@ -370,7 +380,13 @@ fn report_json(
     })
 }
 
-fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waited) -> Outcome {
+fn finish(
+    voice: Voice,
+    args: &BackupArgs,
+    report: &BackupReport,
+    waited: &Waited,
+    own: NodeId,
+) -> Outcome {
     if report.snapshot.is_some() {
         say_copies(voice, args, waited)?;
     }
@@ -392,7 +408,10 @@ fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waite
         (true, false) => Exit::Incomplete,
         (true, true) => Exit::Done,
     };
-    Ok(alarm::exit_with(&report.alarms, exit))
+    // An alarm about another device of the owner is shown here; it is that device which is in danger.
+    let own = report.alarms.iter().filter(|alarm| is_about(alarm, own));
+    let own: Vec<AlarmInfo> = own.cloned().collect();
+    Ok(alarm::exit_with(&own, exit))
 }
 
 /// What to do about files that are not saved as they are.

@@ -125,8 +125,8 @@ impl Replicator {
     fn hosts(&self) -> Vec<(NodeId, String)> {
         let friends = self.common.peers.friends().into_iter();
         friends
-            .filter(|(_, f)| f.quota_taken > 0)
-            .map(|(node, f)| (node, f.name))
+            .filter(|(_, f)| f.stores_for_us())
+            .map(|(node, f)| (node, f.shown_name().to_owned()))
             .collect()
     }
 
@@ -148,7 +148,13 @@ impl Replicator {
         };
         let copy = |(host, name): (NodeId, String)| {
             let receipt = receipts.iter().any(|(receipted, _)| *receipted == host);
-            self.common.board.copy(host, name, snap, receipt)
+            let contact = self.common.peers.contact(&host);
+            let is_here = self.common.net.is_connected(host);
+            HostCopy {
+                away: contact.is_away && !is_here,
+                last_seen: contact.last_seen,
+                ..self.common.board.copy(host, name, snap, receipt)
+            }
         };
         self.hosts().into_iter().map(copy).collect()
     }

@@ -8,8 +8,8 @@ use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::limits::{FRAME_HEADER_MAX, PEER_ADDR_LEN_MAX, PEER_ADDRS_MAX};
 use packnback_proto::record::{Kind, parse_envelope, record_id};
 use packnback_proto::text::Addrs;
-use packnback_proto::wire::Bytes;
 use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, StoreRequest};
+use packnback_proto::wire::{Bytes, ErrorCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use super::board::Board;
 use super::carry::{CarryError, carry, commit_only};
 use super::client::{ClientError, Opened, StoreClient};
 use super::heed::heed;
-use super::look::{Looked, next_look, snap_states};
+use super::look::{Looked, hosts_and_orders, next_look, snap_states};
 use super::round::{Round, round_for};
 use super::source::{OwnSnap, Source};
 use super::timing::Timing;
@@ -25,7 +25,7 @@ use super::upload::UploadError;
 use crate::net::{
     Counted, NetError, NetHandle, PeerStream, Protocol, backoff, now_s, parse_addrs, random_u32,
 };
-use crate::peers::PeerTable;
+use crate::peers::{Heard, PeerTable};
 use crate::ports::{Failure, PeerBook as _};
 
 /// Hosts whose addresses are told in one message: with all addresses at their longest it still fits
@@ -60,6 +60,33 @@ enum RoundError {
     Stalled(Duration),
 }
 
+impl RoundError {
+    /// What it says of the host.
+    fn heard(&self) -> Heard {
+        match self {
+            Self::Net(NetError::Refused { .. }) => Heard::Refused {
+                code: ErrorCode::Denied,
+                text: "it does not let this node store there".to_owned(),
+            },
+            Self::Client(error) | Self::Carry(CarryError::Client(error)) => match error {
+                ClientError::Refused {
+                    // Goes by itself.
+                    code: ErrorCode::Busy | ErrorCode::DayBudget | ErrorCode::Internal,
+                    ..
+                } => Heard::Failed(self.to_string()),
+                ClientError::Refused { code, message, .. } => Heard::Refused {
+                    code: *code,
+                    text: message.to_string(),
+                },
+                ClientError::Stream(_) => Heard::Away(self.to_string()),
+                ClientError::Protocol(_) => Heard::Failed(self.to_string()),
+            },
+            Self::Net(_) | Self::Stalled(_) => Heard::Away(self.to_string()),
+            Self::Carry(_) | Self::Local(_) => Heard::Failed(self.to_string()),
+        }
+    }
+}
+
 /// See the module.
 pub(super) struct Worker {
     common: Arc<Common>,
@@ -82,6 +109,7 @@ pub(super) struct Worker {
 struct Work {
     round: Round,
     orders: Vec<(RecordId, Bytes)>,
+    addrs: Vec<(NodeId, Addrs)>,
     cert: Bytes,
     is_idle: bool,
 }
@@ -137,9 +165,7 @@ impl Worker {
                 Err(error) => {
                     tracing::info!(host = ?self.host, %error, "replication will be tried again");
                     self.common.board.failed(self.host, error.to_string());
-                    self.common
-                        .peers
-                        .note_contact(self.host, now_s(), Err(error.to_string()));
+                    self.common.peers.note(self.host, now_s(), error.heard());
                     if self.pause(&mut wake, attempt).await {
                         attempt = 0;
                     } else {
@@ -202,6 +228,7 @@ impl Worker {
                 }
             };
             if ended == Ended::UpToDate {
+                self.common.peers.note(self.host, now_s(), Heard::Served);
                 self.set_next();
                 return Ok(Looked::Done);
             }
@@ -232,13 +259,12 @@ impl Worker {
         let opened = client
             .open(work.cert.clone(), base.map(|(snap, _)| snap))
             .await?;
-        self.common.peers.note_contact(self.host, now_s(), Ok(()));
+        self.common.peers.note(self.host, now_s(), Heard::Seen);
         self.heed(base, opened).await?;
         loop {
             self.tell_orders(&mut client, work.orders).await?;
-            if greeting.version >= STORE_VERSION_REPLICATE {
-                self.tell_addrs(&mut client).await?;
-            }
+            self.tell_addrs(&mut client, work.addrs, greeting.version)
+                .await?;
             self.tell_receipts(&mut client, work.round.receipts).await?;
             for snap in &work.round.uploads {
                 if self.bring(&mut client, snap).await? == Ended::Again {
@@ -339,8 +365,7 @@ impl Worker {
     }
 
     /// Where the owner's other hosts can be dialled, and where this node listens.
-    async fn tell_addrs(&mut self, client: &mut Client) -> Result<(), RoundError> {
-        let hosts = self.blocking(Source::hosts).await?;
+    fn addrs_to_tell(&self, hosts: Vec<NodeId>) -> Vec<(NodeId, Addrs)> {
         let me = self.common.net.node();
         let own = self.common.net.listen_addrs();
         let own: Vec<String> = own.iter().map(ToString::to_string).collect();
@@ -349,15 +374,24 @@ impl Worker {
             all.push((host, self.common.peers.addrs_of(&host).into()));
         }
         all.retain(|(_, addrs)| !addrs.is_empty());
-        if all == self.told_addrs {
-            return Ok(());
-        }
-        for hosts in all.chunks(ADDRS_AT_ONCE) {
-            let request = StoreRequest::HostAddrs {
-                hosts: hosts.to_vec(),
-            };
-            let asked = client.ask_ok(&request).await;
-            self.refused_is_told(asked, "list of addresses")?;
+        all
+    }
+
+    /// After the orders: a host drops addresses of hosts that no order it knows lists.
+    async fn tell_addrs(
+        &mut self,
+        client: &mut Client,
+        all: Vec<(NodeId, Addrs)>,
+        version: u32,
+    ) -> Result<(), RoundError> {
+        if all != self.told_addrs && version >= STORE_VERSION_REPLICATE {
+            for hosts in all.chunks(ADDRS_AT_ONCE) {
+                let request = StoreRequest::HostAddrs {
+                    hosts: hosts.to_vec(),
+                };
+                let asked = client.ask_ok(&request).await;
+                self.refused_is_told(asked, "list of addresses")?;
+            }
         }
         self.told_addrs = all;
         Ok(())
@@ -399,11 +433,11 @@ impl Worker {
     /// be brought before.
     async fn look_for_work(&mut self, ask_again: bool) -> Result<Option<Work>, RoundError> {
         let (host, done) = (self.host, std::mem::take(&mut self.done));
-        let (cert, snaps, orders, done) = self
+        let (cert, snaps, (hosts, orders), done) = self
             .blocking(move |source| {
                 let mut done = done;
                 let snaps = snap_states(source, &host, &mut done)?;
-                Ok((source.cert()?, snaps, source.orders()?, done))
+                Ok((source.cert()?, snaps, hosts_and_orders(source)?, done))
             })
             .await?;
         self.done = done;
@@ -423,10 +457,12 @@ impl Worker {
             .filter_map(|envelope| Some((order_id(&envelope)?, envelope)))
             .filter(|(id, _)| !self.told_orders.contains(id))
             .collect();
-        let is_idle = round.is_empty() && orders.is_empty();
+        let addrs = self.addrs_to_tell(hosts);
+        let is_idle = round.is_empty() && orders.is_empty() && addrs == self.told_addrs;
         Ok(Some(Work {
             round,
             orders,
+            addrs,
             cert,
             is_idle,
         }))

@@ -6,16 +6,19 @@
 //! | `round` | what one host still has to be told: pure |
 //! | `heads` | what a host says, compared with what this machine did: pure |
 //! | `heed` | raises the alarms that follow from it, takes over orders |
+//! | `stands` | what became of snapshots at a host that had receipted them |
 //! | `client` | the asking side of a storage session |
 //! | `carry` | runs an upload over a stream |
 //! | `look` | when a worker looks for work, and what it sees |
 //! | `worker` | one task per friend: rounds, pauses, retries |
+//! | `error` | why a round failed, and what that says of the host |
 //! | `board` | where every copy stands |
 //! | [`pull`] | copies from other hosts what the device cannot bring |
 
 mod board;
 mod carry;
 mod client;
+mod error;
 mod heads;
 mod heed;
 mod local;
@@ -23,10 +26,13 @@ mod look;
 pub mod pull;
 mod round;
 mod source;
+mod stands;
 mod timing;
 mod upload;
 mod worker;
 
+#[cfg(test)]
+mod heed_tests;
 #[cfg(test)]
 mod idle_tests;
 #[cfg(test)]
@@ -45,7 +51,7 @@ pub use carry::{CarryError, carry};
 pub use client::{ClientError, Greeting, Opened, StoreClient};
 pub use local::StoreSource;
 pub use round::{Round, SnapState, round_for};
-pub use source::{OwnSnap, Shape, Source};
+pub use source::{Fate, OwnSnap, Shape, Source};
 pub use timing::Timing;
 pub use upload::{Action, Left, Reply, Shapes, Upload, UploadError};
 

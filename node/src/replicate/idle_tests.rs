@@ -132,6 +132,18 @@ impl Source for ListComes {
         Ok(None)
     }
 
+    fn owner_id(&self) -> Result<Option<OwnerId>, Failure> {
+        Ok(None)
+    }
+
+    fn fate(&self, _: &SnapshotId) -> Result<Fate, Failure> {
+        Ok(Fate::default())
+    }
+
+    fn withdraw(&self, _: &SnapshotId, _: &NodeId, _: Option<ElsewhereRow>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     fn own_snaps(&self) -> Result<Vec<OwnSnap>, Failure> {
         Ok(Vec::new())
     }

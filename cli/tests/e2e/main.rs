@@ -10,6 +10,7 @@
 mod alarms;
 mod asked;
 mod bad_input;
+mod contacts;
 mod demo;
 mod devices;
 mod disk_full;

@@ -360,3 +360,38 @@ fn set_mtime(node: Node<'_>, mtime_ns: i64) -> Result<(), Errno> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_come_back_by_a_list_of_names() {
+        let plain = RestoreOptions::default();
+        let all = RestoreOptions {
+            set_id: true,
+            labels: true,
+            ..RestoreOptions::default()
+        };
+        for (name, without, with) in [
+            ("user.note", Ok(()), Ok(())),
+            ("system.posix_acl_access", Ok(()), Ok(())),
+            ("security.capability", Err(NoteKind::SetIdDropped), Ok(())),
+            ("security.selinux", Err(NoteKind::LabelLeft), Ok(())),
+            ("trusted.overlay.opaque", Err(NoteKind::LabelLeft), Ok(())),
+            (
+                "security.of.tomorrow",
+                Err(NoteKind::UnknownXattr),
+                Err(NoteKind::UnknownXattr),
+            ),
+            (
+                "system.of.tomorrow",
+                Err(NoteKind::UnknownXattr),
+                Err(NoteKind::UnknownXattr),
+            ),
+        ] {
+            assert_eq!(is_allowed(name.as_bytes(), &plain), without, "{name}");
+            assert_eq!(is_allowed(name.as_bytes(), &all), with, "{name}");
+        }
+    }
+}

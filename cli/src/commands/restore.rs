@@ -9,13 +9,14 @@ use packnback_proto::format::entry::Entry;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::patterns::patterns;
 use super::reading::{Reading, own_catalog, tell_choice};
 use crate::args::{OverwriteArg, RestoreArgs, WriteArgs};
 use crate::backup::{Cancel, FileNote};
 use crate::bundle::Bundle;
 use crate::client::{ObjectSource, Remote};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::fs::{self, Excludes};
+use crate::fs;
 use crate::meter::Meter;
 use crate::records::choose;
 use crate::render::{self, Voice};
@@ -463,44 +464,4 @@ fn path_json(path: &[u8]) -> Value {
     let mut absolute = b"/".to_vec();
     absolute.extend_from_slice(path);
     json!(String::from_utf8_lossy(&absolute))
-}
-
-/// Patterns as in a backup; what is below a match matches.
-fn patterns(given: &[OsString]) -> Outcome<Option<Excludes>> {
-    let mut patterns = Excludes::new();
-    for pattern in given {
-        patterns.add(pattern.as_bytes()).map_err(|e| {
-            Failure::usage(format!("the pattern cannot be understood: {e}"))
-                .safe("Nothing was written.")
-        })?;
-    }
-    Ok(Some(patterns).filter(|patterns| !patterns.is_empty()))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn patterns_are_those_of_a_backup() {
-        let given: Vec<OsString> = vec!["*.txt".into(), "/home/ann/".into()];
-        let set = patterns(&given).unwrap().unwrap();
-        for (path, asked) in [
-            ("home/a.txt", true),
-            ("home/x/y/a.txt", true),
-            ("home/a.txtx", false),
-            ("home/ann", true),
-            ("home/anna", false),
-            ("home/x/home/ann", false),
-        ] {
-            assert_eq!(
-                set.asks_for(path.as_bytes(), b"home", true),
-                asked,
-                "{path}"
-            );
-        }
-        assert!(patterns(&[]).unwrap().is_none());
-        assert_eq!(patterns(&["a[".into()]).unwrap_err().exit, Exit::Usage);
-    }
 }

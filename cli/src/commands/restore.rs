@@ -1,8 +1,6 @@
 //! `packnback restore`: files come back from a snapshot.
 
-use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use packnback_proto::format::entry::Entry;

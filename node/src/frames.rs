@@ -36,6 +36,23 @@ where
     T: DeserializeOwned,
     R: AsyncRead + Unpin,
 {
+    let (message, body, ()) = read_frame_within(stream, |_| std::future::ready(())).await?;
+    Ok((message, body))
+}
+
+/// Reads one frame; asks for `room` for its body before that is read, and returns it with the frame.
+///
+/// # Errors
+/// [`StreamError`].
+pub async fn read_frame_within<T, R, F>(
+    stream: &mut R,
+    room: impl FnOnce(usize) -> F,
+) -> Result<(T, Vec<u8>, F::Output), StreamError>
+where
+    T: DeserializeOwned,
+    R: AsyncRead + Unpin,
+    F: Future,
+{
     let mut head = [0; HEAD_LEN];
     let first = stream.read(&mut head).await?;
     if first == 0 {
@@ -47,8 +64,9 @@ where
     let lengths = FrameHead::parse(head)?;
     let header = read_bytes(stream, lengths.header_len).await?;
     let message = frame::decode(&header)?;
+    let room = room(lengths.body_len).await;
     let body = read_bytes(stream, lengths.body_len).await?;
-    Ok((message, body))
+    Ok((message, body, room))
 }
 
 /// In two steps: a buffer of exactly the announced length is made once the first part has arrived.

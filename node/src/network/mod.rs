@@ -4,6 +4,7 @@ mod hosts;
 mod invite;
 mod remote;
 mod serve;
+mod shares;
 
 use std::sync::Arc;
 
@@ -253,10 +254,16 @@ impl Network for P2p {
 
     fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
+            let brought = self.table.brought_by(&node);
             self.table.remove_friend(&node)?;
-            self.net.expel(node).await.map_err(net_failure)?;
-            // It may still be one of the hosts of an owner served here.
-            self.table.readmit(&node)
+            // What it brought goes with it: connections, and the sessions on them. Who has another
+            // standing here (a host that another owner listed, the last recovery key) may come back.
+            for id in std::iter::once(node).chain(brought) {
+                self.net.expel(id).await.map_err(net_failure)?;
+                self.table.readmit(&id)?;
+            }
+            self.table.orders_changed();
+            Ok(())
         })
     }
 
@@ -266,7 +273,12 @@ impl Network for P2p {
         recovery_seed: Option<SecretBytes>,
     ) -> BoxFuture<'_, Result<Box<dyn Remote>, Failure>> {
         Box::pin(async move {
+            // A person typed it, so a name in it may lead where it likes.
+            let is_typed = addr.trim_start().starts_with('/');
             let (host, addrs) = self.find_host(&addr)?;
+            if is_typed {
+                self.net.trust_names_of(host);
+            }
             let remote = match recovery_seed {
                 Some(seed) => remote::open_as(*seed.expose(), host, &addrs, self.tune).await?,
                 None => remote::open(&self.net, host, &addrs).await?,

@@ -73,6 +73,7 @@ pub(super) async fn open_as(
     let (net, _incoming, _task) = NetHandle::start(config).await.map_err(net_failure)?;
     // Friend: the connection is kept while we read. It may open streams here, but nobody listens.
     net.admit(host, Role::Friend, None).map_err(net_failure)?;
+    net.trust_names_of(host);
     match open(&net, host, addrs).await {
         Ok(reader) => Ok(HostReader {
             _own: Some(net),

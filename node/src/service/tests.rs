@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod commit;
+mod friend;
 mod have;
 mod orders;
 mod put;

@@ -227,7 +227,9 @@ mod tests {
     use super::*;
 
     fn addr(net: usize, port: usize) -> Multiaddr {
-        format!("/ip6/2001:db8:{net:x}::1/tcp/{port}").parse().unwrap()
+        format!("/ip6/2001:db8:{net:x}::1/tcp/{port}")
+            .parse()
+            .unwrap()
     }
 
     fn numbers(waiting: &Waiting) -> Vec<u64> {

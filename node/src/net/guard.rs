@@ -150,7 +150,11 @@ mod tests {
         ] {
             assert!(!allows(addr, far) && !allows(addr, near), "{addr}");
         }
-        for addr in ["/ip4/192.168.1.1/tcp/1", "/ip4/10.0.0.1/tcp/1", "/ip6/fd00::1/tcp/1"] {
+        for addr in [
+            "/ip4/192.168.1.1/tcp/1",
+            "/ip4/10.0.0.1/tcp/1",
+            "/ip6/fd00::1/tcp/1",
+        ] {
             assert!(!allows(addr, far) && allows(addr, near), "{addr}");
         }
         assert!(allows("/ip4/203.0.113.5/udp/1/quic-v1", far));

@@ -86,11 +86,8 @@ impl NetTask {
     }
 
     fn build(&self) -> Result<Running, NetError> {
-        let transport = transport::build(
-            &self.config.key,
-            &self.shared.waiting,
-            &self.shared.inside,
-        )?;
+        let transport =
+            transport::build(&self.config.key, &self.shared.waiting, &self.shared.inside)?;
         let behaviour =
             Behaviour::new(&self.config, Arc::clone(&self.shared), self.inbound.clone());
         let config = libp2p::swarm::Config::with_tokio_executor()

@@ -63,11 +63,7 @@ fn base(key: &Keypair, waiting: &Waiting) -> Result<Base, NetError> {
 ///
 /// # Errors
 /// [`NetError::Setup`] if the key cannot be used.
-pub(crate) fn build(
-    key: &Keypair,
-    waiting: &Waiting,
-    inside: &Inside,
-) -> Result<Base, NetError> {
+pub(crate) fn build(key: &Keypair, waiting: &Waiting, inside: &Inside) -> Result<Base, NetError> {
     let numeric = base(key, waiting)?;
     let guarded = Guard::new(base(key, waiting)?, inside.clone());
     // A machine without a usable resolver configuration still reaches numeric addresses.

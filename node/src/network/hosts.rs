@@ -42,6 +42,9 @@ pub(super) async fn run(p2p: Weak<P2p>, host: Arc<Host>) {
     }
 }
 
+/// Hosts of one owner that this node copies from.
+const HOSTS_MAX: usize = 32;
+
 #[derive(Debug, Default)]
 struct Lists {
     /// The hosts that each owner served here listed.
@@ -61,7 +64,7 @@ fn read(store: &Store) -> Result<Lists, StoreError> {
         if let Some(row) = store.hosts(&owner)? {
             lists.hosts.push((owner, row.hosts));
         }
-        for host in store.fellow_hosts(&owner)? {
+        for host in store.fellow_hosts(&owner)?.into_iter().take(HOSTS_MAX) {
             lists.from.entry(host).or_default().push(owner);
         }
     }
@@ -75,6 +78,12 @@ async fn follow(p2p: &P2p, host: &Arc<Host>, look: bool) -> Result<(), Refusal> 
             return Ok(());
         }
     }
-    p2p.puller.copy_from(lists.from, look);
+    // An owner without a friend here is offered nothing, so there is nothing to look for.
+    let mut from = lists.from;
+    for owners in from.values_mut() {
+        owners.retain(|owner| lists.own == Some(*owner) || p2p.table.has_friend_of(owner));
+    }
+    from.retain(|_, owners| !owners.is_empty());
+    p2p.puller.copy_from(from, look);
     Ok(())
 }

@@ -18,7 +18,11 @@ pub(super) async fn run(mut incoming: Incoming, host: Arc<Host>, p2p: Weak<P2p>)
     let shares = Shares::default();
     // Never waits: whoever comes next may be somebody else.
     while let Some(arrived) = incoming.recv().await {
-        let Some(sponsor) = host.peers.sponsor(&arrived.peer).or_else(|| guest(&arrived)) else {
+        let Some(sponsor) = host
+            .peers
+            .sponsor(&arrived.peer)
+            .or_else(|| guest(&arrived))
+        else {
             continue;
         };
         let asker = Asker {

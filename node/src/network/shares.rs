@@ -63,7 +63,9 @@ impl Shares {
         }
         counts.all = counts.all.saturating_add(1);
         counts.peers.insert(asker.peer, of_peer.saturating_add(1));
-        counts.sponsors.insert(asker.sponsor, mine.saturating_add(1));
+        counts
+            .sponsors
+            .insert(asker.sponsor, mine.saturating_add(1));
         if !asker.is_friend {
             counts.others = counts.others.saturating_add(1);
         }
@@ -157,9 +159,7 @@ mod tests {
     #[test]
     fn n25_ten_greedy_sponsors_leave_places_to_a_friend() {
         let shares = Shares::default();
-        let greedy: Vec<_> = (0..10)
-            .flat_map(|n| all_of(&shares, friend(n)))
-            .collect();
+        let greedy: Vec<_> = (0..10).flat_map(|n| all_of(&shares, friend(n))).collect();
         assert!(greedy.len() < STREAMS_MAX);
         assert!(shares.take(friend(100)).is_some());
         // Those who are no friends do not take the places of friends at all.

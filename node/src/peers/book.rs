@@ -53,7 +53,8 @@ impl PeerTable {
         let is_news = known.is_none_or(|known| known < *issued);
         let keep = is_news && (known.is_some() || rows.recovery.has_room(owner, *issued));
         let stale = if keep && known.is_none() {
-            rows.recovery.all_but(owner, KEYS_PER_OWNER.saturating_sub(1))
+            rows.recovery
+                .all_but(owner, KEYS_PER_OWNER.saturating_sub(1))
         } else {
             Vec::new()
         };
@@ -76,6 +77,12 @@ impl PeerTable {
         let listed = listed.map(|(node, _)| *node);
         let all = rows.recovery.of(&owner).chain(listed);
         all.filter(|id| !rows.friends.contains_key(id)).collect()
+    }
+
+    /// Whether one of the friends is a device of this owner.
+    #[must_use]
+    pub fn has_friend_of(&self, owner: &packnback_proto::ids::OwnerId) -> bool {
+        self.rows.read().has_friend_of(owner)
     }
 
     /// Gives a node at the gate the role that is left to it, or none.
@@ -137,7 +144,11 @@ impl PeerBook for PeerTable {
             let row = Recovery { issued: *issued };
             changes.push(rows::put_recovery(owner, recovery, &row)?);
         }
-        changes.extend(plan.stale.iter().map(|key| rows::delete_recovery(owner, key)));
+        changes.extend(
+            plan.stale
+                .iter()
+                .map(|key| rows::delete_recovery(owner, key)),
+        );
         if changes.is_empty() {
             return Ok(());
         }

@@ -44,22 +44,37 @@ fn n25_recovery_keys_are_no_first_come_first_served() {
     let (thief, honest) = (OwnerId([4; 32]), OwnerId([5; 32]));
     let recovery = key(51).node_id();
     // A friend names the recovery peer of somebody else as its own, and many more.
-    world.table.bind(&bad, &binding(thief, recovery, 1)).unwrap();
+    world
+        .table
+        .bind(&bad, &binding(thief, recovery, 1))
+        .unwrap();
     for n in 100..200 {
         let more = binding(thief, key(n).node_id(), u64::from(n));
         world.table.bind(&bad, &more).unwrap();
     }
     let rows = world.state.rows(b"recovery-2/").unwrap();
     assert_eq!(rows.len(), KEYS_PER_OWNER, "the newest");
-    assert_eq!(world.table.standing(&key(199).node_id()).unwrap().role, Role::Recovery);
+    assert_eq!(
+        world.table.standing(&key(199).node_id()).unwrap().role,
+        Role::Recovery
+    );
     assert_eq!(world.table.standing(&key(100).node_id()), None);
     // An older certificate changes nothing.
     let before = world.everything();
-    world.table.bind(&bad, &binding(thief, key(90).node_id(), 1)).unwrap();
+    world
+        .table
+        .bind(&bad, &binding(thief, key(90).node_id(), 1))
+        .unwrap();
     assert_eq!(world.everything(), before);
     // The honest owner is not locked out, neither while the other claims its key nor afterwards.
-    world.table.bind(&bad, &binding(thief, recovery, 1000)).unwrap();
-    world.table.bind(&good, &binding(honest, recovery, 2)).unwrap();
+    world
+        .table
+        .bind(&bad, &binding(thief, recovery, 1000))
+        .unwrap();
+    world
+        .table
+        .bind(&good, &binding(honest, recovery, 2))
+        .unwrap();
     assert!(world.table.has_role(&recovery, Role::Recovery));
     world.table.remove_friend(&bad).unwrap();
     for world in [&world, &world.reopened()] {
@@ -74,7 +89,10 @@ fn n25_roles_add_up() {
     let (bad, good) = (key(40).node_id(), key(50).node_id());
     let (thief, honest) = (OwnerId([4; 32]), OwnerId([5; 32]));
     let (host, recovery) = (key(60).node_id(), key(61).node_id());
-    world.table.bind(&good, &binding(honest, recovery, 1)).unwrap();
+    world
+        .table
+        .bind(&good, &binding(honest, recovery, 1))
+        .unwrap();
     let lists = [(honest, vec![host]), (thief, vec![recovery, host])];
     // The host of one owner named as the recovery peer of another, and the other way round.
     world.table.bind(&bad, &binding(thief, host, 1)).unwrap();
@@ -92,11 +110,21 @@ fn n25_what_a_friend_brought_goes_with_it() {
     let world = with_friends(&[40, 41, 50]);
     let (bad, second, good) = (key(40).node_id(), key(41).node_id(), key(50).node_id());
     let (thief, honest) = (OwnerId([4; 32]), OwnerId([5; 32]));
-    let bring = |n, issued| world.table.bind(&bad, &binding(thief, key(n).node_id(), issued));
+    let bring = |n, issued| {
+        world
+            .table
+            .bind(&bad, &binding(thief, key(n).node_id(), issued))
+    };
     bring(100, 1).unwrap();
     bring(101, 2).unwrap();
-    world.table.bind(&second, &binding(thief, key(101).node_id(), 2)).unwrap();
-    world.table.bind(&good, &binding(honest, key(61).node_id(), 1)).unwrap();
+    world
+        .table
+        .bind(&second, &binding(thief, key(101).node_id(), 2))
+        .unwrap();
+    world
+        .table
+        .bind(&good, &binding(honest, key(61).node_id(), 1))
+        .unwrap();
     let many: Vec<NodeId> = (110..200).map(|n| key(n).node_id()).collect();
     let lists = [(thief, many.clone()), (honest, vec![key(201).node_id()])];
     world.table.set_replicas(&lists, None).unwrap();
@@ -135,7 +163,10 @@ fn a_friend_is_bound_to_one_owner_and_its_recovery_key_admitted() {
         .unwrap();
     let (owner, recovery) = (OwnerId([7; 32]), key(20).node_id());
     assert_eq!(world.table.standing(&recovery), None);
-    world.table.bind(&friend, &binding(owner, recovery, 1)).unwrap();
+    world
+        .table
+        .bind(&friend, &binding(owner, recovery, 1))
+        .unwrap();
     for world in [&world, &world.reopened()] {
         let standing = world.table.standing(&friend).unwrap();
         assert_eq!(
@@ -150,7 +181,10 @@ fn a_friend_is_bound_to_one_owner_and_its_recovery_key_admitted() {
         assert_eq!(world.everything().1[&recovery], (Role::Recovery, None));
     }
     let before = world.everything();
-    world.table.bind(&friend, &binding(owner, recovery, 1)).unwrap();
+    world
+        .table
+        .bind(&friend, &binding(owner, recovery, 1))
+        .unwrap();
     let other = OwnerId([8; 32]);
     assert!(
         world
@@ -164,7 +198,12 @@ fn a_friend_is_bound_to_one_owner_and_its_recovery_key_admitted() {
             .bind(&key(22).node_id(), &binding(owner, key(21).node_id(), 1))
             .is_err()
     );
-    assert!(world.table.bind(&friend, &binding(owner, world.me, 1)).is_err());
+    assert!(
+        world
+            .table
+            .bind(&friend, &binding(owner, world.me, 1))
+            .is_err()
+    );
     assert_eq!(world.everything(), before);
 }
 

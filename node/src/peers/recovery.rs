@@ -29,7 +29,10 @@ impl RecoveryKeys {
 
     /// An owner with this key: the first of several.
     pub(super) fn owner_of(&self, key: &NodeId) -> Option<OwnerId> {
-        let with = self.owners.iter().filter(|(_, keys)| keys.contains_key(key));
+        let with = self
+            .owners
+            .iter()
+            .filter(|(_, keys)| keys.contains_key(key));
         with.map(|(owner, _)| *owner).min()
     }
 

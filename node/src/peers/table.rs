@@ -371,7 +371,9 @@ impl PeerTable {
         let mut others = self.friends().into_iter().filter(|(id, _)| id != node);
         let is_last = others.all(|(_, other)| other.owner != friend.owner);
         let owner = friend.owner.filter(|_| is_last);
-        let stale = owner.map_or(Vec::new(), |owner| self.rows.read().recovery.all_but(&owner, 1));
+        let stale = owner.map_or(Vec::new(), |owner| {
+            self.rows.read().recovery.all_but(&owner, 1)
+        });
         let mut changes = vec![rows::delete(PEER, node)];
         if let Some(owner) = &owner {
             changes.extend(stale.iter().map(|key| rows::delete_recovery(owner, key)));

@@ -4,8 +4,8 @@ use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::limits::AUDIENCE_MAX;
 use packnback_proto::machine::replica::{ReplicaFacts, may_replicate};
 use packnback_proto::text::Addrs;
-use packnback_proto::wire::{ErrorCode, Role};
 use packnback_proto::wire::store::StoreReply;
+use packnback_proto::wire::{ErrorCode, Role};
 
 use super::Refusal;
 use super::session::{Reply, Session, reply};
@@ -22,17 +22,17 @@ impl Session {
         };
         let now = self.host.clock.now();
         self.work(move |store| {
-                let row = store.hosts(&owner)?;
-                may_replicate(ReplicaFacts {
-                    peer,
-                    role,
-                    served: store.serves(&owner)?,
-                    listed: row.as_ref().map(|row| row.hosts.as_slice()),
-                    dropped: store.is_being_dropped(&owner, now)?,
-                })
-                .map_err(StoreError::from)
+            let row = store.hosts(&owner)?;
+            may_replicate(ReplicaFacts {
+                peer,
+                role,
+                served: store.serves(&owner)?,
+                listed: row.as_ref().map(|row| row.hosts.as_slice()),
+                dropped: store.is_being_dropped(&owner, now)?,
             })
-            .await
+            .map_err(StoreError::from)
+        })
+        .await
     }
 
     /// A device of the owner says where the owner's hosts are. What it says of others is dropped.

@@ -133,7 +133,10 @@ mod tests {
         // Time that was used up comes back with time only.
         share.pay(Duration::from_secs(3600), 0);
         assert_eq!(share.turn(0).await.unwrap_err().code, ErrorCode::Busy);
-        assert_eq!(shares.of(BY, 0).turn(0).await.unwrap_err().code, ErrorCode::Busy);
+        assert_eq!(
+            shares.of(BY, 0).turn(0).await.unwrap_err().code,
+            ErrorCode::Busy
+        );
         assert!(other.turn(0).await.is_ok());
         assert!(share.turn(3600).await.is_ok());
     }

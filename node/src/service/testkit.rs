@@ -81,13 +81,18 @@ impl PeerBook for TestPeers {
     fn may_bind(&self, peer: &NodeId, binding: &Binding) -> Result<(), Failure> {
         let bound = self.standing(peer).and_then(|standing| standing.owner);
         if bound.is_some_and(|owner| owner != binding.owner) || binding.recovery == *peer {
-            return Err(Failure::new(ErrorCode::OtherOwner, "bound to another owner"));
+            return Err(Failure::new(
+                ErrorCode::OtherOwner,
+                "bound to another owner",
+            ));
         }
         Ok(())
     }
 
     fn bind(&self, peer: &NodeId, binding: &Binding) -> Result<(), Failure> {
-        let Binding { owner, recovery, .. } = binding;
+        let Binding {
+            owner, recovery, ..
+        } = binding;
         let mut peers = self.0.lock();
         let standing = peers.get_mut(peer).unwrap();
         standing.owner.get_or_insert(*owner);

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::{AlarmInfo, PolicyInfo};
 use super::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
-use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use crate::text;
 
 /// Version of these messages. A node refuses any other.
-pub const API_VERSION: u32 = 1;
+pub const API_VERSION: u32 = 2;
 
 /// Asked by the program.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub enum LocalRequest {
     Commit {
         /// The root object.
         root: ObjectId,
+        /// The backup set it belongs to.
+        set: SetId,
         /// When the backup started, unix seconds.
         time: u64,
     },
@@ -399,6 +401,8 @@ pub struct SnapInfo {
     pub seq: u64,
     /// When the backup started.
     pub time: u64,
+    /// The backup set it belongs to.
+    pub set: SetId,
     /// Objects reachable from it.
     pub objects: u64,
     /// Their stored bytes.

@@ -10,6 +10,7 @@
 //! | [`network`] | the node among its friends: serving, invites, reading from hosts |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
+//! | [`log`] | what is told of what happens, bounded |
 //! | [`runtime`], [`config`], [`identity`], [`clocks`] | put a node together |
 //! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
@@ -22,6 +23,7 @@ pub mod drill;
 pub mod frames;
 pub mod identity;
 pub mod local;
+pub mod log;
 pub mod net;
 pub mod network;
 pub mod peers;

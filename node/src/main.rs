@@ -1,6 +1,5 @@
 //! The daemon: see `packnback_node`.
 
-use std::io::IsTerminal as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
@@ -30,13 +29,7 @@ fn with_one_arena() {
 fn main() -> ExitCode {
     with_one_arena();
     let config = Config::parse();
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    packnback_node::log::init(&config);
     let done = match &config.drill {
         Some(spec) => packnback_node::drill::run(spec),
         None => packnback_node::runtime::run(&config),

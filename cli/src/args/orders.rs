@@ -30,9 +30,13 @@ pub struct ConfirmArgs {
     /// Yes, this newest snapshot of a device may go (at least 8 digits of its id); may be repeated
     #[arg(long, value_name = "ID")]
     pub confirm_newest: Vec<String>,
-    /// Yes, everything of this owner may go (at least 8 digits of the owner)
-    #[arg(long, value_name = "OWNER")]
-    pub confirm_owner: Option<String>,
+    /// Yes, everything of this owner may go (at least 8 digits of the owner; OWNER@HOST if several
+    /// hosts are asked); may be repeated
+    #[arg(long, value_name = "OWNER[@HOST]")]
+    pub confirm_owner: Vec<String>,
+    /// Exactly these snapshots may go (at least 8 digits each); anything else is refused. May be repeated
+    #[arg(long, value_name = "ID")]
+    pub expect: Vec<String>,
 }
 
 /// Retention rules.
@@ -94,6 +98,10 @@ pub struct ForgetArgs {
     /// Keep snapshots with this tag (tags are sealed: needs a key that can list); may be repeated
     #[arg(long, value_name = "T")]
     pub keep_tag: Vec<String>,
+    /// Only of this backup set: its name, a path it saves, or the first digits of its id. Rules keep
+    /// what they say of each set for itself
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
     /// Of this device (name, or first digits of its id); default: this machine
     #[arg(long, value_name = "D", conflicts_with = "all_devices")]
     pub device: Option<String>,

@@ -19,7 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use super::ClientError;
 use super::budget::{Budget, Permit};
 use super::connect::connect;
-use super::requests::Hello;
+use super::requests::{Hello, RemoteHost};
 
 /// Bytes that may wait for the socket.
 const QUEUE_BYTES: usize = 4 * OBJECT_MAX;
@@ -79,6 +79,7 @@ impl Shared {
 /// A connection to the local node.
 pub struct Client {
     hello: Hello,
+    remote: Mutex<Option<RemoteHost>>,
     queue: Option<Sender<Outgoing>>,
     budget: Budget,
     shared: Arc<Shared>,
@@ -108,6 +109,7 @@ impl Client {
         })?;
         let mut client = Self {
             hello: Hello::default(),
+            remote: Mutex::default(),
             queue: Some(queue),
             budget: Budget::new(QUEUE_BYTES),
             shared,
@@ -122,6 +124,15 @@ impl Client {
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// The host last opened.
+    pub(super) fn remote_host(&self) -> Option<RemoteHost> {
+        self.remote.lock().clone()
+    }
+
+    pub(super) fn set_remote_host(&self, host: RemoteHost) {
+        *self.remote.lock() = Some(host);
     }
 
     fn enqueue(

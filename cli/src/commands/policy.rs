@@ -38,7 +38,7 @@ fn show(context: &Context, explain: bool, device: Option<&str>) -> Outcome {
     let (bundle, client) = context.device()?;
     let device = match device {
         Some(text) => {
-            let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+            let catalog = client.catalog(bundle.owner())?;
             Some(find_device(&catalog, &bundle, text)?)
         }
         None => None,
@@ -160,6 +160,7 @@ pub fn explain_json(info: &RetentionInfo) -> Value {
         "frozen": info.frozen,
         "snapshots": info.snaps.iter().map(|snap| json!({
             "id": snap.snap.to_string(),
+            "set": snap.set.to_string(),
             "time": render::time_utc(snap.time),
             "received": render::time_utc(snap.received),
             "kept_by": snap.reasons,
@@ -180,7 +181,7 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
             .next("For example: packnback policy set --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --keep-yearly 10"));
     }
     let (bundle, client) = context.device()?;
-    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    let catalog = client.catalog(bundle.owner())?;
     let device = match &args.device {
         Some(text) => Some(find_device(&catalog, &bundle, text)?),
         None => None,
@@ -294,6 +295,7 @@ mod tests {
     fn snap(n: u8, reasons: &[&str]) -> KeepInfo {
         KeepInfo {
             snap: SnapshotId::from([n; 32]),
+            set: packnback_proto::ids::SetId([1; 16]),
             time: 1,
             received: 1,
             reasons: reasons.iter().map(ToString::to_string).collect(),

@@ -11,6 +11,7 @@ mod replicas;
 mod session;
 mod share;
 mod slots;
+mod stands;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod commit;
 mod friend;
 mod have;
+mod late;
 mod orders;
 mod put;
 mod read;
@@ -12,3 +13,4 @@ mod replicas;
 mod retention;
 mod session;
 mod sessions;
+mod sets;

@@ -1,8 +1,9 @@
 //! What a verified request comes down to.
 
 use super::Wanted;
-use crate::ids::{NodeId, OwnerId, SnapshotId};
-use crate::record::{Cert, Order, Signed};
+use crate::ids::{NodeId, OwnerId, SetId, SnapshotId};
+use crate::policy::{Rules, SnapFact, evaluate};
+use crate::record::{Cert, Op, Order, PolicyArg, Signed};
 
 /// What becomes of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct SnapPlan {
     pub id: SnapshotId,
     /// Its sequence number, by the device.
     pub seq: u64,
+    /// Its backup set.
+    pub set: SetId,
     /// Start of the backup, by the clock of the device.
     pub time: u64,
     /// The earliest receipt: which host, and when by its clock.
@@ -32,7 +35,7 @@ pub struct SnapPlan {
     pub objects: Option<u64>,
     /// Their stored bytes, by that receipt.
     pub bytes: Option<u64>,
-    /// Whether it is the newest of its device, by sequence number, clock or receipt.
+    /// Whether it is the newest of its backup set, by sequence number, clock or receipt.
     pub newest: bool,
     /// What becomes of it.
     pub fate: Fate,
@@ -76,6 +79,13 @@ impl DevicePlan {
     }
 }
 
+/// An order that a request takes back, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenBack {
+    /// The order.
+    pub order: Signed<Order>,
+}
+
 /// What a request would do, as far as it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -91,9 +101,49 @@ pub struct Plan {
     pub hosts: Option<Vec<NodeId>>,
     /// The devices.
     pub devices: Vec<DevicePlan>,
+    /// The orders it takes back.
+    pub taken_back: Vec<TakenBack>,
 }
 
 impl Plan {
+    /// Whether it ends anything, lets something go by itself, or takes something back.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.goes().next().is_some()
+            || self.wanted.iter().any(|wanted| {
+                matches!(
+                    wanted.op,
+                    Op::DropOwner | Op::Policy(_) | Op::Unhold(_) | Op::Cancel(_)
+                )
+            })
+    }
+
+    /// Snapshots shown, of those that stay, that no rule of a policy keeps once they are old enough.
+    #[must_use]
+    pub fn falls_under(&self, policy: &PolicyArg) -> Vec<SnapshotId> {
+        let mut falls = Vec::new();
+        for device in &self.devices {
+            if policy.device.is_some_and(|of| of != device.device) {
+                continue;
+            }
+            let facts: Vec<SnapFact> = (0u64..)
+                .zip(device.snaps.iter().rev())
+                .filter(|(_, snap)| snap.fate == Fate::Stays)
+                .map(|(arrival, snap)| SnapFact {
+                    id: snap.id,
+                    set: snap.set,
+                    t: snap.received.map_or(snap.time, |(_, at)| at),
+                    arrival,
+                    held: false,
+                })
+                .collect();
+            let verdicts = evaluate(&facts, &Rules::from(policy), u64::MAX);
+            let may_go = verdicts.iter().filter(|verdict| verdict.reasons.is_empty());
+            falls.extend(may_go.map(|verdict| verdict.id));
+        }
+        falls
+    }
+
     /// Every snapshot the request removes, with its device.
     pub fn goes(&self) -> impl Iterator<Item = (&DevicePlan, &SnapPlan)> {
         self.devices

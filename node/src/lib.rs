@@ -11,7 +11,7 @@
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
 //! | [`log`] | what is told of what happens, bounded |
-//! | [`runtime`], [`config`], [`identity`], [`clocks`] | put a node together |
+//! | [`runtime`], [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
 //! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
 //!
@@ -22,6 +22,7 @@ pub mod config;
 pub mod drill;
 pub mod frames;
 pub mod identity;
+pub mod listen;
 pub mod local;
 pub mod log;
 pub mod net;
@@ -31,4 +32,5 @@ pub mod ports;
 pub mod replicate;
 pub mod runtime;
 pub mod service;
+pub mod settings;
 pub mod store;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Weak};
 use packnback_proto::ids::NodeId;
 use packnback_proto::wire::{Nonce16, Role};
 
-use super::P2p;
 use super::shares::{Asker, Shares};
+use super::{P2p, contact};
 use crate::net::{InboundStream, Incoming, NetHandle, Protocol, now_s, parse_addrs, reach};
-use crate::peers::{Introduction, PeerTable, serve_invite};
+use crate::peers::{Heard, PeerTable, serve_invite};
 use crate::ports::{Network as _, Sponsor};
 use crate::service::{Host, serve_session};
 
@@ -42,9 +42,10 @@ pub(super) async fn run(mut incoming: Incoming, host: Arc<Host>, p2p: Weak<P2p>)
     }
 }
 
-/// The guest of an invite is in no list of peers.
+/// The guest of an invite, or a former friend that is still to be told: they stand for themselves.
 fn guest(arrived: &InboundStream) -> Option<Sponsor> {
-    (arrived.role == Role::Guest).then_some(Sponsor::Peer(arrived.peer))
+    let stands_alone = matches!(arrived.role, Role::Guest | Role::Former);
+    stands_alone.then_some(Sponsor::Peer(arrived.peer))
 }
 
 async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
@@ -54,13 +55,17 @@ async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
             if arrived.role == Role::Friend
                 && let Some(p2p) = p2p.upgrade()
             {
-                p2p.table.note_contact(peer, now_s(), Ok(()));
+                p2p.table.note(peer, now_s(), Heard::Seen);
             }
             let over = reach(&arrived.conn.remote);
             serve_session(arrived.stream, peer, over, host).await
         }
         Protocol::Invite => match p2p.upgrade() {
             Some(p2p) => invite(arrived, &p2p).await,
+            None => Ok(()),
+        },
+        Protocol::Contact => match p2p.upgrade() {
+            Some(p2p) => contact::answer(arrived, &p2p).await,
             None => Ok(()),
         },
     };
@@ -75,11 +80,8 @@ async fn invite(mut arrived: InboundStream, p2p: &P2p) -> Result<(), crate::fram
         return Ok(());
     }
     let over_loopback = super::invite::is_loopback(&arrived.conn.remote);
-    let me = Introduction {
-        name: String::new(),
-        addrs: p2p.own_addrs(),
-        quota: 0,
-    };
+    // The quota is that of the invite.
+    let me = p2p.introduction(0);
     let served = serve_invite(
         &mut arrived.stream,
         &p2p.table,
@@ -106,7 +108,9 @@ pub(super) async fn keep_friends(net: NetHandle, table: Arc<PeerTable>) {
     let mut changed = table.changed();
     let mut kept: HashMap<NodeId, Vec<String>> = HashMap::new();
     loop {
-        let friends = table.friends();
+        let mut friends = table.friends();
+        // Who ended the friendship is left in peace.
+        friends.retain(|(_, friend)| friend.ended.is_none());
         for gone in kept
             .keys()
             .filter(|node| !friends.iter().any(|(f, _)| f == *node))
@@ -116,14 +120,15 @@ pub(super) async fn keep_friends(net: NetHandle, table: Arc<PeerTable>) {
             }
         }
         kept.retain(|node, _| friends.iter().any(|(friend, _)| friend == node));
-        for (node, friend) in friends {
-            if kept.get(&node) == Some(&friend.addrs) {
+        for (node, _) in friends {
+            let addrs = table.addrs_of(&node);
+            if kept.get(&node) == Some(&addrs) {
                 continue;
             }
-            if net.keep(node, parse_addrs(&friend.addrs)).await.is_err() {
+            if net.keep(node, parse_addrs(&addrs)).await.is_err() {
                 return;
             }
-            kept.insert(node, friend.addrs);
+            kept.insert(node, addrs);
         }
         if changed.changed().await.is_err() {
             return;

@@ -195,7 +195,12 @@ impl PeerTable {
     /// If the id is no public key.
     pub fn readmit(&self, node: &NodeId) -> Result<(), Failure> {
         let Some(standing) = self.standing(node) else {
-            return Ok(());
+            // A former friend that is still to be told is let in for that.
+            let until = self.rows.read().farewells.get(node).copied();
+            return match until {
+                Some(_) => self.gate.admit(*node, Role::Former, until).map_err(bad_key),
+                None => Ok(()),
+            };
         };
         self.gate
             .admit(*node, standing.role, None)

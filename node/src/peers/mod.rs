@@ -2,6 +2,7 @@
 //! friendship, and the other hosts of the owners served here.
 
 mod book;
+mod contacts;
 mod exchange;
 mod invite;
 mod recovery;
@@ -16,6 +17,7 @@ mod owner_tests;
 #[cfg(test)]
 mod tests;
 
+pub use contacts::{Contact, Heard, Refusal};
 pub use exchange::{ClaimOutcome, Introduction, claim_invite, serve_invite};
 pub use invite::{
     Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, clean_addrs, clean_name,
@@ -24,4 +26,4 @@ pub use invite::{
 pub use rows::{Friend, Invite};
 pub use state::{Change, MemoryState, Row, StatePort};
 pub use stored::StoredState;
-pub use table::{Accepted, Contact, Gate, PeerTable};
+pub use table::{Accepted, Gate, NewInvite, PeerTable};

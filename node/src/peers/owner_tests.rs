@@ -31,6 +31,8 @@ fn with_friends(keys: &[u8]) -> World {
             quota_taken: 20,
             owner: None,
             added: NOW,
+            told_name: String::new(),
+            ended: None,
         };
         world.table.put_friend(key(*n).node_id(), friend).unwrap();
     }
@@ -226,7 +228,11 @@ fn the_recovery_key_outlives_the_friendship() {
         assert_eq!(world.table.standing(&friend), None);
         assert_eq!(
             world.everything().1,
-            BTreeMap::from([(recovery, (Role::Recovery, None))])
+            BTreeMap::from([
+                (recovery, (Role::Recovery, None)),
+                // It is let in to be told, and for nothing else.
+                (friend, (Role::Former, world.farewell_of(&friend))),
+            ])
         );
     }
 }

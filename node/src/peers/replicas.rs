@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::limits::PEER_ADDRS_MAX;
 use packnback_proto::text::is_address;
+use packnback_proto::wire::Role;
 use tokio::sync::watch;
 
 use super::rows::{self, Friend, HINT, Hint};
@@ -82,13 +83,16 @@ impl PeerTable {
                 tracing::debug!(?node, %error, "an owner lists a host that cannot exist");
             }
         }
-        let gone = old.into_keys().filter(|node| !new.contains_key(node));
-        let gone: Vec<NodeId> = gone.filter(|node| self.role_of(node).is_none()).collect();
-        for node in &gone {
-            self.gate.withdraw(*node);
-        }
-        for node in stale.iter().filter(|node| !gone.contains(node)) {
-            self.readmit(node)?;
+        let mut gone = Vec::new();
+        for node in old.into_keys().filter(|node| !new.contains_key(node)) {
+            match self.role_of(&node) {
+                Some(Role::Friend) => {}
+                Some(_) => self.regate(&node)?,
+                None => {
+                    self.gate.withdraw(node);
+                    gone.push(node);
+                }
+            }
         }
         Ok(gone)
     }
@@ -202,7 +206,6 @@ mod tests {
 
     use packnback_proto::crypto::secret::Secret32;
     use packnback_proto::crypto::sign::SigningKey;
-    use packnback_proto::wire::Role;
     use parking_lot::Mutex;
 
     use super::super::{Gate, MemoryState};

@@ -73,6 +73,9 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     let store = Store::new(Arc::new(engine), key, DiskReserve::default());
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
+    store
+        .mend(SystemClock.now())
+        .context("cannot put the damaged store in order")?;
     let (host, network) = compose(config, Arc::clone(&store), &seed).await?;
     let stop = Arc::new(Notify::new());
     let node = Arc::new(LocalNode::new(

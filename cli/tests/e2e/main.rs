@@ -10,6 +10,7 @@
 mod alarms;
 mod bad_input;
 mod damage;
+mod contacts;
 mod demo;
 mod devices;
 mod disk_full;

@@ -8,6 +8,7 @@
 )]
 
 mod alarms;
+mod asked;
 mod bad_input;
 mod damage;
 mod contacts;
@@ -24,6 +25,7 @@ mod late;
 mod orders;
 mod parts;
 mod policy;
+mod restoring;
 mod round_trip;
 mod sets;
 mod signer;

@@ -63,7 +63,10 @@ fn damaged_objects_are_named_and_never_called_untouched() {
     let run = you.run(["host", "collect"]).ends_with(0);
     let collected = run.json();
     assert_eq!(collected["owners_stopped"], 0, "{collected}");
-    assert!(collected["damaged_objects"].as_u64().unwrap() > 0, "{collected}");
+    assert!(
+        collected["damaged_objects"].as_u64().unwrap() > 0,
+        "{collected}"
+    );
     let status = you.run(["status"]).json();
     let alarms = status["alarms"].as_array().unwrap();
     assert!(

@@ -10,8 +10,8 @@
 mod alarms;
 mod asked;
 mod bad_input;
-mod damage;
 mod contacts;
+mod damage;
 mod demo;
 mod devices;
 mod disk_full;

@@ -8,12 +8,12 @@ use packnback_proto::limits::{ORDERS_MAX, ORDERS_TOLD_BYTES, ORDERS_TOLD_MAX};
 use packnback_proto::machine::orders::{self, OrderRefusal};
 use packnback_proto::record::{Op, Order, PolicyArg, Signed, decode_order};
 
+use super::charges::Writes;
 use super::engine::{Batch, Row, Table};
 use super::error::StoreError;
 use super::stored::{
     HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, RangeRow, decode,
 };
-use super::charges::Writes;
 use super::{Access, Store, keys};
 
 /// Order id.

@@ -10,9 +10,9 @@ use packnback_proto::record::{
 };
 use packnback_proto::wire::ids::push_record;
 
+use super::charges::Writes;
 use super::engine::{Batch, Table};
 use super::error::StoreError;
-use super::charges::Writes;
 use super::{Access, Store, keys};
 use crate::ports::RecordPage;
 

@@ -9,10 +9,10 @@ use packnback_proto::wire::store::Head;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::charges::Writes;
 use super::engine::{Batch, Row, Table};
 use super::error::StoreError;
 use super::stored::{CertRow, DeviceRow, HostsRow, SnapRow, Totals, decode, encode};
-use super::charges::Writes;
 use super::{Access, Store, keys};
 use crate::ports::Standing;
 

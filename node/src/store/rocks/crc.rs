@@ -47,9 +47,6 @@ mod tests {
     fn the_checksum_is_crc32c() {
         let unmask = |masked: u32| masked.wrapping_sub(0xa282_ead8).rotate_left(15);
         assert_eq!(unmask(masked([b"123456789".as_slice()])), 0xe306_9283);
-        assert_eq!(
-            unmask(masked([b"1234".as_slice(), b"56789"])),
-            0xe306_9283
-        );
+        assert_eq!(unmask(masked([b"1234".as_slice(), b"56789"])), 0xe306_9283);
     }
 }

@@ -38,9 +38,9 @@ use packnback_proto::crypto::hash::object_id;
 use packnback_proto::ids::ObjectId;
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily,
-    CompactOptions, DB, Direction, ErrorKind, FlushOptions, IteratorMode, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, CompactOptions, DB,
+    Direction, ErrorKind, FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use self::blobs::{Blobs, Index};

@@ -9,12 +9,14 @@ use std::path::Path;
 
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::ids::ObjectId;
-use rocksdb::{Cache, ColumnFamilyDescriptor, DB, DBRawIterator, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    Cache, ColumnFamilyDescriptor, DB, DBRawIterator, Options, WriteBatch, WriteOptions,
+};
 
 use super::super::engine::{Change, EngineError, Table};
 use super::blobs::Blobs;
-use super::log::Log;
 use super::files::{files_of, fix_current, io_failed, manifests, sync_dir};
+use super::log::Log;
 use super::open::open_tables_at;
 use super::{common_options, table_options};
 
@@ -177,10 +179,7 @@ fn flush(db: &DB) -> Result<(), EngineError> {
 type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError> + 'a;
 
 /// Visits every row that can be read, going round blocks that cannot. Whether it got to the end.
-fn each_readable(
-    iter: &mut DBRawIterator<'_>,
-    visit: &mut Visit<'_>,
-) -> Result<bool, EngineError> {
+fn each_readable(iter: &mut DBRawIterator<'_>, visit: &mut Visit<'_>) -> Result<bool, EngineError> {
     let mut from: Vec<u8> = Vec::new();
     iter.seek_to_first();
     loop {

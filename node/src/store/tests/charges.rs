@@ -85,7 +85,10 @@ fn n25_orders_are_charged_and_the_quota_holds_for_them() {
     assert!(matches!(put, Err(StoreError::Budget(_))), "{put:?}");
     // Of another owner nothing was taken.
     assert_eq!(store.charged(&key(2).owner_id()).unwrap().bytes, 0);
-    assert_eq!(store.records_taken(&owner).unwrap(), store.charged(&owner).unwrap());
+    assert_eq!(
+        store.records_taken(&owner).unwrap(),
+        store.charged(&owner).unwrap()
+    );
 }
 
 /// Who is full can still delete: orders have room of their own.

@@ -174,7 +174,10 @@ fn n25_a_commit_costs_what_is_new_in_it() {
     let receipt = here.commit(first, 1);
     let said = packnback_proto::record::decode_receipt(&receipt).unwrap();
     assert_eq!(said.value().n_objects, 6061);
-    assert_eq!(said.value().bytes, here.store.totals(&owner()).unwrap().bytes);
+    assert_eq!(
+        said.value().bytes,
+        here.store.totals(&owner()).unwrap().bytes
+    );
     // One of sixty is another one now.
     let mut changed = here.leaves(0, 99);
     changed.extend(here.leaves(9000, 1));

@@ -88,7 +88,9 @@ fn snapshot(store: &Store, of: u8, noises: &[u8], seq: u64) -> SnapshotId {
     };
     cert.recovery = cert.device;
     let cert = Signed::sign(&cert, &key(of)).unwrap();
-    store.import_record(&owner(of), cert.envelope(), NOW).unwrap();
+    store
+        .import_record(&owner(of), cert.envelope(), NOW)
+        .unwrap();
     let intake = store.intake(store.own_access(&owner(of))).unwrap();
     let root = put_tree(store, &intake, noises);
     match commit(store, of, root, seq).unwrap() {
@@ -190,8 +192,16 @@ fn trial(dir: &Path, what: &str) {
     let (snaps, sound) = look(&store);
     let round = collect(&store);
     let named = round.done.damaged;
-    assert!(sound >= 17, "{what}: one byte, and {} objects are gone", 18 - sound);
-    assert!(snaps >= 5, "{what}: one byte, and {} snapshots are gone", 6 - snaps);
+    assert!(
+        sound >= 17,
+        "{what}: one byte, and {} objects are gone",
+        18 - sound
+    );
+    assert!(
+        snaps >= 5,
+        "{what}: one byte, and {} snapshots are gone",
+        6 - snaps
+    );
     assert!(
         sound == 18 || named > 0,
         "{what}: an object is gone and nobody says so"
@@ -332,7 +342,10 @@ fn nothing_is_acknowledged_over_damage() {
     assert_eq!(again, CommitOutcome::Missing(vec![lost]));
     assert_eq!(collect(&store).done.damaged, 1);
     assert_eq!(store.alarms().unwrap().len(), 1);
-    assert!(matches!(commit(&store, 9, roots[0], 9), Ok(CommitOutcome::Accepted(_))));
+    assert!(matches!(
+        commit(&store, 9, roots[0], 9),
+        Ok(CommitOutcome::Accepted(_))
+    ));
     store.put(&intake, &lost, &bytes, NOW).unwrap();
     store.sync(&intake, NOW).unwrap();
     assert_eq!(ask(&roots), [true; 3]);

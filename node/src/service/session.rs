@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX, HAVE_IDS_PER_HOUR};
-use packnback_proto::machine::budget::Limits;
 use packnback_proto::machine::grant::{GrantFacts, GrantRefusal, ReadRight, accept};
 use packnback_proto::machine::rate::Allowance;
-use packnback_proto::machine::session::{OpenRefusal, is_over, may_list, sees_all_of_owner};
+use packnback_proto::machine::session::{OpenRefusal, is_over, may_list};
 use packnback_proto::record::{Cert, decode_cert, decode_grant};
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
 use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
@@ -189,11 +188,13 @@ impl Session {
         let (peer, now) = (self.peer, self.host.clock.now());
         let standing = self.host.peers.standing(&peer);
         let value = cert.value().clone();
-        let (admin, cert) = self
+        let (admin, access, cert) = self
             .host
             .blocking(move |store| {
                 store.may_admit(&cert, &peer, standing, now)?;
-                store.admin(&cert.value().owner).map(|admin| (admin, cert))
+                let admin = store.admin(&cert.value().owner)?;
+                let access = store.access_of(cert.value(), standing)?;
+                Ok((admin, access, cert))
             })
             .await?;
         if let Some(evict) = admin.evict.filter(|evict| evict.takes_nothing(now)) {
@@ -202,13 +203,6 @@ impl Session {
         let slots = &self.host.slots;
         let slot = slots.take(value.owner, peer).map_err(StoreError::from)?;
         self.host.peers.bind(&peer, &value.owner, &value.recovery)?;
-        let access = Access {
-            owner: value.owner,
-            device: peer,
-            sees_all: sees_all_of_owner(&value),
-            limits: Limits::new(&value, standing.map_or(0, |standing| standing.quota)),
-            owner_max: admin.quota.unwrap_or(u64::MAX),
-        };
         // Everything is decided: only now is anything of it written.
         let admitted = move |store: &Store| store.admit(&cert, &peer, standing, now);
         self.host.blocking(admitted).await?;

@@ -4,9 +4,9 @@ const POLY: u32 = 0x82f6_3b78;
 
 const fn table() -> [u32; 256] {
     let mut table = [0u32; 256];
-    let mut n = 0u32;
+    let (mut n, mut start) = (0, 0u32);
     while n < 256 {
-        let (mut crc, mut bit) = (n, 0);
+        let (mut crc, mut bit) = (start, 0);
         while bit < 8 {
             crc = if crc & 1 == 1 {
                 (crc >> 1) ^ POLY
@@ -15,11 +15,12 @@ const fn table() -> [u32; 256] {
             };
             bit += 1;
         }
-        #[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)] // below 256
+        #[expect(clippy::indexing_slicing, reason = "below 256, at compile time")]
         {
-            table[n as usize] = crc;
+            table[n] = crc;
         }
         n += 1;
+        start += 1;
     }
     table
 }

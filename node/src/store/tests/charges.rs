@@ -97,7 +97,7 @@ fn an_owner_whose_quota_is_used_up_can_give_orders() {
     let engine = Arc::new(MemoryEngine::default());
     let store = new_store(&engine);
     let access = limited(0);
-    for n in 0..200 {
+    for n in 0..80 {
         let done = store.take_order(&access, &big_order(n), NOW);
         assert_eq!(done, Ok(true), "order {n}");
     }

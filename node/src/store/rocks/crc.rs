@@ -1,40 +1,28 @@
 //! The checksum of the database's files: CRC32C, masked as the database stores it.
 
+use std::sync::LazyLock;
+
 const POLY: u32 = 0x82f6_3b78;
 
-const fn table() -> [u32; 256] {
-    let mut table = [0u32; 256];
-    let (mut n, mut start) = (0, 0u32);
-    while n < 256 {
-        let (mut crc, mut bit) = (start, 0);
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ POLY
-            } else {
-                crc >> 1
-            };
-            bit += 1;
-        }
-        #[expect(clippy::indexing_slicing, reason = "below 256, at compile time")]
-        {
-            table[n] = crc;
-        }
-        n += 1;
-        start += 1;
-    }
-    table
-}
-
-static TABLE: [u32; 256] = table();
+static TABLE: LazyLock<[u32; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|n| {
+        let start = u32::try_from(n).unwrap_or_default();
+        (0..8).fold(start, |crc, _| match crc & 1 {
+            1 => (crc >> 1) ^ POLY,
+            _ => crc >> 1,
+        })
+    })
+});
 
 /// The masked checksum of these parts, one after the other.
 pub(super) fn masked<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    let table: &[u32; 256] = &TABLE;
     let mut crc = u32::MAX;
     for part in parts {
         for byte in part {
             let at = (crc ^ u32::from(*byte)) & 0xff;
             let at = usize::try_from(at).unwrap_or_default();
-            crc = TABLE.get(at).copied().unwrap_or_default() ^ (crc >> 8);
+            crc = table.get(at).copied().unwrap_or_default() ^ (crc >> 8);
         }
     }
     (!crc).rotate_right(15).wrapping_add(0xa282_ead8)

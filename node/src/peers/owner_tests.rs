@@ -29,10 +29,8 @@ fn with_friends(keys: &[u8]) -> World {
             addrs: Vec::new(),
             quota_given: 10,
             quota_taken: 20,
-            owner: None,
             added: NOW,
-            told_name: String::new(),
-            ended: None,
+            ..Friend::default()
         };
         world.table.put_friend(key(*n).node_id(), friend).unwrap();
     }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
-use packnback_proto::machine::budget::Limits;
 use packnback_proto::machine::grant::{GrantFacts, GrantRefusal, ReadRight, accept};
-use packnback_proto::machine::session::{OpenRefusal, is_over, may_list, sees_all_of_owner};
+use packnback_proto::machine::session::{OpenRefusal, is_over, may_list};
 use packnback_proto::record::{Cert, Signed, decode_cert, decode_grant};
 use packnback_proto::wire::admin::EvictInfo;
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
@@ -54,8 +53,8 @@ struct Device {
 
 /// What a device is admitted to.
 struct Admitted {
-    /// Most bytes of all devices of its owner.
-    owner_max: u64,
+    /// What it may store, and see.
+    access: Access,
     /// The end of hosting, if announced.
     notice: Option<EvictInfo>,
 }
@@ -221,21 +220,14 @@ impl Session {
         self.fresh()?;
         let cert = decode_cert(cert).map_err(StoreError::from)?;
         let (peer, now) = (self.peer, self.host.clock.now());
-        let standing = self.host.peers.standing(&peer);
         let value = cert.value().clone();
         let slots = &self.host.slots;
         let slot = slots.take(value.owner, peer).map_err(StoreError::from)?;
-        let admitted = self.admit(cert, now).await?;
+        let Admitted { access, notice } = self.admit(cert, now).await?;
         // It may be bound to its owner just now: from here on it counts for that.
         self.share = share_of(&self.host, &peer);
-        let access = Access {
-            owner: value.owner,
-            device: peer,
-            sees_all: sees_all_of_owner(&value),
-            limits: Limits::new(&value, standing.map_or(0, |standing| standing.quota)),
-            owner_max: admitted.owner_max,
-        };
         let puts = Puts::new(Arc::clone(&self.host), access)?;
+        let intake = puts.shared_intake();
         let opened = self
             .work(move |store| {
                 let owner = &access.owner;
@@ -248,14 +240,14 @@ impl Session {
                     store.heads_with_records(owner, &peer, HEADS)?,
                     store.pending_orders(owner)?,
                     store.orders_to_tell(owner)?,
+                    store.left(&intake, now)?,
                 ))
             })
             .await?;
-        let (base_complete, (heads, head_records), pending_orders, orders) = opened;
+        let (base_complete, (heads, head_records), pending_orders, orders, quota_left) = opened;
         if let Some(base) = base.filter(|_| base_complete) {
             puts.intake().set_base(base);
         }
-        let quota_left = puts.intake().left(now);
         self.stage = Stage::Device(Box::new(Device {
             cert: value,
             access,
@@ -272,7 +264,7 @@ impl Session {
             pending_orders,
             quota_left,
             orders: orders.into_iter().map(Bytes).collect(),
-            notice: admitted.notice,
+            notice,
         })
     }
 
@@ -302,13 +294,15 @@ impl Session {
                 if let Some(evict) = admin.evict.filter(|evict| evict.takes_nothing(now)) {
                     return Err(OpenRefusal::Closing(evict.drop_at).into());
                 }
-                store.admit(&cert, &peer, host.peers.standing(&peer), now)?;
+                let standing = host.peers.standing(&peer);
+                store.may_admit(&cert, &peer, standing, now)?;
+                let access = store.access_of(value, standing)?;
                 if let Err(failure) = host.peers.bind(&peer, &binding) {
                     return Ok(Err(failure));
                 }
-                store.note_session(&value.owner, now)?;
+                store.admit(&cert, &peer, standing, now)?;
                 Ok(Ok(Admitted {
-                    owner_max: admin.quota.unwrap_or(u64::MAX),
+                    access,
                     notice: admin.evict.map(|evict| evict.info(now)),
                 }))
             })
@@ -361,16 +355,16 @@ impl Session {
     }
 
     async fn receipt(&mut self, envelope: Bytes) -> Reply {
-        let Access { owner, device, .. } = self.device()?.access;
-        self.work(move |store| store.put_receipt(&owner, Some(&device), &envelope))
+        let access = self.device()?.access;
+        self.work(move |store| store.take_receipt(&access, Some(&access.device), &envelope))
             .await?;
         reply(StoreReply::Ok)
     }
 
     async fn order(&mut self, envelope: Bytes) -> Reply {
-        let owner = self.device()?.access.owner;
+        let access = self.device()?.access;
         let now = self.host.clock.now();
-        self.work(move |store| store.put_order(&owner, &envelope, now))
+        self.work(move |store| store.take_order(&access, &envelope, now))
             .await?;
         self.host.peers.orders_changed();
         reply(StoreReply::Ok)

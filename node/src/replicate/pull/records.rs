@@ -110,9 +110,9 @@ impl Listed {
         } = *about;
         let parsed = parse_envelope(envelope)?;
         match parsed.kind {
-            Kind::Cert => store.import_record(owner, envelope, now).map(|_| ()),
+            Kind::Cert => store.copy_record(owner, envelope, now).map(|_| ()),
             Kind::Order => {
-                let is_new = store.import_record(owner, envelope, now)?;
+                let is_new = store.copy_record(owner, envelope, now)?;
                 self.new_orders = self.new_orders.saturating_add(u32::from(is_new));
                 Ok(())
             }
@@ -140,7 +140,7 @@ impl Listed {
     ) -> Result<(), StoreError> {
         let receipt: Receipt = decode_body(body)?;
         if about.store.snap(about.owner, &receipt.snap)?.is_some() {
-            let imported = about.store.import_record(about.owner, envelope, about.now);
+            let imported = about.store.copy_record(about.owner, envelope, about.now);
             return imported.map(|_| ());
         }
         // Its snapshot may come on a later page. Only what counts is remembered: signed by the host it

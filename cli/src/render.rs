@@ -1,9 +1,10 @@
 //! Putting things before people: sizes, times, tables, and JSON for programs.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use packnback_sys::say;
 use serde_json::Value;
 
 use crate::exit::{Failure, Outcome};
@@ -13,13 +14,22 @@ use crate::exit::{Failure, Outcome};
 pub struct Voice {
     /// One JSON object instead of text.
     pub json: bool,
-    /// Nothing but errors.
+    /// Nothing but errors and problems.
     pub quiet: bool,
     /// How much more than usual.
     pub verbose: u8,
+    /// The command has done what it was asked to: see [`Voice::after_deed`].
+    pub done: bool,
 }
 
 impl Voice {
+    /// For what is said once something was done that stays done, like a snapshot: an answer nobody can be
+    /// given does not make it a failure.
+    #[must_use]
+    pub fn after_deed(self) -> Self {
+        Self { done: true, ..self }
+    }
+
     /// Says a line to the person, on standard output.
     ///
     /// # Errors
@@ -28,13 +38,27 @@ impl Voice {
         if self.json || self.quiet {
             return Ok(());
         }
-        print_line(text)
+        self.answer(text)
     }
 
     /// A remark beside the result, on standard error.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say::note(text);
+        }
+    }
+
+    /// Something a person has to know, however quiet the command was told to be: on standard error.
+    pub fn problem(self, text: &str) {
+        say::note(text);
+    }
+
+    /// The same voice where a person has to know, however quiet the command was told to be.
+    #[must_use]
+    pub fn aloud(self) -> Self {
+        Self {
+            quiet: false,
+            ..self
         }
     }
 
@@ -44,9 +68,28 @@ impl Voice {
     /// When nobody reads it any more.
     pub fn result(self, value: &Value) -> Outcome<()> {
         if self.json {
-            print_line(&value.to_string())
+            self.answer(&value.to_string())
         } else {
             Ok(())
+        }
+    }
+
+    fn answer(self, text: &str) -> Outcome<()> {
+        match say::line(text) {
+            Err(error) if self.done => {
+                self.answer_lost(text, &error);
+                Ok(())
+            }
+            written => written.map_err(|e| output_failure(&e)),
+        }
+    }
+
+    /// What was done is done. A reader who left did not want to know; else it is said where it can be.
+    fn answer_lost(self, text: &str, error: &io::Error) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            say::note(&format!(
+                "note: it is done, but standard output cannot be written ({error}). This was to be there:\n{text}"
+            ));
         }
     }
 
@@ -62,13 +105,7 @@ impl Voice {
 /// # Errors
 /// When it cannot be written.
 pub fn print_line(text: &str) -> Outcome<()> {
-    let mut out = io::stdout().lock();
-    let written = out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.write_all(b"\n"));
-    written
-        .and_then(|()| out.flush())
-        .map_err(|e| output_failure(&e))
+    say::line(text).map_err(|e| output_failure(&e))
 }
 
 /// Standard output could not be written.

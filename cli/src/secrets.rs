@@ -60,8 +60,8 @@ pub fn read_owner_key(source: &KeySource, passphrase: &PassphraseSource) -> Outc
 
 fn read_words() -> Outcome<OwnerSeed> {
     let text = if io::stdin().is_terminal() {
-        eprintln!(
-            "Type the 24 words of the recovery sheet, in one line (they are not shown), then Enter."
+        packnback_sys::say::note(
+            "Type the 24 words of the recovery sheet, in one line (they are not shown), then Enter.",
         );
         Zeroizing::new(rpassword::prompt_password("words: ").map_err(|e| no_terminal(&e))?)
     } else {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use packnback_sys::process::{kept_variables, leave_caller};
+use packnback_sys::say::line;
 use rustix::process::Pid;
 
 use crate::client::{Client, ClientError};
@@ -201,14 +203,15 @@ fn launch(home: &Home, listen: &[String]) -> Outcome<Pid> {
     })
 }
 
-/// The short-lived process: `NODE LOG HOME LISTEN...`. Prints the daemon's process id.
+/// The short-lived process: `NODE LOG HOME LISTEN...`. Prints the daemon's process id. What the caller had
+/// open, was limited to or was told stays behind here.
 ///
 /// # Errors
 /// When the daemon's program cannot be started.
 pub fn launch_and_leave(mut words: impl Iterator<Item = std::ffi::OsString>) -> io::Result<()> {
     let mut word = || words.next().ok_or(io::ErrorKind::InvalidInput);
     let (node, log, home) = (word()?, word()?, word()?);
-    rustix::process::setsid()?;
+    leave_caller()?;
     let log = OpenOptions::new()
         .append(true)
         .create(true)
@@ -223,9 +226,9 @@ pub fn launch_and_leave(mut words: impl Iterator<Item = std::ffi::OsString>) -> 
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        .current_dir("/");
-    println!("{}", command.spawn()?.id());
-    Ok(())
+        .env_clear()
+        .envs(kept_variables());
+    line(&command.spawn()?.id().to_string())
 }
 
 /// Becomes the program named, which is killed when the process that started this one ends.

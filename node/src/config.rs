@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use packnback_proto::limits::{GRACE_D, POLICY_DAYS_MAX};
+use packnback_sys::homes::{self, Folders, HomeError};
 
 /// The packnback node: keeps backups of this machine and of friends, and carries them between
 /// machines. The program `packnback` starts it when needed.
@@ -47,18 +48,10 @@ pub struct Config {
 
 impl Config {
     /// The home: as told, else as the command line program finds it.
-    #[must_use]
-    pub fn data_dir(&self) -> Option<PathBuf> {
-        if let Some(home) = &self.home {
-            return std::path::absolute(home).ok();
-        }
-        let absolute = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-            .map(|path| path.join("packnback"))
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn folders(&self) -> Result<Folders, HomeError> {
+        homes::find(self.home.as_deref(), |name| std::env::var_os(name))
     }
 }

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::Context;
 use super::alarm::{self, alarm_json};
 use super::restore::{note_json, show_notes};
-use crate::args::{BackupArgs, DedupArg};
+use crate::args::{BackupArgs, DedupArg, WaitFor};
 use crate::backup::{self, BackupOptions, BackupReport, Dedup, StdinFile};
 use crate::bundle::Bundle;
 use crate::cache::Cache;
-use crate::commands::wait::{self, Waited};
+use crate::commands::wait::{self, Ended, Waited, Wish};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
 use crate::fs::{Excludes, WalkOptions};
@@ -34,7 +34,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     let (bundle, client) = context.device()?;
     let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
     let options = BackupOptions {
-        cancel,
+        cancel: cancel.clone(),
         ..options(context, &args, &bundle)?
     };
     let cache = open_cache(context);
@@ -47,13 +47,25 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     drop(meter);
     let report = report?;
     let time = started.elapsed();
-    say_report(context.voice, &args, &report, time)?;
+    // From here on it is there, whoever may be told or not.
+    let voice = match report.snapshot {
+        Some(_) => context.voice.after_deed(),
+        None => context.voice,
+    };
+    say_report(voice, &args, &report, time)?;
     let waited = match report.snapshot {
-        Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
+        Some(snap) => {
+            let wish = Wish {
+                wait: args.wait,
+                timeout_s: args.wait_timeout,
+                cancel: &cancel,
+            };
+            wait::run(voice, &client, snap, wish)
+        }
         None => Waited::default(),
     };
-    context.voice.result(&report_json(&report, &waited, time))?;
-    finish(context.voice, &args, &report, &waited)
+    voice.result(&report_json(&report, &waited, time))?;
+    finish(voice, &args, &report, &waited)
 }
 
 fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {
@@ -280,13 +292,13 @@ fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waite
     }
     if !report.is_complete() {
         show_notes(
-            voice,
+            voice.aloud(),
             "NOT saved, or not as they are now",
             &report.problems,
             report.problems_more,
         );
-        voice.note("  safe: everything else is in the snapshot.");
-        voice.note(
+        voice.problem("  safe: everything else is in the snapshot.");
+        voice.problem(
             "  next: run it again as a user who may read them, or leave them out with --exclude.",
         );
     }
@@ -303,6 +315,12 @@ fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {
     let done = waited.done();
     let all = waited.hosts.len();
     if args.wait.is_none() {
+        if let Some(Ended::Lost(why)) = &waited.ended {
+            voice.note(&format!(
+                "note: how many friends have it is not known: {why}"
+            ));
+            return Ok(());
+        }
         return match all {
             0 => voice.say("  It is on this machine only: invite a friend (packnback peer invite)."),
             _ => voice.say(&format!("  It is on this machine and on {done} of {all} friends; it goes to the others by itself (packnback status).")),
@@ -314,12 +332,24 @@ fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {
             render::duration(waited.time)
         ));
     }
-    voice.note(&format!(
-        "Not safe yet: on {done} of {all} friends after {}.",
+    voice.problem(&format!(
+        "Not safe yet: on {done} of {} after {}.",
+        render::counted(u64::try_from(all).unwrap_or(0), "friend", "friends"),
         render::duration(waited.time)
     ));
-    if all == 0 {
-        voice.note("  There are no friends yet: packnback peer invite");
+    match (&waited.ended, args.wait) {
+        (Some(Ended::Stopped), _) => voice.problem("  You stopped waiting."),
+        (Some(Ended::Lost(why)), _) => {
+            voice.problem(&format!("  How far it got is not known: {why}"));
+        }
+        (Some(Ended::TooFew), _) if all == 0 => {
+            voice.problem("  There are no friends yet: packnback peer invite");
+        }
+        (Some(Ended::TooFew), Some(WaitFor::Hosts(asked))) => voice.problem(&format!(
+            "  You asked for {asked} friends, and there {} only {all}: invite another (packnback peer invite), or ask for fewer.",
+            if all == 1 { "is" } else { "are" }
+        )),
+        _ => {}
     }
     let left: Vec<HostCopy> = waited
         .hosts
@@ -328,9 +358,9 @@ fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {
         .cloned()
         .collect();
     if !left.is_empty() {
-        voice.note(&format!("  {}", super::status::left(&left)));
+        voice.problem(&format!("  {}", super::status::left(&left)));
     }
-    voice.note("  safe: the snapshot is complete on this machine, and goes out by itself while the node runs.");
-    voice.note("  next: look again with `packnback status`; a longer wait: --wait-timeout 12h");
+    voice.problem("  safe: the snapshot is complete on this machine, and goes out by itself while the node runs.");
+    voice.problem("  next: look again with `packnback status`; a longer wait: --wait-timeout 12h");
     Ok(())
 }

@@ -124,8 +124,8 @@ fn friends(context: &Context) -> Vec<(String, Vec<String>)> {
 
 fn verify_words(context: &Context, digits: Option<&str>) -> Outcome {
     let text = if io::stdin().is_terminal() {
-        eprintln!(
-            "Type the 24 words as they are on the paper, in one line (they are not shown), then Enter."
+        packnback_sys::say::note(
+            "Type the 24 words as they are on the paper, in one line (they are not shown), then Enter.",
         );
         let typed = rpassword::prompt_password("words: ");
         Zeroizing::new(

@@ -74,13 +74,14 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
         };
         let done: Finished = job.run(context.voice, keys, &Remote(&client), snap)?;
         results.push(done.json(snap));
-        let exit = done.say(context.voice, &args.write)?;
+        let exit = done.say(context.voice.after_deed(), &args.write)?;
         if exit != Exit::Done {
             worst = exit;
         }
     }
-    context.voice.result(&json!({ "owner": keys.owner().to_string(), "complete": worst == Exit::Done, "restored": results }))?;
-    context.voice.say("\nTo go on backing up from this machine: packnback init --owner-key FILE (or --words), then invite the friends again.")?;
+    let voice = context.voice.after_deed();
+    voice.result(&json!({ "owner": keys.owner().to_string(), "complete": worst == Exit::Done, "restored": results }))?;
+    voice.say("\nTo go on backing up from this machine: packnback init --owner-key FILE (or --words), then invite the friends again.")?;
     Ok(worst)
 }
 

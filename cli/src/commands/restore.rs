@@ -60,8 +60,10 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
         cancel,
     };
     let done = job.run(context.voice, keys, source, snap)?;
-    context.voice.result(&done.json(snap))?;
-    done.say(context.voice, &args.write)
+    // What was written stays, whoever may be told or not.
+    let voice = context.voice.after_deed();
+    voice.result(&done.json(snap))?;
+    done.say(voice, &args.write)
 }
 
 /// One restore.
@@ -214,13 +216,13 @@ impl Finished {
             return Ok(Exit::Done);
         }
         show_notes(
-            voice,
+            voice.aloud(),
             "NOT restored as they were saved",
             &report.damage,
             report.damage_more,
         );
-        voice.note("  safe: everything else is restored and checked.");
-        voice.note("  next: another copy may be whole: packnback restore --from FRIEND ...");
+        voice.problem("  safe: everything else is restored and checked.");
+        voice.problem("  next: another copy may be whole: packnback restore --from FRIEND ...");
         Ok(Exit::Incomplete)
     }
 }

@@ -54,7 +54,7 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64]) -> Outcome {
     if enough {
         return Ok(alarm::exit_with(&status.alarms, Exit::Done));
     }
-    context.voice.note(&format!(
+    context.voice.problem(&format!(
         "Not safe yet: the newest snapshot is on {newest} of the {} friends asked for.",
         require.unwrap_or(0)
     ));

@@ -86,7 +86,7 @@ async fn attack(attacker: &Attacker, target: &Target, family: &Family) -> anyhow
             outcome,
             refusal,
         };
-        println!("{}", serde_json::to_string(&attempt)?);
+        packnback_sys::say::line(&serde_json::to_string(&attempt)?)?;
     }
     Ok(())
 }

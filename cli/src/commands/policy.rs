@@ -203,6 +203,8 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
     let tried = client.retention(device, Some(policy.clone()))?;
     let more = lets_go(&now, &tried);
     let signs_here = args.sign.request_out.is_none() && args.sign.key.source().is_some();
+    // As it was understood, before anything is signed.
+    let understood = format!("The policy: {}.", policy_text(&policy));
     let what = match more {
         0 => "On this machine nothing goes now that would stay without it.".to_owned(),
         more => format!(
@@ -211,6 +213,7 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
             render::counted(policy.grace_d, "day", "days")
         ),
     };
+    let what = format!("{understood}\n{what}");
     if more > 0 && signs_here {
         ask(context.voice, &what, args.sign.confirm.yes)?;
     } else {

@@ -20,6 +20,7 @@ mod killed;
 mod orders;
 mod parts;
 mod policy;
+mod process;
 mod round_trip;
 mod support;
 mod trees;

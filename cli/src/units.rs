@@ -3,7 +3,7 @@
 //! A bare number is refused. `--min-age 30` was meant as days by whoever wrote it, and seconds would have
 //! been one day; nobody finds out before the snapshots are gone.
 
-use jiff::{Span, SpanRelativeTo, Unit};
+use jiff::{Span, SpanRelativeTo};
 
 const DAY_S: u64 = 86_400;
 

@@ -64,6 +64,10 @@ bench-prune: build ## measure forgetting 970 of 1,000 snapshots (hours; SNAPS=40
 kill-test: build ## kill -9 the cli or a node at N random moments (N=100, SEED=1)
 	@$(ROOT)/scripts/kill-test "$(or $(N),100)" "$(or $(SEED),1)"
 
+.PHONY: idle-check
+idle-check: build ## what nodes cost while nothing happens, in each role (FOR=60 seconds)
+	@$(ROOT)/scripts/idle-check "$(or $(FOR),60)"
+
 .PHONY: fuzz-short
 fuzz-short: setup ## more cases for every decoder property (CASES=20000)
 	@cd $(ROOT)

@@ -16,7 +16,7 @@ use crate::exit::{Failure, Outcome};
 use crate::files::{Existing, read_small, write_private};
 use crate::home::Home;
 
-const MAGIC: &str = "PNBDEV1";
+const MAGIC: &str = "PNBDEV2";
 const BUNDLE_MAX: u64 = 128 * 1024;
 const CHECK_LEN: usize = 32;
 
@@ -75,7 +75,7 @@ impl Bundle {
         let DeviceBundleKeys { device, cache_key } = &self.keys;
         // Room enough that the vector never moves and leaves a copy of a key behind.
         let mut w = Writer::with_capacity(self.cert.envelope().len().saturating_add(1024));
-        w.map(11);
+        w.map(12);
         w.uint(1u8);
         w.text(MAGIC);
         w.uint(2u8);
@@ -98,6 +98,8 @@ impl Bundle {
         }
         w.uint(11u8);
         w.text(&self.label);
+        w.uint(12u8);
+        w.bytes(device.set_key.expose());
         let mut bytes = Zeroizing::new(w.into_bytes());
         let check = object_id(&bytes);
         bytes.extend_from_slice(check.as_bytes());
@@ -141,6 +143,9 @@ impl Bundle {
         let (psk, group_key, cache_key) = (secret()?, secret()?, secret()?);
         map.step(&mut r)?;
         let label = r.text()?.to_owned();
+        map.step(&mut r)?;
+        let bytes = r.bytes_exact::<32>()?;
+        let set_key = Secret32::init_with(|out| out.copy_from_slice(bytes));
         map.finish(&mut r)?;
         r.finish()?;
         if cert.value().owner != owner {
@@ -151,6 +156,7 @@ impl Bundle {
             dec_pub,
             psk,
             group_key,
+            set_key,
             epoch,
             group,
         };

@@ -165,7 +165,7 @@ mod tests {
     use packnback_proto::crypto::keys::OwnerSeed;
     use packnback_proto::crypto::secret::Secret32;
     use packnback_proto::crypto::sign::SigningKey;
-    use packnback_proto::ids::ObjectId;
+    use packnback_proto::ids::{ObjectId, SetId};
 
     fn snap(owner: &OwnerSeed, device: &SigningKey, seq: u64, time: u64) -> Vec<u8> {
         let snap = Snap {
@@ -176,6 +176,7 @@ mod tests {
             root: ObjectId([u8::try_from(seq).unwrap(); 32]),
             time,
             cert_serial: 1,
+            set: SetId([1; 16]),
         };
         Signed::sign(&snap, device).unwrap().envelope().to_vec()
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use packnback_proto::text::is_unfit;
 use packnback_sys::say;
 use serde_json::Value;
 
@@ -227,7 +228,7 @@ pub fn path(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() || is_hiding(c) {
+            if is_unfit(c) {
                 out.extend(c.escape_default());
             } else {
                 out.push(c);
@@ -239,11 +240,6 @@ pub fn path(bytes: &[u8]) -> String {
         }
     }
     out
-}
-
-/// Characters that change the order or the look of what stands around them.
-fn is_hiding(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A table: columns as wide as their widest cell, the first row is the head.

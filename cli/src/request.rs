@@ -234,7 +234,7 @@ mod tests {
     use packnback_proto::crypto::keys::OwnerSeed;
     use packnback_proto::crypto::secret::Secret32;
     use packnback_proto::crypto::sign::SigningKey;
-    use packnback_proto::ids::ObjectId;
+    use packnback_proto::ids::{ObjectId, SetId};
     use packnback_proto::record::{Receipt, Snap};
     use packnback_proto::request::verify;
     use packnback_proto::wire::admin::{GoingInfo, KeepInfo};
@@ -272,6 +272,7 @@ mod tests {
                 root: ObjectId([9; 32]),
                 time: seq * 1000,
                 cert_serial: 1,
+                set: SetId([1; 16]),
             };
             let snap = Signed::sign(&snap, &device()).unwrap();
             prev = Some(snap.id());

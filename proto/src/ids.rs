@@ -1,6 +1,7 @@
 //! Identifiers: one newtype per kind, so that mixing them does not compile.
 //!
-//! All are 32 bytes and shown as lower-case hex. `Debug` shows the first eight digits.
+//! All are 32 bytes, but for the 16 of a backup set, and shown as lower-case hex. `Debug` shows the
+//! first eight digits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,31 +11,33 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text was not the hex form of an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: expected {} hex digits", ID_LEN * 2)]
+#[error("not an id: expected {} hex digits ({} for a backup set)", ID_LEN * 2, SET_ID_LEN * 2)]
 pub struct IdParseError;
 
 /// A byte string had the wrong length for an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: expected {ID_LEN} bytes, got {0}")]
+#[error("not an id: {0} bytes are too many or too few")]
 pub struct IdLengthError(pub usize);
 
-/// Length in bytes of every identifier.
+/// Length in bytes of every identifier but that of a backup set.
 pub const ID_LEN: usize = 32;
+/// Length in bytes of a [`SetId`].
+pub const SET_ID_LEN: usize = 16;
 
 macro_rules! id_type {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $len:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub [u8; ID_LEN]);
+        pub struct $name(pub [u8; $len]);
 
         impl $name {
             /// The raw bytes.
             #[must_use]
-            pub const fn as_bytes(&self) -> &[u8; ID_LEN] {
+            pub const fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
             }
 
-            /// From a byte string, which must be exactly [`ID_LEN`] long.
+            /// From a byte string, which must have exactly the length of this id.
             ///
             /// # Errors
             /// [`IdLengthError`] for any other length.
@@ -66,15 +69,12 @@ macro_rules! id_type {
         impl FromStr for $name {
             type Err = IdParseError;
             fn from_str(s: &str) -> Result<Self, IdParseError> {
-                let bytes = data_encoding::HEXLOWER_PERMISSIVE
-                    .decode(s.as_bytes())
-                    .map_err(|_| IdParseError)?;
-                Self::from_slice(&bytes).map_err(|_| IdParseError)
+                decode_hex(s).map(Self)
             }
         }
 
-        impl From<[u8; ID_LEN]> for $name {
-            fn from(bytes: [u8; ID_LEN]) -> Self {
+        impl From<[u8; $len]> for $name {
+            fn from(bytes: [u8; $len]) -> Self {
                 Self(bytes)
             }
         }
@@ -98,22 +98,29 @@ macro_rules! id_type {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 if d.is_human_readable() {
-                    d.deserialize_str(IdVisitor).map(Self)
+                    d.deserialize_str(IdVisitor::<$len>).map(Self)
                 } else {
-                    d.deserialize_bytes(IdVisitor).map(Self)
+                    d.deserialize_bytes(IdVisitor::<$len>).map(Self)
                 }
             }
         }
     };
 }
 
-struct IdVisitor;
+fn decode_hex<const LEN: usize>(text: &str) -> Result<[u8; LEN], IdParseError> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE
+        .decode(text.as_bytes())
+        .map_err(|_| IdParseError)?;
+    bytes.try_into().map_err(|_| IdParseError)
+}
 
-impl Visitor<'_> for IdVisitor {
-    type Value = [u8; ID_LEN];
+struct IdVisitor<const LEN: usize>;
+
+impl<const LEN: usize> Visitor<'_> for IdVisitor<LEN> {
+    type Value = [u8; LEN];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an id of {ID_LEN} bytes")
+        write!(f, "an id of {LEN} bytes")
     }
 
     fn visit_bytes<E: de::Error>(self, v: &[u8]) -> Result<Self::Value, E> {
@@ -121,26 +128,32 @@ impl Visitor<'_> for IdVisitor {
     }
 
     fn visit_str<E: de::Error>(self, v: &str) -> Result<Self::Value, E> {
-        ObjectId::from_str(v).map(|id| id.0).map_err(E::custom)
+        decode_hex(v).map_err(E::custom)
     }
 }
 
 id_type! {
     /// Address of a stored object: BLAKE3 of all its bytes (docs/format.md, "Objects").
-    ObjectId
+    ObjectId, ID_LEN
 }
 id_type! {
     /// Id of a signed record: see [`crate::record::record_id`].
-    RecordId
+    RecordId, ID_LEN
 }
 id_type! {
     /// The owner's Ed25519 public key.
-    OwnerId
+    OwnerId, ID_LEN
 }
 id_type! {
     /// A node's Ed25519 public key: its libp2p identity. The same key signs snapshots when the
     /// node acts as a device, and receipts when it acts as a host.
-    NodeId
+    NodeId, ID_LEN
+}
+id_type! {
+    /// A backup set of an owner: snapshots of one device that follow each other. Blind: whoever lacks
+    /// the owner's key for it sees which snapshots belong together and nothing else (see
+    /// [`crate::crypto::keys::set_id`]).
+    SetId, SET_ID_LEN
 }
 
 /// Id of a snapshot: the record id of its `snap` record.
@@ -157,5 +170,8 @@ mod tests {
         assert_eq!("ab".parse::<ObjectId>(), Err(IdParseError));
         assert_eq!(ObjectId::from_slice(&[0; 31]), Err(IdLengthError(31)));
         assert_eq!(format!("{id:?}"), "ObjectId(abababab..)");
+        let set = SetId([0x01; 16]);
+        assert_eq!(set.to_string().parse::<SetId>(), Ok(set));
+        assert_eq!(id.to_string().parse::<SetId>(), Err(IdParseError));
     }
 }

@@ -17,5 +17,6 @@ pub mod qr;
 pub mod record;
 pub mod request;
 pub mod subset;
+pub mod text;
 pub mod wire;
 pub mod words;

@@ -67,6 +67,8 @@ pub const PROBLEM_TEXT_MAX: usize = 256;
 pub const ROOT_LABEL_MAX: usize = 256;
 /// Longest name of the program that wrote a snapshot, in bytes.
 pub const ROOT_TOOL_MAX: usize = 128;
+/// Bytes of the name of a backup set.
+pub const SET_NAME_MAX: usize = 128;
 
 // ---- chunker 1 ----
 

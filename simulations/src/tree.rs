@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::record::Snap;
 
 use crate::rng::Rng;
@@ -111,6 +111,7 @@ impl Device {
             root,
             time: now,
             cert_serial: 1,
+            set: SetId([1; 16]),
         };
         let id = SnapshotId::from(rng.bytes32());
         self.last = Some(id);

@@ -85,10 +85,16 @@ def owners(v):
         (owner.id, "owner_id"), (bytes(owner.sign), "owner_sign_seed"), (owner.recovery_id, "recovery_id"),
         (owner.recovery_seed, "recovery_seed"), (owner.dec(e), "owner_dec"), (owner.meta(e), "owner_meta"),
         (pnb.x25519_public(owner.dec(e)), "owner_dec_pub"), (pnb.x25519_public(owner.meta(e)), "owner_meta_pub"),
-        (owner.psk(e), "psk"), (owner.label_key(e), "label_key"), (owner.group_secret(v["group"]), "group_key"),
+        (owner.psk(e), "psk"), (owner.label_key(e), "label_key"), (owner.set_key(), "set_key"), (owner.group_secret(v["group"]), "group_key"),
         (group.ck, "chunk_key"), (group.cp, "cut_key"), (gear[:16], "gear_first"), (pnb.h(gear), "gear_blake3"),
     ]:
         same(found, v[name], name)
+
+
+@check("crypto", "backup_sets")
+def backup_sets(v):
+    roots = [unhex(root) for root in v.get("roots", [])]
+    same(pnb.set_id(unhex(v["set_key"]), v.get("name"), roots), v["set"], "backup set")
 
 
 @check("crypto", "sessions")
@@ -298,7 +304,7 @@ def exchange(v):
         same(" ".join(digits[i : i + 4] for i in range(0, 16, 4)), v["fingerprint"], "fingerprint")
     elif "bundle" in v:
         f = pnb.open_bundle(unhex(v["bundle"]), unhex(v["secret"]), unhex(v["node"]))
-        names = ["cert", "owner_meta_pub", "owner_dec_pub", "psk", "group_key", "label", "hosts"]
+        names = ["cert", "owner_meta_pub", "owner_dec_pub", "psk", "group_key", "label", "hosts", "set_key"]
         for number, name in enumerate(names, 1):
             same(f[number], v[name], name)
     else:

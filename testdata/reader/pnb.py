@@ -121,6 +121,9 @@ class Owner:
     def group(self, g):
         return Group(self.group_secret(g))
 
+    def set_key(self):
+        return dk("backup set", self.seed)
+
     def label_key(self, epoch):
         return dk("device label", self.meta(epoch))
 
@@ -130,6 +133,13 @@ class Owner:
         return Session(
             x25519(meta, epk), x25519(dec, epk), epk, x25519_public(meta), x25519_public(dec), epoch, self.psk(epoch)
         )
+
+
+def set_id(key, name=None, roots=()):
+    """8.3: the blind id of a backup set, by its name or by what it saves."""
+    if name is not None:
+        return kh(key, b"\0" + name.encode())[:16]
+    return kh(key, b"\1" + b"".join(struct.pack("<Q", len(r)) + r for r in sorted(set(roots))))[:16]
 
 
 def device_session(esk, meta_pub, dec_pub, epoch, psk):
@@ -589,7 +599,7 @@ class Map:
 
 class Root:
     def __init__(self, raw, n_refs):
-        f = fields(cbor(raw, most=4 * MIB), range(1, 12))
+        f = fields(cbor(raw, most=4 * MIB), range(1, 13))
         self.label, self.tool = text(f[1]), text(f[4])
         self.start, self.end, self.chunker, self.group = uint(f[2]), uint(f[3]), u32(f[5]), u32(f[6])
         self.paths, self.excludes = [octets(p) for p in array(f[7])], [octets(p) for p in array(f[8])]
@@ -599,6 +609,8 @@ class Root:
             octets(problem[0]), uint(problem[1], 255), text(problem[2])
         self.stats = [uint(n) for n in array(f[10], 6)]
         self.children = children(f[11], n_refs, 0)
+        self.set = text(f[12])
+        need(len(self.set.encode()) <= 128, "limit")
         need(len(self.label.encode()) <= 256 and len(self.tool.encode()) <= 128, "limit")
         need(max(len(self.paths), len(self.excludes), len(self.problems)) <= 1024, "limit")
         for path in self.paths:
@@ -659,13 +671,14 @@ def check_cert(f):
 
 
 def check_snap(f):
-    need(8 in fields(f, (), range(1, 9)), "cbor-missing-key", "8")
+    need(8 in fields(f, (), range(1, 10)), "cbor-missing-key", "8")
     need(uint(f[8]) == 1, "unknown-format")
-    fields(f, range(1, 9))
+    fields(f, range(1, 10))
     for key in (1, 2, 5):
         b32(f[key])
     for key in (3, 6, 7):
         uint(f[key])
+    octets(f[9], 16)
     need(f[4] is None or b32(f[4]), "cbor-wrong-type")
     return f[2]
 
@@ -908,7 +921,8 @@ def open_bundle(data, secret, node):
     need(made_for == node, "other-machine")
     content = open_boxed("device bundle", secret, epk, to_cbor(value[:3]), octets(value[3]))
     body, signature = array(cbor(content), 2)
-    f = fields(cbor(octets(body)), range(1, 8))
+    f = fields(cbor(octets(body)), range(1, 9))
+    octets(f[8], 32)
     cert = read_record(octets(f[1]))
     need(cert.kind == "cert", "wrong-type")
     verify(cert.signer, b"packnback-bundle-v1\0" + body, octets(signature, 64))

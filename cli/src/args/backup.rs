@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use packnback_proto::limits::SET_NAME_MAX;
 
 use crate::units::{parse_duration, parse_size};
 
@@ -39,6 +40,17 @@ pub enum DedupArg {
     Session,
 }
 
+/// The name of a backup set: something a person can type again.
+pub(super) fn set_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("a name has at least one character and no control characters".to_owned());
+    }
+    if text.len() > SET_NAME_MAX {
+        return Err(format!("a name has at most {SET_NAME_MAX} bytes"));
+    }
+    Ok(text.to_owned())
+}
+
 /// `backup`.
 #[derive(Debug, Clone, Args)]
 pub struct BackupArgs {
@@ -48,6 +60,10 @@ pub struct BackupArgs {
     /// Name of this snapshot; default: the name of the device
     #[arg(long, value_name = "T")]
     pub tag: Option<String>,
+    /// Name of the backup set this belongs to; default: it goes by the paths. Snapshots of one set
+    /// follow each other: `latest`, the keep rules and `forget` work on each set for itself
+    #[arg(long, value_name = "NAME", value_parser = set_name)]
+    pub set: Option<String>,
     /// Leave out what matches this pattern (as in .gitignore); may be repeated
     #[arg(long, short = 'e', value_name = "GLOB")]
     pub exclude: Vec<String>,

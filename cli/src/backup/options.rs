@@ -59,6 +59,8 @@ pub struct BackupOptions {
     pub exclude_texts: Vec<String>,
     /// Label of the snapshot.
     pub label: String,
+    /// Name of the backup set; `None`: it goes by what is saved.
+    pub set: Option<String>,
     /// When it starts, unix seconds.
     pub time: u64,
     /// Program name and version, for the record.

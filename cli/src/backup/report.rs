@@ -1,6 +1,6 @@
 //! What a backup did.
 
-use packnback_proto::ids::{ObjectId, SnapshotId};
+use packnback_proto::ids::{ObjectId, SetId, SnapshotId};
 use packnback_proto::wire::admin::AlarmInfo;
 
 use crate::client::ClientError;
@@ -50,6 +50,8 @@ pub struct BackupReport {
     pub snapshot: Option<SnapshotId>,
     /// Its root object.
     pub root: Option<ObjectId>,
+    /// Its backup set.
+    pub set: Option<SetId>,
     /// The node's own receipt (envelope).
     pub receipt: Vec<u8>,
     /// Numbers.

@@ -5,8 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::bounded;
 
+use packnback_proto::crypto::keys::{SetName, set_id};
 use packnback_proto::format::root::Stats;
-use packnback_proto::ids::ObjectId;
+use packnback_proto::ids::{ObjectId, SetId};
 
 use super::assemble::{Assembled, Assembler};
 use super::checkpoint;
@@ -76,7 +77,8 @@ pub(super) fn once(
         ..BackupReport::default()
     };
     report.warnings.extend(cache.warning().map(str::to_owned));
-    match pipeline(&ctx, options, &mut report) {
+    let set = set_of(options, keys);
+    match pipeline(&ctx, options, set, &mut report) {
         Ok(()) => {
             fill(&ctx, &mut report);
             Ok(report)
@@ -90,6 +92,7 @@ pub(super) fn once(
 fn pipeline(
     ctx: &Ctx<'_>,
     options: &mut BackupOptions,
+    set: SetId,
     report: &mut BackupReport,
 ) -> Result<(), Stop> {
     let paths = paths(options);
@@ -117,7 +120,7 @@ fn pipeline(
         return Ok(());
     }
     ctx.check()?;
-    commit(ctx, root, options.time, report)?;
+    commit(ctx, root, set, options.time, report)?;
     let kept = assembled.segments.iter().map(|(print, _)| print);
     let kept: HashSet<Hash16> = kept.chain(&assembled.reused).copied().collect();
     let facts = Facts {
@@ -151,6 +154,7 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
     let end = u64::try_from(now_ns() / 1_000_000_000).unwrap_or(options.time);
     About {
         label: options.label.clone(),
+        set: options.set.clone(),
         start: options.time,
         end: end.max(options.time),
         tool: options.tool.clone(),
@@ -164,9 +168,26 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
     }
 }
 
-fn commit(ctx: &Ctx<'_>, root: ObjectId, time: u64, report: &mut BackupReport) -> Result<(), Stop> {
+/// The backup set of this run: by its name, else by what it saves.
+fn set_of(options: &BackupOptions, keys: &DeviceBundleKeys) -> SetId {
+    let paths = paths(options);
+    let name = match &options.set {
+        Some(name) => SetName::Given(name),
+        None => SetName::Roots(&paths),
+    };
+    set_id(&keys.device.set_key, name)
+}
+
+fn commit(
+    ctx: &Ctx<'_>,
+    root: ObjectId,
+    set: SetId,
+    time: u64,
+    report: &mut BackupReport,
+) -> Result<(), Stop> {
     report.root = Some(root);
-    let committed = ctx.node.commit(root, time);
+    report.set = Some(set);
+    let committed = ctx.node.commit(root, set, time);
     match committed.map_err(|e| ctx.fail(e.into()))? {
         Committed::Done { snap, receipt, .. } => {
             report.snapshot = Some(snap);

@@ -24,6 +24,7 @@ const CHILDREN_RAW_MAX: usize = 1 << 20;
 /// What the root says beside its children.
 pub(super) struct About {
     pub(super) label: String,
+    pub(super) set: Option<String>,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) tool: String,
@@ -137,6 +138,7 @@ fn root(ctx: &Ctx<'_>, about: About, children: Vec<Child>) -> Root {
         problems,
         stats: about.stats,
         children,
+        set: about.set.unwrap_or_default(),
     }
 }
 

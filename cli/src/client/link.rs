@@ -1,6 +1,6 @@
 //! What backup and restore need of a node, so that they run against a stand-in in tests.
 
-use packnback_proto::ids::{ObjectId, OwnerId, SnapshotId};
+use packnback_proto::ids::{ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::wire::admin::AlarmInfo;
 
 use super::ClientError;
@@ -69,7 +69,7 @@ pub trait NodeLink: Send + Sync {
     ///
     /// # Errors
     /// [`ClientError`].
-    fn commit(&self, root: ObjectId, time: u64) -> Result<Committed, ClientError>;
+    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<Committed, ClientError>;
 }
 
 /// Where a restore reads from.

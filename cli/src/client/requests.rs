@@ -1,6 +1,6 @@
 //! One method per request of the local API.
 
-use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
 use packnback_proto::wire::frame;
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids, split_records};
@@ -359,8 +359,8 @@ impl NodeLink for Client {
         }
     }
 
-    fn commit(&self, root: ObjectId, time: u64) -> Result<Committed, ClientError> {
-        match self.request(&LocalRequest::Commit { root, time }, Vec::new())? {
+    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<Committed, ClientError> {
+        match self.request(&LocalRequest::Commit { root, set, time }, Vec::new())? {
             (
                 LocalReply::Committed {
                     snap,

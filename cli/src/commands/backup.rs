@@ -101,6 +101,7 @@ fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<Bac
         }),
         exclude_texts,
         label: args.tag.clone().unwrap_or_else(|| bundle.label.clone()),
+        set: args.set.clone(),
         time: system::now(),
         tool: concat!("packnback ", env!("CARGO_PKG_VERSION")).to_owned(),
         full: args.full,
@@ -258,6 +259,7 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
     json!({
         "snapshot": report.snapshot.map(|id| id.to_string()),
         "root": report.root.map(|id| id.to_string()),
+        "set": report.set.map(|set| set.to_string()),
         "complete": report.is_complete(),
         "entries": totals.entries,
         "files": totals.files,

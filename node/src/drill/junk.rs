@@ -6,7 +6,7 @@ use packnback_proto::crypto::seal::OVERHEAD;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::frame::padded_len;
 use packnback_proto::format::header::{Header, Kind as ObjectKind};
-use packnback_proto::ids::ObjectId;
+use packnback_proto::ids::{ObjectId, SET_ID_LEN, SetId};
 use packnback_proto::record::{
     Body, Envelope, Kind, Op, Order, Snap, encode_body, parse_envelope, sign,
 };
@@ -115,6 +115,7 @@ impl Attacker {
             root,
             time: now_s(),
             cert_serial: self.cert.value().serial,
+            set: SetId([0; SET_ID_LEN]),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The own node: root may connect to its socket, and still may not give orders.
 
 use packnback_proto::format::header::Kind as ObjectKind;
+use packnback_proto::ids::{SET_ID_LEN, SetId};
 use packnback_proto::record::{Cert, Op, Scope};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
@@ -103,6 +104,7 @@ async fn missing_children(a: &Attacker, _: &Target) -> Outcome {
         .map_err(|e| e.to_string())?;
     let commit = LocalRequest::Commit {
         root: root.id,
+        set: SetId([0; SET_ID_LEN]),
         time: crate::net::now_s(),
     };
     let answer = node.ask(&commit, &[]).await;

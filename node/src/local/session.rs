@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
 use packnback_proto::record::decode_cert;
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
@@ -92,7 +92,7 @@ impl Session {
             LocalRequest::Adopt { cert } => self.adopt(&cert).await,
             LocalRequest::Open => self.open().await,
             LocalRequest::Have => self.have(&body).await,
-            LocalRequest::Commit { root, time } => self.commit(root, time).await,
+            LocalRequest::Commit { root, set, time } => self.commit(root, set, time).await,
             LocalRequest::Records {
                 owner,
                 after,
@@ -286,11 +286,11 @@ impl Session {
         Ok((LocalReply::Bitmap, encode_bitmap(&answers)))
     }
 
-    async fn commit(&mut self, root: ObjectId, time: u64) -> Reply {
+    async fn commit(&mut self, root: ObjectId, set: SetId, time: u64) -> Reply {
         self.sync().await?;
         let now = self.node.host.clock.now();
         match self
-            .blocking(move |store| store.commit_own(root, time, now))
+            .blocking(move |store| store.commit_own(root, set, time, now))
             .await?
         {
             CommitOutcome::Accepted(accepted) => {

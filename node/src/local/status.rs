@@ -93,6 +93,7 @@ fn look(store: &Store, owner: Option<OwnerId>, me: &NodeId) -> Result<Stored, St
                     snap: head.id,
                     seq: row.seq,
                     time: row.time,
+                    set: row.set,
                     objects: row.objects,
                     bytes: row.bytes,
                     copies: Vec::new(),

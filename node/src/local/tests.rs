@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use super::offline::Offline;
 use super::socket::{HomeLock, LOCK_NAME, SOCKET_NAME, SocketError};
 use super::{LocalNode, serve_connection};
-use crate::service::testkit::{Conn, NOW, World, cert, chunk, host_key, key, owner, root, tree};
+use crate::service::testkit::{
+    Conn, NOW, SET, World, cert, chunk, host_key, key, owner, root, tree,
+};
 
 /// The node's own device is the key that signs receipts.
 fn own_cert() -> Cert {
@@ -91,7 +93,16 @@ fn assert_error(reply: &LocalReply, expected: ErrorCode) {
 }
 
 async fn commit(conn: &mut Conn, root: ObjectId) -> (LocalReply, Vec<u8>) {
-    ask(conn, LocalRequest::Commit { root, time: NOW }, &[]).await
+    ask(
+        conn,
+        LocalRequest::Commit {
+            root,
+            set: SET,
+            time: NOW,
+        },
+        &[],
+    )
+    .await
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use libp2p::Multiaddr;
 use libp2p::core::multiaddr::Protocol as Part;
 use packnback_proto::ids::NodeId;
+use packnback_proto::text::is_address;
 
 use super::error::NetError;
 use super::peer_id::{node_id, peer_id};
@@ -56,10 +57,11 @@ pub fn format_peer_addr(node: &NodeId, addr: &Multiaddr) -> Result<String, NetEr
     Ok(addr.clone().with(Part::P2p(peer_id(node)?)).to_string())
 }
 
-/// Reads addresses that a peer sent, dropping what does not parse.
+/// Reads addresses that a peer sent, dropping what does not parse or cannot be shown.
 #[must_use]
 pub fn parse_addrs(texts: &[String]) -> Vec<Multiaddr> {
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
+    let fit = texts.iter().filter(|text| is_address(text));
+    fit.filter_map(|text| text.parse().ok()).collect()
 }
 
 /// How far an address reaches. Names count as public: people use them for that. What is neither an

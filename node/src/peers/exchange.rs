@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::NodeId;
+use packnback_proto::text::Text;
 use packnback_proto::wire::invite::{INVITE_VERSION, InviteReply, InviteRequest, claim_message};
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -38,7 +39,7 @@ pub enum ClaimOutcome {
         /// Kind.
         code: ErrorCode,
         /// For people.
-        message: String,
+        message: Text,
     },
 }
 
@@ -94,26 +95,25 @@ where
     let claim = InviteRequest::Claim {
         real,
         signature: Bytes(signature.to_vec()),
-        name: me.name.clone(),
-        addrs: me.addrs.clone(),
+        name: me.name.clone().into(),
+        addrs: me.addrs.clone().into(),
         quota: me.quota,
     };
     match ask(stream, &claim).await? {
         InviteReply::Accepted { name, addrs, quota } => {
             let name = clean_name(&name);
+            let addrs = addrs.into_vec();
             Ok(ClaimOutcome::Accepted(Introduction { name, addrs, quota }))
         }
         InviteReply::Refused { code, message } => refused(code, message),
-        InviteReply::Challenge { .. } => {
-            refused(ErrorCode::Protocol, "challenged twice".to_owned())
-        }
+        InviteReply::Challenge { .. } => refused(ErrorCode::Protocol, "challenged twice".into()),
     }
 }
 
 fn refusal_reply(refusal: ClaimRefusal) -> InviteReply {
     InviteReply::Refused {
         code: ErrorCode::Invite,
-        message: refusal.to_string(),
+        message: refusal.to_string().into(),
     }
 }
 
@@ -157,7 +157,7 @@ where
     let claim = Claim {
         real,
         signature,
-        name,
+        name: name.into_string(),
         addrs,
         quota,
     };
@@ -169,7 +169,7 @@ where
     };
     let (reply, friend) = match table.claim(&claim, &context) {
         Ok(Ok(accepted)) => {
-            let (name, addrs) = (me.name.clone(), me.addrs.clone());
+            let (name, addrs) = (me.name.as_str().into(), me.addrs.clone().into());
             (
                 InviteReply::Accepted {
                     name,
@@ -180,7 +180,10 @@ where
             )
         }
         Ok(Err(refusal)) => (refusal_reply(refusal), None),
-        Err(Failure { code, message, .. }) => (InviteReply::Refused { code, message }, None),
+        Err(Failure { code, message, .. }) => {
+            let message = message.into();
+            (InviteReply::Refused { code, message }, None)
+        }
     };
     finish(stream, &reply).await?;
     Ok(friend)
@@ -189,7 +192,7 @@ where
 fn protocol_error() -> InviteReply {
     InviteReply::Refused {
         code: ErrorCode::Protocol,
-        message: "this message was not expected here".to_owned(),
+        message: "this message was not expected here".into(),
     }
 }
 

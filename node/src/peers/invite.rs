@@ -2,7 +2,8 @@
 
 use packnback_proto::crypto::sign::verify_strict;
 use packnback_proto::ids::NodeId;
-use packnback_proto::limits::{PEER_ADDR_LEN_MAX, PEER_ADDRS_MAX};
+use packnback_proto::limits::PEER_ADDRS_MAX;
+use packnback_proto::text;
 use packnback_proto::wire::invite::claim_message;
 use packnback_proto::wire::{Bytes, Nonce16};
 
@@ -100,11 +101,10 @@ pub fn decide_claim(
     }
 }
 
-/// A name fit to be shown: no control characters, not too long.
+/// A name fit to be shown: on one line, nothing that moves or hides, not too long.
 #[must_use]
 pub fn clean_name(name: &str) -> String {
-    let shown = name.chars().filter(|c| !c.is_control());
-    shown.take(NAME_MAX).collect::<String>().trim().to_owned()
+    text::clean(name, NAME_MAX)
 }
 
 /// Addresses from a peer: bounded in number and length. Loopback ones are kept only if the peer
@@ -114,7 +114,7 @@ pub fn clean_addrs(addrs: &[String], over_loopback: bool) -> Vec<String> {
     let is_loopback = |a: &str| a.starts_with("/ip4/127.") || a.starts_with("/ip6/::1/");
     let mut clean: Vec<String> = Vec::new();
     for addr in addrs {
-        let usable = addr.len() <= PEER_ADDR_LEN_MAX && (over_loopback || !is_loopback(addr));
+        let usable = text::is_address(addr) && (over_loopback || !is_loopback(addr));
         if usable && !clean.contains(addr) && clean.len() < PEER_ADDRS_MAX {
             clean.push(addr.clone());
         }

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 
 use packnback_proto::ids::{NodeId, OwnerId};
-use packnback_proto::limits::{PEER_ADDR_LEN_MAX, PEER_ADDRS_MAX};
+use packnback_proto::limits::PEER_ADDRS_MAX;
+use packnback_proto::text::is_address;
 use tokio::sync::watch;
 
 use super::rows::{self, Friend, HINT, Hint, PEER};
@@ -21,7 +22,7 @@ const REPLICAS_MAX: usize = 4096;
 fn fit(addrs: &[String], told_over: Reach) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for text in addrs.iter().take(4 * PEER_ADDRS_MAX) {
-        let usable = text.len() <= PEER_ADDR_LEN_MAX
+        let usable = is_address(text)
             && text
                 .parse::<Multiaddr>()
                 .is_ok_and(|addr| reach(&addr) >= told_over);

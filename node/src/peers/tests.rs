@@ -374,7 +374,7 @@ fn a_damaged_row_is_an_error() {
 #[test]
 fn what_peers_say_of_themselves_is_bounded() {
     assert_eq!(clean_name(" a\u{1b}[31m\n"), "a[31m");
-    assert_eq!(clean_name(&"x".repeat(100)).len(), 64);
+    assert_eq!(clean_name(&"x".repeat(100)).chars().count(), 64);
     let addrs: Vec<String> = (0..30).map(|n| format!("/ip4/192.0.2.{n}/tcp/1")).collect();
     assert_eq!(clean_addrs(&addrs, false).len(), 16);
     assert!(clean_addrs(&["x".repeat(257)], true).is_empty());
@@ -448,7 +448,7 @@ async fn a_refused_claimant_is_told_why() {
     };
     let (served, claimed) = tokio::join!(served, claimed);
     assert_eq!(served.unwrap(), None);
-    let message = ClaimRefusal::Expired.to_string();
+    let message = ClaimRefusal::Expired.to_string().into();
     assert_eq!(
         claimed.unwrap(),
         ClaimOutcome::Refused {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use packnback_proto::ids::{NodeId, ObjectId, RecordId, SnapshotId};
 use packnback_proto::limits::HAVE_IDS_MAX;
+use packnback_proto::text::Text;
 use packnback_proto::wire::admin::EvictInfo;
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids};
 use packnback_proto::wire::store::{Head, STORE_VERSION, StoreReply, StoreRequest};
@@ -29,7 +30,7 @@ pub enum ClientError {
         /// Kind.
         code: ErrorCode,
         /// For people.
-        message: String,
+        message: Text,
         /// The object it is about.
         id: Option<ObjectId>,
     },

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::replicate::StoreSource;
     use crate::service::testkit::{
-        NOW, Object, cert, device, key, order, owner, root, snap_by, tree,
+        NOW, Object, SET, cert, device, key, order, owner, root, snap_by, tree,
     };
     use crate::store::memory::MemoryEngine;
     use crate::store::{CommitOutcome, DiskReserve, Store};
@@ -285,7 +285,7 @@ mod tests {
                     .unwrap();
             }
             self.store.sync(&intake, NOW).unwrap();
-            let done = self.store.commit_own(root(tree).id, NOW, NOW).unwrap();
+            let done = self.store.commit_own(root(tree).id, SET, NOW, NOW).unwrap();
             let CommitOutcome::Accepted(accepted) = done else {
                 unreachable!("everything was put")
             };

@@ -8,6 +8,7 @@
 //! | `heed` | raises the alarms that follow from it, takes over orders |
 //! | `client` | the asking side of a storage session |
 //! | `carry` | runs an upload over a stream |
+//! | `look` | when a worker looks for work, and what it sees |
 //! | `worker` | one task per friend: rounds, pauses, retries |
 //! | `board` | where every copy stands |
 //! | [`pull`] | copies from other hosts what the device cannot bring |
@@ -18,6 +19,7 @@ mod client;
 mod heads;
 mod heed;
 mod local;
+mod look;
 pub mod pull;
 mod round;
 mod source;
@@ -25,6 +27,8 @@ mod timing;
 mod upload;
 mod worker;
 
+#[cfg(test)]
+mod idle_tests;
 #[cfg(test)]
 mod upload_tests;
 

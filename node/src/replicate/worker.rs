@@ -7,6 +7,7 @@ use std::time::Duration;
 use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::limits::{FRAME_HEADER_MAX, PEER_ADDR_LEN_MAX, PEER_ADDRS_MAX};
 use packnback_proto::record::{Kind, parse_envelope, record_id};
+use packnback_proto::text::Addrs;
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, StoreRequest};
 use tokio::sync::watch;
@@ -16,7 +17,8 @@ use super::board::Board;
 use super::carry::{CarryError, carry, commit_only};
 use super::client::{ClientError, Opened, StoreClient};
 use super::heed::heed;
-use super::round::{Round, SnapState, round_for};
+use super::look::{Looked, next_look, snap_states};
+use super::round::{Round, round_for};
 use super::source::{OwnSnap, Source};
 use super::timing::Timing;
 use super::upload::UploadError;
@@ -65,7 +67,7 @@ pub(super) struct Worker {
     /// Receipts, orders and addresses the host was told of since this process started.
     told_receipts: HashSet<(SnapshotId, NodeId)>,
     told_orders: HashSet<RecordId>,
-    told_addrs: Vec<(NodeId, Vec<String>)>,
+    told_addrs: Vec<(NodeId, Addrs)>,
     /// Snapshots whose receipt by this host is known to be here.
     done: HashSet<SnapshotId>,
     /// Snapshots the host lacks and this node cannot bring it.
@@ -118,14 +120,15 @@ impl Worker {
         loop {
             wake.mark_unchanged();
             match self.round().await {
-                Ok(()) => {
+                Ok(looked) => {
                     attempt = 0;
                     self.common.board.idle(self.host);
-                    let until = if self.lacking.is_empty() {
-                        self.check_at
-                    } else {
-                        self.check_at.min(self.ask_again)
-                    };
+                    let ask_again = (!self.lacking.is_empty()).then_some(self.ask_again);
+                    let due = next_look(looked, self.check_at, ask_again);
+                    // Never at once, whatever the look came to: a worker that does not wait takes
+                    // a whole core.
+                    let timing = self.common.timing;
+                    let until = due.max(Instant::now() + timing.retry_first);
                     tokio::select! {
                         changed = wake.changed() => if changed.is_err() { return },
                         () = tokio::time::sleep_until(until) => {}
@@ -168,7 +171,7 @@ impl Worker {
     }
 
     /// Brings the host up to date, in one session if there is anything to do or to ask.
-    async fn round(&mut self) -> Result<(), RoundError> {
+    async fn round(&mut self) -> Result<Looked, RoundError> {
         let is_check = Instant::now() >= self.check_at;
         if is_check {
             // What was missing here may have come back.
@@ -177,10 +180,10 @@ impl Worker {
         let ask_again = is_check || Instant::now() >= self.ask_again;
         loop {
             let Some(work) = self.look_for_work(ask_again).await? else {
-                return Ok(());
+                return Ok(Looked::NoDevice(Instant::now() + self.common.timing.check));
             };
             if work.is_idle && !is_check {
-                return Ok(());
+                return Ok(Looked::Done);
             }
             let addrs = parse_addrs(&self.common.peers.addrs_of(&self.host));
             let opened = self
@@ -200,7 +203,7 @@ impl Worker {
             };
             if ended == Ended::UpToDate {
                 self.set_next();
-                return Ok(());
+                return Ok(Looked::Done);
             }
         }
     }
@@ -340,10 +343,10 @@ impl Worker {
         let hosts = self.blocking(Source::hosts).await?;
         let me = self.common.net.node();
         let own = self.common.net.listen_addrs();
-        let own = own.iter().map(ToString::to_string).collect();
-        let mut all = vec![(me, own)];
+        let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+        let mut all = vec![(me, Addrs::from(own))];
         for host in hosts.into_iter().filter(|h| *h != me && *h != self.host) {
-            all.push((host, self.common.peers.addrs_of(&host)));
+            all.push((host, self.common.peers.addrs_of(&host).into()));
         }
         all.retain(|(_, addrs)| !addrs.is_empty());
         if all == self.told_addrs {
@@ -407,6 +410,9 @@ impl Worker {
         let Some(cert) = cert else { return Ok(None) };
         let me = self.common.net.node();
         let mut round = round_for(&self.host, &me, &snaps, &self.told_receipts);
+        // What was deleted meanwhile is not waited for.
+        self.lacking
+            .retain(|id| round.uploads.iter().any(|snap| snap.id == *id));
         if !ask_again {
             round
                 .uploads
@@ -439,33 +445,4 @@ impl Worker {
 fn order_id(envelope: &[u8]) -> Option<RecordId> {
     let parsed = parse_envelope(envelope).ok()?;
     (parsed.kind == Kind::Order).then(|| record_id(parsed.kind, parsed.body))
-}
-
-/// All snapshots with their receipts. Old ones whose receipt by this host is known are not looked
-/// up again, but for the newest few, whose receipts by others may be news.
-fn snap_states(
-    source: &dyn Source,
-    host: &NodeId,
-    done: &mut HashSet<SnapshotId>,
-) -> Result<Vec<SnapState>, Failure> {
-    const LOOK_AGAIN: usize = 32;
-    let snaps = source.own_snaps()?;
-    let old = snaps.len().saturating_sub(LOOK_AGAIN);
-    let mut states = Vec::with_capacity(snaps.len());
-    for (index, snap) in snaps.into_iter().enumerate() {
-        let hosts = if index < old && done.contains(&snap.id) {
-            vec![*host]
-        } else {
-            source
-                .receipts(&snap.id)?
-                .into_iter()
-                .map(|(host, _)| host)
-                .collect()
-        };
-        if hosts.contains(host) {
-            done.insert(snap.id);
-        }
-        states.push(SnapState { snap, hosts });
-    }
-    Ok(states)
 }

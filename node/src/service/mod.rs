@@ -129,7 +129,7 @@ impl From<Refusal> for StoreReply {
     fn from(refusal: Refusal) -> Self {
         Self::Refused {
             code: refusal.code,
-            message: refusal.message,
+            message: refusal.message.into(),
             id: refusal.id,
         }
     }

@@ -3,6 +3,7 @@
 use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::limits::AUDIENCE_MAX;
 use packnback_proto::machine::replica::{ReplicaFacts, may_replicate};
+use packnback_proto::text::Addrs;
 use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::store::StoreReply;
 
@@ -32,11 +33,7 @@ impl Session {
     }
 
     /// A device of the owner says where the owner's hosts are. What it says of others is dropped.
-    pub(super) async fn host_addrs(
-        &self,
-        owner: OwnerId,
-        hosts: Vec<(NodeId, Vec<String>)>,
-    ) -> Reply {
+    pub(super) async fn host_addrs(&self, owner: OwnerId, hosts: Vec<(NodeId, Addrs)>) -> Reply {
         if hosts.len() > AUDIENCE_MAX {
             let message = format!("addresses of more than {AUDIENCE_MAX} hosts at once");
             return Err(Refusal::new(ErrorCode::Protocol, message));

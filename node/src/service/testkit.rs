@@ -11,7 +11,7 @@ use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::frame::FRAME_MIN;
 use packnback_proto::format::header::{Header, Kind};
-use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::record::{Cert, Grant, Op, Order, Scope, Signed, Snap, perms};
 use packnback_proto::wire::ids::encode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
@@ -28,6 +28,8 @@ use crate::store::memory::MemoryEngine;
 use crate::store::{DiskReserve, Store};
 
 pub(crate) const NOW: u64 = 1_800_000_000;
+/// The backup set of everything here that says nothing else.
+pub(crate) const SET: SetId = SetId([1; 16]);
 
 pub(crate) fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&Secret32::new([n; 32]))
@@ -285,6 +287,7 @@ pub(crate) fn snap_by(
         root,
         time: NOW,
         cert_serial: 1,
+        set: SET,
     };
     Signed::sign(&snap, device).unwrap()
 }

@@ -107,8 +107,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::OtherVersion`]; failures of the disk.
     pub fn check_version(&self) -> Result<(), StoreError> {
-        /// 2: objects are counted.
-        const TABLES: u64 = 2;
+        /// 2: objects are counted. 3: snapshots are of backup sets.
+        const TABLES: u64 = 3;
         match self.row::<u64>(keys::VERSION, "version of the tables")? {
             Some(TABLES) => Ok(()),
             Some(other) => Err(StoreError::OtherVersion(other)),

@@ -1,6 +1,6 @@
 //! Accepting snapshots: all or nothing, in one atomic write.
 
-use packnback_proto::ids::{ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::ids::{ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::limits::HAVE_IDS_MAX;
 use packnback_proto::machine::closure::{self, Closure};
 use packnback_proto::machine::commit::{CommitRefusal, SessionOf, belongs};
@@ -91,6 +91,7 @@ impl Store {
     pub fn commit_own(
         &self,
         root: ObjectId,
+        set: SetId,
         time: u64,
         now: u64,
     ) -> Result<CommitOutcome, StoreError> {
@@ -109,6 +110,7 @@ impl Store {
             root,
             time,
             cert_serial: cert.value().serial,
+            set,
         };
         let snap = Signed::sign(&snap, &self.key)?;
         let last = LastSnap {
@@ -283,6 +285,7 @@ impl Store {
             time: value.time,
             received: now,
             root: value.root,
+            set: value.set,
             objects: said.n_objects,
             bytes: said.bytes,
             receipt: receipt.id(),

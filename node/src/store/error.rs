@@ -72,7 +72,7 @@ pub enum StoreError {
     #[error("too many {0}")]
     TooMany(&'static str),
     /// Tables of another version of the program.
-    #[error("the store is of version {0}, this program needs version 2")]
+    #[error("the store is of version {0}, this program needs version 3")]
     OtherVersion(u64),
     /// An earlier write of this session failed: it takes no more.
     #[error("an earlier write of this session failed")]

@@ -2,7 +2,7 @@
 //! error that names the key's kind, never a default.
 
 use packnback_proto::format::header::{Header, Kind};
-use packnback_proto::ids::{ID_LEN, NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::ids::{ID_LEN, NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::policy::{Day, Freeze};
 use packnback_proto::wire::Bytes;
 use serde::de::DeserializeOwned;
@@ -113,6 +113,8 @@ pub struct SnapRow {
     pub received: u64,
     /// Its root object.
     pub root: ObjectId,
+    /// The backup set it belongs to.
+    pub set: SetId,
     /// Objects reachable from it.
     pub objects: u64,
     /// Their bytes.

@@ -28,7 +28,7 @@ use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::frame::padded_len;
 use packnback_proto::format::header::{Header, Kind};
-use packnback_proto::ids::{NodeId, ObjectId, RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, RecordId, SetId, SnapshotId};
 use packnback_proto::record::{
     Cert, Grant, Op, Order, Receipt, SEALED_LABEL_LEN, Scope, Signed, decode_receipt,
     parse_envelope, perms,
@@ -191,7 +191,11 @@ impl Node {
         }
         self.store.sync(&intake, now_s()).unwrap();
         let root = objects.last().unwrap().id;
-        let snap = match self.store.commit_own(root, now_s(), now_s()).unwrap() {
+        let snap = match self
+            .store
+            .commit_own(root, SetId([1; 16]), now_s(), now_s())
+            .unwrap()
+        {
             CommitOutcome::Accepted(accepted) => accepted.snap,
             CommitOutcome::Missing(ids) => panic!("missing {ids:?}"),
         };

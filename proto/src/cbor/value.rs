@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_cbor::Value;
 
 use super::{Bounds, CborError, check};
-use crate::ids::{NodeId, ObjectId, OwnerId, RecordId};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId};
 
 /// Decodes one item of deterministic CBOR.
 ///
@@ -218,4 +218,4 @@ macro_rules! id_values {
         }
     )*};
 }
-id_values!(NodeId, ObjectId, OwnerId, RecordId);
+id_values!(NodeId, ObjectId, OwnerId, RecordId, SetId);

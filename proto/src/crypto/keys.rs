@@ -6,6 +6,7 @@
 //!    ├─ owner list[e] ───── s_m ──┤     reads names             SK_m ─ node
 //!    ├─ session psk[e] ───────────┘     mixed into SK_d and SK_m
 //!    ├─ dedup group[g] ─ chunk key, gear table, cut prf
+//!    ├─ backup set ── id of a set = KH(.., name or roots)[..16]
 //!    └─ recovery peer
 //! ```
 
@@ -16,7 +17,7 @@ use super::labels;
 use super::primitives::{derive_bytes, derive_key, keyed_hash, x25519, x25519_public};
 use super::secret::Secret32;
 use super::sign::SigningKey;
-use crate::ids::{NodeId, OwnerId};
+use crate::ids::{NodeId, OwnerId, SET_ID_LEN, SetId};
 
 /// The owner seed `S`: everything of an owner follows from these 32 random bytes.
 pub struct OwnerSeed(Secret32);
@@ -104,6 +105,12 @@ impl OwnerSeed {
         derive_key(labels::DEVICE_LABEL, &[self.list_secret(epoch).expose()])
     }
 
+    /// The key of [`set_id`]: the same in every key epoch, dedup group and device.
+    #[must_use]
+    pub fn set_key(&self) -> Secret32 {
+        self.derive(labels::BACKUP_SET, &[])
+    }
+
     /// What a device needs to write backups that it cannot read.
     #[must_use]
     pub fn device_keys(&self, epoch: u32, group: u32) -> DeviceKeys {
@@ -112,6 +119,7 @@ impl OwnerSeed {
             dec_pub: x25519_public(&self.decrypt_secret(epoch)),
             psk: self.session_psk(epoch),
             group_key: self.dedup_group(group),
+            set_key: self.set_key(),
             epoch,
             group,
         }
@@ -150,6 +158,8 @@ pub struct DeviceKeys {
     pub psk: Secret32,
     /// `C[g]`.
     pub group_key: Secret32,
+    /// Key of the ids of backup sets.
+    pub set_key: Secret32,
     /// Key epoch `e`.
     pub epoch: u32,
     /// Dedup group `g`.
@@ -220,6 +230,41 @@ impl Drop for ChunkKeys {
 #[must_use]
 pub fn chunk_key(ck: &Secret32, p: &[u8]) -> Secret32 {
     Secret32::new(keyed_hash(ck.expose(), p))
+}
+
+/// What a backup set is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetName<'a> {
+    /// By a person.
+    Given(&'a str),
+    /// By what it saves: stored paths, in any order.
+    Roots(&'a [Vec<u8>]),
+}
+
+/// The blind id of a backup set: `KH(set key, m)[..16]` with `m` = `0 || name`, or
+/// `1 || (LE64(len) || path)*` over the paths in ascending order of their bytes, each once. Hosts see
+/// that two snapshots are of one set, and cannot try names.
+#[must_use]
+pub fn set_id(set_key: &Secret32, name: SetName<'_>) -> SetId {
+    let mut message = Zeroizing::new(Vec::new());
+    match name {
+        SetName::Given(name) => {
+            message.push(0);
+            message.extend_from_slice(name.as_bytes());
+        }
+        SetName::Roots(roots) => {
+            message.push(1);
+            for root in roots.iter().collect::<std::collections::BTreeSet<_>>() {
+                let len = u64::try_from(root.len()).unwrap_or(u64::MAX);
+                message.extend_from_slice(&len.to_le_bytes());
+                message.extend_from_slice(root);
+            }
+        }
+    }
+    let hash = keyed_hash(set_key.expose(), &message);
+    let mut id = [0; SET_ID_LEN];
+    id.iter_mut().zip(hash).for_each(|(out, byte)| *out = byte);
+    SetId(id)
 }
 
 /// The keys of one upload session.

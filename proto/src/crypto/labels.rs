@@ -27,6 +27,8 @@ contexts! {
     RECOVERY_PEER = "recovery peer";
     /// List key of an epoch -> key that seals device labels in certificates.
     DEVICE_LABEL = "device label";
+    /// Owner seed -> key of the blind ids of backup sets.
+    BACKUP_SET = "backup set";
     /// Dedup group -> chunk keys.
     CHUNK_KEY = "chunk key";
     /// Dedup group -> gear table of the chunker.

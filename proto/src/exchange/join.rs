@@ -5,7 +5,8 @@
 //! fingerprint = DK("device fingerprint", node id || X25519 public key)[..8]
 //! bundle      = [1, node id, epk, sealed]        sealed to the key in the request, ad = [1, node id, epk]
 //! content     = [body bstr, sig bstr64]          sig = Ed25519 of the owner over "packnback-bundle-v1\0" || body
-//! body        = {1: cert, 2: owner_meta_pub[e], 3: owner_dec_pub[e], 4: PSK[e], 5: C[g], 6: name, 7: hosts order / null}
+//! body        = {1: cert, 2: owner_meta_pub[e], 3: owner_dec_pub[e], 4: PSK[e], 5: C[g], 6: name, 7: hosts order / null,
+//!                8: key of the ids of backup sets}
 //! ```
 //! `e` and `g` are those of the certificate. The signature is there because sealing says nothing
 //! about who sealed: without it somebody who reads the request could pair a true certificate with
@@ -42,7 +43,7 @@ pub struct JoinRequest {
 }
 
 fn check_label(label: &str) -> Result<(), ExchangeError> {
-    if label.len() > LABEL_MAX || label.chars().any(char::is_control) {
+    if label.len() > LABEL_MAX || label.chars().any(crate::text::is_unfit) {
         Err(ExchangeError::Mismatch("name"))
     } else {
         Ok(())
@@ -208,7 +209,7 @@ impl JoinBundle {
             .saturating_add(hosts.map_or(0, <[u8]>::len));
         // Room enough that the vector never moves and leaves a copy of a key behind.
         let mut w = Writer::with_capacity(records.saturating_add(512));
-        w.map(7);
+        w.map(8);
         w.uint(1u8);
         w.bytes(self.cert.envelope());
         for (key, bytes) in [
@@ -227,6 +228,8 @@ impl JoinBundle {
             Some(order) => w.bytes(order),
             None => w.null(),
         }
+        w.uint(8u8);
+        w.bytes(self.keys.set_key.expose());
         Zeroizing::new(w.into_bytes())
     }
 
@@ -253,6 +256,9 @@ impl JoinBundle {
         } else {
             Some(decode_order(r.bytes()?)?)
         };
+        map.step(&mut r)?;
+        let bytes = r.bytes_exact::<32>()?;
+        let set_key = Secret32::init_with(|out| out.copy_from_slice(bytes));
         map.finish(&mut r)?;
         r.finish()?;
         let keys = DeviceKeys {
@@ -260,6 +266,7 @@ impl JoinBundle {
             dec_pub,
             psk,
             group_key,
+            set_key,
             epoch: cert.value().epoch,
             group: cert.value().group,
         };

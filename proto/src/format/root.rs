@@ -3,12 +3,14 @@
 //! ```text
 //! root = { 1: label tstr, 2: start uint, 3: end uint, 4: tool tstr, 5: chunker uint, 6: g uint,
 //!          7: [* root path bstr], 8: [* exclude bstr], 9: [count uint, [* problem]],
-//!          10: [files, directories, others, bytes, new objects, new bytes], 11: [* child] }
+//!          10: [files, directories, others, bytes, new objects, new bytes], 11: [* child],
+//!          12: set name tstr }
 //! problem = [path bstr, kind uint, text tstr]
 //! ```
 //! Times are unix seconds by the clock of the device. A root path is empty for `/` itself. The
 //! number of problems may be larger than the list of them. Children are all segments or all
-//! indexes of one height, as their own headers say.
+//! indexes of one height, as their own headers say. The set name is empty where the backup set goes by
+//! its roots.
 
 use super::entry::DOM_PRIVATE;
 use super::index::{Child, read_children, write_children};
@@ -17,7 +19,7 @@ use super::payload::{PayloadError, check_count};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::limits::{
     EXCLUDE_LEN_MAX, PATH_LEN_MAX, PROBLEM_TEXT_MAX, RAW_MAX, ROOT_EXCLUDES_MAX, ROOT_LABEL_MAX,
-    ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX, ROOT_TOOL_MAX,
+    ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX, ROOT_TOOL_MAX, SET_NAME_MAX,
 };
 
 /// Why something is missing from, or doubtful in, a backup.
@@ -116,11 +118,14 @@ pub struct Root {
     pub stats: Stats,
     /// Segments or indexes, by path.
     pub children: Vec<Child>,
+    /// Name of the backup set, if a person gave one; empty where it goes by the paths.
+    pub set: String,
 }
 
 fn check(root: &Root) -> Result<(), PayloadError> {
     check_count(root.label.len(), 0..=ROOT_LABEL_MAX, "label")?;
     check_count(root.tool.len(), 0..=ROOT_TOOL_MAX, "tool")?;
+    check_count(root.set.len(), 0..=SET_NAME_MAX, "set")?;
     check_count(root.paths.len(), 0..=ROOT_PATHS_MAX, "roots")?;
     check_count(root.excludes.len(), 0..=ROOT_EXCLUDES_MAX, "excludes")?;
     check_count(root.problems.len(), 0..=ROOT_PROBLEMS_MAX, "problems")?;
@@ -151,7 +156,7 @@ fn check(root: &Root) -> Result<(), PayloadError> {
 pub fn encode(root: &Root) -> Result<Vec<u8>, PayloadError> {
     check(root)?;
     let mut w = Writer::with_capacity(1024);
-    w.map(11);
+    w.map(12);
     w.uint(1u8);
     w.text(&root.label);
     w.uint(2u8);
@@ -186,6 +191,8 @@ pub fn encode(root: &Root) -> Result<Vec<u8>, PayloadError> {
     }
     w.uint(11u8);
     write_children(&mut w, &root.children)?;
+    w.uint(12u8);
+    w.text(&root.set);
     Ok(w.finish(RAW_MAX)?)
 }
 
@@ -240,6 +247,8 @@ fn read_root(r: &mut Reader<'_>, n_refs: usize) -> Result<Root, PayloadError> {
     let stats = read_stats(r)?;
     keys.step(r)?;
     let children = read_children(r, n_refs)?;
+    keys.step(r)?;
+    let set = r.text()?.to_owned();
     keys.finish(r)?;
     Ok(Root {
         label,
@@ -254,6 +263,7 @@ fn read_root(r: &mut Reader<'_>, n_refs: usize) -> Result<Root, PayloadError> {
         problems,
         stats,
         children,
+        set,
     })
 }
 

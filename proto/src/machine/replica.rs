@@ -151,7 +151,7 @@ pub fn may_import(facts: ImportFacts<'_>) -> Result<(), ImportRefusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::ObjectId;
+    use crate::ids::{ObjectId, SetId};
     use crate::record::perms;
 
     const ME: NodeId = NodeId([9; 32]);
@@ -224,6 +224,7 @@ mod tests {
             root: ObjectId([4; 32]),
             time: 5,
             cert_serial: 1,
+            set: SetId([1; 16]),
         }
     }
 

@@ -6,7 +6,7 @@ use super::budget::{BudgetRefusal, DAY_S, Limits, Usage};
 use super::commit::{CommitRefusal, SessionOf, belongs};
 use super::grant::{About, GrantFacts, GrantRefusal, ReadRight, accept, scope_shows};
 use super::session::{OpenRefusal, Presented, may_open, still_valid};
-use crate::ids::{NodeId, ObjectId, OwnerId, RecordId};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId};
 use crate::limits::{CERT_CLOCK_SKEW_S, GRANT_LIFETIME_MAX_S};
 use crate::record::{Cert, Grant, Scope, Snap, perms};
 use crate::wire::{Nonce16, Role};
@@ -203,6 +203,7 @@ fn snapshot_must_belong_to_the_session() {
         root: ObjectId([0; 32]),
         time: 0,
         cert_serial: 1,
+        set: SetId([1; 16]),
     };
     assert_eq!(belongs(&snap, PEER.as_bytes(), session), Ok(()));
     assert_eq!(

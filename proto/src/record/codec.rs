@@ -115,6 +115,7 @@ impl Body for Snap {
             (6, Some(self.time.to_value())),
             (7, Some(self.cert_serial.to_value())),
             (8, Some(FORMAT.to_value())),
+            (9, Some(self.set.to_value())),
         ])
     }
 
@@ -132,6 +133,7 @@ impl Body for Snap {
             root: fields.get(5)?,
             time: fields.get(6)?,
             cert_serial: fields.get(7)?,
+            set: fields.get(9)?,
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::crypto::seal::{OVERHEAD, open, seal};
 use crate::crypto::secret::Secret32;
 use crate::ids::{NodeId, OwnerId};
 use crate::limits::LABEL_MAX;
+use crate::text::is_unfit;
 
 /// Length of every sealed label.
 pub const SEALED_LABEL_LEN: usize = LABEL_MAX + OVERHEAD;
@@ -26,14 +27,14 @@ fn associated_data(owner: &OwnerId, device: &NodeId) -> Vec<u8> {
 ///
 /// # Errors
 /// [`RecordError::Limit`] if the label is longer than [`LABEL_MAX`] bytes,
-/// [`RecordError::Invalid`] if it holds a control character.
+/// [`RecordError::Invalid`] if it holds a character [unfit](is_unfit) to be shown.
 pub fn seal_label(
     label_key: &Secret32,
     owner: &OwnerId,
     device: &NodeId,
     label: &str,
 ) -> Result<Vec<u8>, RecordError> {
-    if label.chars().any(char::is_control) {
+    if label.chars().any(is_unfit) {
         return Err(RecordError::Invalid("label"));
     }
     let mut padded = label.as_bytes().to_vec();
@@ -63,7 +64,7 @@ pub fn open_label(
     let label = std::str::from_utf8(label).map_err(|_| RecordError::Invalid("label"))?;
     let clean = padded.len() == LABEL_MAX
         && padding.iter().all(|b| *b == 0)
-        && !label.chars().any(char::is_control);
+        && !label.chars().any(is_unfit);
     if clean {
         Ok(label.to_owned())
     } else {

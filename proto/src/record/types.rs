@@ -1,7 +1,7 @@
 //! The signed records of format 1 as domain types. Encoding and decoding: [`super::codec`].
 //! Times are unix seconds. Field numbers in the docs are the CBOR map keys.
 
-use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 
 /// Permission bits of a certificate (field 4).
 pub mod perms {
@@ -67,6 +67,8 @@ pub struct Snap {
     /// 7: serial of the certificate in use.
     pub cert_serial: u64,
     // 8: format, always 1.
+    /// 9: the backup set it belongs to.
+    pub set: SetId,
 }
 
 /// `receipt`: a host says that a snapshot is complete and durable there. Signed by the host.

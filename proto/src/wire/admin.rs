@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::types::text_enum;
 use super::{Bytes, Nonce16};
 use crate::ids::{NodeId, OwnerId, RecordId, SnapshotId};
+use crate::text;
 
 text_enum! {
     /// Where an order stands on this host.
@@ -65,6 +66,7 @@ pub struct AlarmInfo {
     /// When it was first seen.
     pub since: u64,
     /// For people.
+    #[serde(deserialize_with = "text::cleaned")]
     pub text: String,
 }
 
@@ -88,6 +90,7 @@ pub struct DeviceInfo {
     /// When the newest was received here.
     pub last_received: Option<u64>,
     /// Why nothing of it expires, if so.
+    #[serde(deserialize_with = "text::cleaned_list")]
     pub frozen: Vec<String>,
 }
 
@@ -109,6 +112,7 @@ pub struct OrderInfo {
     /// Snapshots it marked here.
     pub snaps: u64,
     /// Why it was refused, or what it did.
+    #[serde(deserialize_with = "text::cleaned")]
     pub note: String,
     /// Friends that have taken it from this node since it started; at each start all are told again.
     pub told: Vec<NodeId>,
@@ -152,6 +156,7 @@ pub struct KeepInfo {
     /// The time retention goes by: received here, or the earliest receipt of a listed host.
     pub received: u64,
     /// Why it stays ("held", "younger than 30 days", "daily 2026-11-25", "newest 3"); empty: it goes.
+    #[serde(deserialize_with = "text::cleaned_list")]
     pub reasons: Vec<String>,
     /// Earliest day (start, unix seconds) on which it may go if nothing new comes; `None` = it stays.
     pub goes: Option<u64>,
@@ -167,6 +172,7 @@ pub struct RetentionInfo {
     /// The policy in force; `None`: everything is kept.
     pub policy: Option<PolicyInfo>,
     /// Why nothing expires, if so.
+    #[serde(deserialize_with = "text::cleaned_list")]
     pub frozen: Vec<String>,
     /// Snapshots of it there are.
     pub total: u64,
@@ -178,6 +184,7 @@ pub struct RetentionInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvictInfo {
     /// `warned`, `frozen` (no more writes, reading and handing over go on), or `dropped`.
+    #[serde(deserialize_with = "text::cleaned")]
     pub stage: String,
     /// When it was announced.
     pub since: u64,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::limits::{FRAME_BODY_MAX, FRAME_HEADER_MAX};
+use crate::text::{Text, clean};
 
 /// Bytes before the header: the two lengths.
 pub const HEAD_LEN: usize = 8;
@@ -31,10 +32,10 @@ pub enum FrameError {
     BodySize(u64),
     /// A message of this name is not known to this version.
     #[error("unknown message {0:?}: the sender may be of a newer version")]
-    UnknownMessage(String),
+    UnknownMessage(Text),
     /// The header is not one well-formed message.
     #[error("malformed message: {0}")]
-    Malformed(String),
+    Malformed(Text),
 }
 
 /// The two lengths at the start of a frame, already checked.
@@ -82,7 +83,8 @@ impl FrameHead {
 /// [`FrameError`] if the message or the body is over the limits.
 pub fn encode<T: Serialize>(message: &T, body_len: usize) -> Result<Vec<u8>, FrameError> {
     let mut out = vec![0; HEAD_LEN];
-    serde_cbor::to_writer(&mut out, message).map_err(|e| FrameError::Malformed(e.to_string()))?;
+    serde_cbor::to_writer(&mut out, message)
+        .map_err(|e| FrameError::Malformed(e.to_string().into()))?;
     let header_len = out.len() - HEAD_LEN;
     let wide = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
     FrameHead::checked(wide(header_len), wide(body_len))?;
@@ -119,12 +121,12 @@ pub fn decode<T: DeserializeOwned>(header: &[u8]) -> Result<T, FrameError> {
     }
     serde_cbor::from_slice(header).map_err(|error| match unknown_name(header, &error) {
         Some(name) => FrameError::UnknownMessage(name),
-        None => FrameError::Malformed(error.to_string()),
+        None => FrameError::Malformed(error.to_string().into()),
     })
 }
 
 /// The name of the message, if the decoder failed because it did not know it.
-fn unknown_name(header: &[u8], error: &serde_cbor::Error) -> Option<String> {
+fn unknown_name(header: &[u8], error: &serde_cbor::Error) -> Option<Text> {
     if !error.to_string().starts_with("unknown variant") {
         return None;
     }
@@ -136,7 +138,7 @@ fn unknown_name(header: &[u8], error: &serde_cbor::Error) -> Option<String> {
         },
         _ => return None,
     };
-    Some(name.chars().take(NAME_SHOWN_MAX).collect())
+    Some(clean(&name, NAME_SHOWN_MAX).into())
 }
 
 /// A structured body that may grow beyond a header (status lists).
@@ -144,7 +146,8 @@ fn unknown_name(header: &[u8], error: &serde_cbor::Error) -> Option<String> {
 /// # Errors
 /// [`FrameError::BodySize`] if it exceeds the limit.
 pub fn encode_body<T: Serialize>(value: &T) -> Result<Vec<u8>, FrameError> {
-    let body = serde_cbor::to_vec(value).map_err(|e| FrameError::Malformed(e.to_string()))?;
+    let body =
+        serde_cbor::to_vec(value).map_err(|e| FrameError::Malformed(e.to_string().into()))?;
     if body.len() > FRAME_BODY_MAX {
         return Err(FrameError::BodySize(
             u64::try_from(body.len()).unwrap_or(u64::MAX),
@@ -158,5 +161,5 @@ pub fn encode_body<T: Serialize>(value: &T) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// [`FrameError::Malformed`].
 pub fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
-    serde_cbor::from_slice(body).map_err(|e| FrameError::Malformed(e.to_string()))
+    serde_cbor::from_slice(body).map_err(|e| FrameError::Malformed(e.to_string().into()))
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, ErrorCode, Nonce16, SecretBytes};
 use crate::ids::NodeId;
+use crate::text::{Addrs, Text};
 
 /// Version of these messages and of the token.
 pub const INVITE_VERSION: u32 = 1;
@@ -118,9 +119,9 @@ pub enum InviteRequest {
         /// Ed25519 signature by `real` over [`claim_message`].
         signature: Bytes,
         /// Name to show for the invitee.
-        name: String,
+        name: Text,
         /// Where to reach it.
-        addrs: Vec<String>,
+        addrs: Addrs,
         /// Bytes the invitee offers to store for the inviter.
         quota: u64,
     },
@@ -139,9 +140,9 @@ pub enum InviteReply {
     /// To `Claim`: both are friends now.
     Accepted {
         /// Name to show for the inviter.
-        name: String,
+        name: Text,
         /// Where to reach it from now on.
-        addrs: Vec<String>,
+        addrs: Addrs,
         /// Bytes the inviter stores for the invitee.
         quota: u64,
     },
@@ -150,6 +151,6 @@ pub enum InviteReply {
         /// Why.
         code: ErrorCode,
         /// For people.
-        message: String,
+        message: Text,
     },
 }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::{AlarmInfo, PolicyInfo};
 use super::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
-use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
+use crate::text;
 
 /// Version of these messages. A node refuses any other.
-pub const API_VERSION: u32 = 1;
+pub const API_VERSION: u32 = 2;
 
 /// Asked by the program.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub enum LocalRequest {
     Commit {
         /// The root object.
         root: ObjectId,
+        /// The backup set it belongs to.
+        set: SetId,
         /// When the backup started, unix seconds.
         time: u64,
     },
@@ -178,6 +181,7 @@ pub enum LocalReply {
         /// Its owner, once adopted.
         owner: Option<OwnerId>,
         /// Addresses it listens on, with `/p2p/`.
+        #[serde(deserialize_with = "text::cleaned_list")]
         listen: Vec<String>,
     },
     /// To `Open`.
@@ -275,10 +279,13 @@ pub enum LocalReply {
         /// Kind.
         code: ErrorCode,
         /// What happened.
+        #[serde(deserialize_with = "text::cleaned")]
         message: String,
         /// What is safe in spite of it.
+        #[serde(deserialize_with = "text::cleaned")]
         safe: String,
         /// What to do next.
+        #[serde(deserialize_with = "text::cleaned")]
         next: String,
     },
 }
@@ -289,6 +296,7 @@ pub struct HostCopy {
     /// The host.
     pub host: NodeId,
     /// Name to show.
+    #[serde(deserialize_with = "text::cleaned")]
     pub name: String,
     /// Where it stands.
     pub state: CopyState,
@@ -299,6 +307,7 @@ pub struct HostCopy {
     /// Their bytes.
     pub bytes_left: u64,
     /// Why the last try failed.
+    #[serde(default, deserialize_with = "text::cleaned_option")]
     pub last_error: Option<String>,
 }
 
@@ -321,10 +330,12 @@ pub struct PeerInfo {
     /// Its identity.
     pub node: NodeId,
     /// Name to show.
+    #[serde(deserialize_with = "text::cleaned")]
     pub name: String,
     /// What it may do here.
     pub role: Role,
     /// Known addresses.
+    #[serde(deserialize_with = "text::cleaned_list")]
     pub addrs: Vec<String>,
     /// Whether a connection is up.
     pub connected: bool,
@@ -339,6 +350,7 @@ pub struct PeerInfo {
     /// Unix seconds of the last contact.
     pub last_seen: Option<u64>,
     /// Why the last contact failed.
+    #[serde(default, deserialize_with = "text::cleaned_option")]
     pub last_error: Option<String>,
 }
 
@@ -356,6 +368,7 @@ pub struct StatusInfo {
     /// Seconds since it started.
     pub uptime_s: u64,
     /// Addresses it listens on.
+    #[serde(deserialize_with = "text::cleaned_list")]
     pub listen: Vec<String>,
     /// Objects stored, all owners.
     pub objects: u64,
@@ -388,6 +401,8 @@ pub struct SnapInfo {
     pub seq: u64,
     /// When the backup started.
     pub time: u64,
+    /// The backup set it belongs to.
+    pub set: SetId,
     /// Objects reachable from it.
     pub objects: u64,
     /// Their stored bytes.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::admin::EvictInfo;
 use super::{Bytes, ErrorCode, Nonce16};
 use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
+use crate::text::{Addrs, Text};
 
 /// Version of these messages, told in `Hello`. A message is sent only to a host whose version has
 /// it: an unknown one ends the conversation.
@@ -85,7 +86,7 @@ pub enum StoreRequest {
     HostAddrs {
         /// At most [`crate::limits::AUDIENCE_MAX`] nodes, each with at most
         /// [`crate::limits::PEER_ADDRS_MAX`] multiaddresses.
-        hosts: Vec<(NodeId, Vec<String>)>,
+        hosts: Vec<(NodeId, Addrs)>,
     },
 }
 
@@ -171,7 +172,7 @@ pub enum StoreReply {
         /// Why.
         code: ErrorCode,
         /// For people and logs.
-        message: String,
+        message: Text,
         /// The object it is about.
         id: Option<ObjectId>,
     },

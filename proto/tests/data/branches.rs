@@ -143,9 +143,10 @@ fn roots_have_limits() {
         roots::encode(&value).is_ok()
     };
     type Fill = fn(&mut Root, usize);
-    let cases: [(usize, Fill); 9] = [
+    let cases: [(usize, Fill); 10] = [
         (ROOT_LABEL_MAX, |r, n| r.label = "x".repeat(n)),
         (ROOT_TOOL_MAX, |r, n| r.tool = "x".repeat(n)),
+        (SET_NAME_MAX, |r, n| r.set = "x".repeat(n)),
         (ROOT_PATHS_MAX, |r, n| r.paths = vec![b"p".to_vec(); n]),
         (PATH_LEN_MAX, |r, n| r.paths = vec![vec![b'p'; n]]),
         (ROOT_EXCLUDES_MAX, |r, n| r.excludes = vec![vec![]; n]),
@@ -171,13 +172,13 @@ fn roots_have_limits() {
 #[test]
 fn roots_have_all_their_keys_and_no_others() {
     let bytes = roots::encode(&root()).unwrap();
-    for key in 1..=11 {
+    for key in 1..=12 {
         let mut value = decoded(&bytes);
         without(&mut value, key);
         let error = roots::decode(&encoded(&value), 3).unwrap_err();
         assert_eq!(error, PayloadError::Cbor(CborError::MissingKey(key)));
     }
-    for key in [0, 12] {
+    for key in [0, 13] {
         let mut value = decoded(&bytes);
         *at(&mut value, key) = int(0);
         let error = roots::decode(&encoded(&value), 3).unwrap_err();

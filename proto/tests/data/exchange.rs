@@ -159,6 +159,7 @@ fn body(meta_pub: &[u8; 32]) -> Value {
             (int(5), blob(true_one.keys.group_key.expose())),
             (int(6), text("x")),
             (int(7), Value::Null),
+            (int(8), blob(true_one.keys.set_key.expose())),
         ]
         .into(),
     )

@@ -8,7 +8,7 @@ use packnback_proto::format::map::{Map, MapPart};
 use packnback_proto::format::path::path_cmp;
 use packnback_proto::format::root::{Problem, ProblemKind, Root, Stats};
 use packnback_proto::format::segment::Segment;
-use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId};
 use packnback_proto::record::{Cert, Grant, Op, Order, PolicyArg, Receipt, Scope, Snap};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -100,15 +100,18 @@ pub(crate) fn cert() -> impl Strategy<Value = Cert> {
 
 pub(crate) fn snap() -> impl Strategy<Value = Snap> {
     let ids = (any::<[u8; 32]>(), option::of(record()), any::<[u8; 32]>());
-    (ids, any::<[u64; 3]>()).prop_map(|((owner, prev, root), [seq, time, cert_serial])| Snap {
-        owner: OwnerId(owner),
-        device: NodeId([0; 32]),
-        seq,
-        prev,
-        root: ObjectId(root),
-        time,
-        cert_serial,
-    })
+    (ids, any::<[u64; 3]>(), any::<[u8; 16]>()).prop_map(
+        |((owner, prev, root), [seq, time, cert_serial], set)| Snap {
+            owner: OwnerId(owner),
+            device: NodeId([0; 32]),
+            seq,
+            prev,
+            root: ObjectId(root),
+            time,
+            cert_serial,
+            set: SetId(set),
+        },
+    )
 }
 
 pub(crate) fn receipt() -> impl Strategy<Value = Receipt> {
@@ -358,8 +361,9 @@ pub(crate) fn root() -> impl Strategy<Value = Root> {
         vec(path(), 0..4),
         vec(vec(any::<u8>(), 0..9), 0..4),
         vec(problem, 0..4),
+        "\\PC{0,20}",
     );
-    (texts, lists, children(0)).prop_map(|(texts, (paths, excludes, problems), children)| {
+    (texts, lists, children(0)).prop_map(|(texts, (paths, excludes, problems, set), children)| {
         let (label, tool, [start, end, count, a, b, c, d, e], group, chunker) = texts;
         Root {
             label,
@@ -381,6 +385,7 @@ pub(crate) fn root() -> impl Strategy<Value = Root> {
                 new_bytes: a,
             },
             children,
+            set,
         }
     })
 }

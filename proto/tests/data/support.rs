@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use packnback_proto::cbor::Value;
-use packnback_proto::crypto::keys::OwnerSeed;
+use packnback_proto::crypto::keys::{OwnerSeed, SetName, set_id};
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::entry::{Entry, EntryType, FileData, Part};
@@ -103,6 +103,7 @@ pub(crate) fn snap() -> Snap {
         root: object(0),
         time: 1_800_000_123,
         cert_serial: 7,
+        set: set_id(&owner().set_key(), SetName::Given("photos")),
     }
 }
 
@@ -330,6 +331,7 @@ pub(crate) fn root() -> Root {
     };
     Root {
         label: "Ada's laptop".to_owned(),
+        set: "photos".to_owned(),
         start: 1_800_000_000,
         end: 1_800_000_123,
         tool: "packnback 0.1.0 zstd 1.5.7".to_owned(),

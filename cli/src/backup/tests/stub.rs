@@ -8,7 +8,7 @@ use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::header::{Kind, verify_object};
-use packnback_proto::ids::{ObjectId, OwnerId, SnapshotId};
+use packnback_proto::ids::{ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::record::{Cert, Signed, Snap, perms, seal_label};
 use parking_lot::Mutex;
 
@@ -124,7 +124,7 @@ impl NodeLink for MemoryNode {
         Ok(0)
     }
 
-    fn commit(&self, root: ObjectId, time: u64) -> Result<Committed, ClientError> {
+    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<Committed, ClientError> {
         let missing = self.missing(root);
         if !missing.is_empty() {
             return Ok(Committed::Missing(missing));
@@ -138,6 +138,7 @@ impl NodeLink for MemoryNode {
             root,
             time,
             cert_serial: 1,
+            set,
         };
         let signed = Signed::sign(&snap, &self.device).unwrap();
         snaps.push((signed.id(), root));
@@ -244,6 +245,7 @@ impl World {
             stdin: None,
             exclude_texts: Vec::new(),
             label: "test".into(),
+            set: None,
             time: self.time,
             tool: "test".into(),
             full: false,

@@ -66,7 +66,7 @@ pub fn host_name() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned();
-    let clean: String = name.chars().filter(|c| !c.is_control()).take(32).collect();
+    let clean = packnback_proto::text::clean(&name, 32);
     if clean.is_empty() {
         "device".into()
     } else {

@@ -182,7 +182,7 @@ async fn addresses_are_learned_of_listed_hosts_and_of_the_device_itself() {
     let (world, _) = world(&[host_key().node_id(), other()]).await;
     let mut conn = world.session().await;
     let me = device().node_id();
-    let named = |node| (node, vec!["/ip4/192.0.2.1/tcp/1".to_owned()]);
+    let named = |node| (node, vec!["/ip4/192.0.2.1/tcp/1".to_owned()].into());
     let hosts = vec![named(other()), named(key(77).node_id()), named(me)];
     let told = conn.ask(StoreRequest::HostAddrs { hosts }, &[]).await.0;
     assert_eq!(told, StoreReply::Ok);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::header::Kind;
-use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::machine::budget::Limits;
 use packnback_proto::policy::Moment;
 use packnback_proto::record::{Op, Order, Signed, Snap};
@@ -201,6 +201,7 @@ impl World {
             root,
             time: self.now,
             cert_serial: 1,
+            set: SetId([1; 16]),
         };
         Signed::sign(&snap, &devices()[device]).unwrap()
     }

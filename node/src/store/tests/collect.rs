@@ -62,6 +62,7 @@ fn snapshot(store: &Store, noises: &[u8], seq: u64) -> SnapshotId {
         root,
         time: NOW,
         cert_serial: 1,
+        set: testkit::SET,
     };
     let snap = Signed::sign(&snap, &host_key()).unwrap();
     let done = store.commit(&access, &cert, snap.envelope(), NOW).unwrap();

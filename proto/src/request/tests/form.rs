@@ -58,10 +58,10 @@ fn every_operation_comes_back() {
 #[test]
 fn the_bytes_are_those_of_version_one() {
     let bytes = encode(&request(&[0, 2])).unwrap();
-    assert_eq!(&bytes[..12], b"\x83\x67PNBREQ1\x59\x0f\x31");
+    assert_eq!(&bytes[..12], b"\x83\x67PNBREQ1\x59\x0f\x8b");
     assert_eq!(
         blake3::hash(&bytes).to_hex().as_str(),
-        "166d44cfde942977d8b44debf66aeb334efaba0cc3eb0a6c213f747e6384bc59"
+        "f3dad1304231dff09b650b25dcb67fe0afd40cba666add93c214242e81b8043f"
     );
 }
 

@@ -14,7 +14,7 @@ use super::{DeviceEvidence, Request, SnapEvidence, Wanted};
 use crate::crypto::keys::OwnerSeed;
 use crate::crypto::secret::Secret32;
 use crate::crypto::sign::SigningKey;
-use crate::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
+use crate::ids::{NodeId, ObjectId, OwnerId, SetId, SnapshotId};
 use crate::record::{Body, Cert, Op, Order, Receipt, Signed, Snap, decode_snap, perms, seal_label};
 
 const DAY: u64 = 86_400;
@@ -69,6 +69,7 @@ fn snap_record(seq: u64, prev: Option<SnapshotId>) -> Snap {
         root: ObjectId([u8::try_from(seq).unwrap(); 32]),
         time: START + seq * DAY,
         cert_serial: 1,
+        set: SetId([1; 16]),
     }
 }
 

@@ -1,7 +1,9 @@
 //! `crypto.json`: key tree, sessions, sealing, signatures, record ids.
 
 use packnback_proto::crypto::hash::{derive_bytes, keyed_hash, record_id};
-use packnback_proto::crypto::keys::{ChunkKeys, OwnerSeed, SessionKeys, chunk_key};
+use packnback_proto::crypto::keys::{
+    ChunkKeys, OwnerSeed, SessionKeys, SetName, chunk_key, set_id,
+};
 use packnback_proto::crypto::labels;
 use packnback_proto::crypto::primitives::x25519;
 use packnback_proto::crypto::seal::{open, seal};
@@ -63,6 +65,7 @@ fn owners() -> Value {
             "psk": hex(device.psk.expose()),
             "label_key": hex(owner.label_key(epoch).expose()),
             "group_key": hex(device.group_key.expose()),
+            "set_key": hex(device.set_key.expose()),
             "chunk_key": hex(chunk.chunk().expose()),
             "cut_key": hex(chunk.cut().expose()),
             "gear_first": hex(&gear[..16]),
@@ -75,6 +78,30 @@ fn owners() -> Value {
         owner(seed, 1, 2),
         owner([0; 32], 0, 0),
         owner([255; 32], 7, u32::MAX)
+    ])
+}
+
+fn backup_sets() -> Value {
+    let key = OwnerSeed::from_bytes(bytes32("owner seed")).set_key();
+    let named = |name: &str| {
+        let set = set_id(&key, SetName::Given(name));
+        json!({ "set_key": hex(key.expose()), "name": name, "set": hex(&set.0) })
+    };
+    let rooted = |roots: &[&[u8]]| {
+        let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.to_vec()).collect();
+        let set = set_id(&key, SetName::Roots(&roots));
+        let roots: Vec<_> = roots.iter().map(|root| hex(root)).collect();
+        json!({ "set_key": hex(key.expose()), "roots": roots, "set": hex(&set.0) })
+    };
+    json!([
+        named("photos"),
+        named("été"),
+        rooted(&[b"home/ada"]),
+        rooted(&[b"home/ada", b"etc"]),
+        rooted(&[b"etc", b"home/ada", b"etc"]),
+        rooted(&[b""]),
+        rooted(&[b"photos"]),
+        rooted(&[b"home/\xff"]),
     ])
 }
 
@@ -256,7 +283,7 @@ fn crypto_json_is_what_the_code_makes() {
         FILE,
         &json!({
             "about": [about, GENERATORS], "hashes": hashes(), "derivations": derivations(),
-            "owners": owners(), "sessions": sessions(), "sealed": sealed(),
+            "owners": owners(), "backup_sets": backup_sets(), "sessions": sessions(), "sealed": sealed(),
             "chunk_keys": chunk_keys(), "signatures": signatures(), "record_ids": record_ids(),
         }),
     );

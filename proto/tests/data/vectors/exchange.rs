@@ -69,6 +69,7 @@ fn bundles() -> Vec<Value> {
         ("owner_dec_pub", &put.keys.dec_pub),
         ("psk", put.keys.psk.expose()),
         ("group_key", put.keys.group_key.expose()),
+        ("set_key", put.keys.set_key.expose()),
         ("hosts", put.hosts.as_ref().unwrap().envelope()),
     ] {
         good[field] = hex(bytes).into();

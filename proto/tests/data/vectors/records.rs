@@ -135,6 +135,15 @@ fn bad_bodies() -> Vec<serde_json::Value> {
         bad_body("number for bytes", &cert(), "cbor-wrong-type", |b| {
             *at(b, 1) = int(0)
         }),
+        bad_body(
+            "backup set of 15 bytes",
+            &snap(),
+            "cbor-out-of-range",
+            |b| *at(b, 9) = blob(&[0; 15]),
+        ),
+        bad_body("no backup set", &snap(), "cbor-missing-key", |b| {
+            without(b, 9)
+        }),
         bad_body("id of 31 bytes", &cert(), "cbor-out-of-range", |b| {
             *at(b, 2) = blob(&[0; 31])
         }),

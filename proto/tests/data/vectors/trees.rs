@@ -406,13 +406,20 @@ fn vectors_root() {
     let cases = [
         good(ROOT, "everything", 3, &bytes),
         good(ROOT, "nothing saved", 0, &roots::encode(&empty).unwrap()),
-        bad(ROOT, "field 12", 3, &with(12, int(0)), "cbor-unknown-key"),
+        bad(ROOT, "field 13", 3, &with(13, int(0)), "cbor-unknown-key"),
         bad(
             ROOT,
             "no label",
             3,
             &changed(&bytes, |root| without(root, 1)),
             "cbor-missing-key",
+        ),
+        bad(
+            ROOT,
+            "name of the backup set too long",
+            3,
+            &with(12, text(&"s".repeat(129))),
+            "limit",
         ),
         bad(ROOT, "chunker 0", 3, &with(5, int(0)), "field"),
         bad(

@@ -1,0 +1,104 @@
+//! A node with nothing to do waits.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use packnback_proto::ids::{NodeId, ObjectId, SnapshotId};
+use packnback_proto::wire::Bytes;
+use packnback_proto::wire::admin::AlarmKind;
+use tokio::sync::watch;
+
+use super::*;
+use crate::net::{NetConfig, keypair_from_seed};
+use crate::peers::{Friend, MemoryState};
+use crate::ports::Failure;
+use crate::store::NewAlarm;
+
+/// The store of a node that is no device. Counts how often it is looked at.
+#[derive(Default)]
+struct NoDevice(watch::Sender<u32>);
+
+impl Source for NoDevice {
+    fn cert(&self) -> Result<Option<Bytes>, Failure> {
+        self.0.send_modify(|n| *n += 1);
+        Ok(None)
+    }
+
+    fn own_snaps(&self) -> Result<Vec<OwnSnap>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn receipts(&self, _: &SnapshotId) -> Result<Vec<(NodeId, Bytes)>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn add_receipt(&self, _: &[u8]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn orders(&self) -> Result<Vec<Bytes>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn shape(&self, _: &ObjectId) -> Result<Option<Shape>, Failure> {
+        Ok(None)
+    }
+
+    fn object(&self, _: &ObjectId) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(None)
+    }
+
+    fn hosts(&self) -> Result<Vec<NodeId>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn was_made_here(&self, _: &SnapshotId) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
+    fn take_order(&self, _: &[u8], _: u64) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
+    fn raise_alarm(&self, _: &NewAlarm, _: u64) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
+    fn end_alarms(&self, _: AlarmKind, _: &NodeId) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_only_hosts_does_not_look_for_work_again_and_again() {
+    let key = keypair_from_seed([1; 32]).unwrap();
+    let (net, _incoming, _task) = NetHandle::start(NetConfig::new(key, Vec::new()))
+        .await
+        .unwrap();
+    let state = Arc::new(MemoryState::default());
+    let peers = Arc::new(PeerTable::open(net.node(), state, Arc::new(net.clone())).unwrap());
+    let friend = crate::net::node_id_of(&keypair_from_seed([2; 32]).unwrap()).unwrap();
+    let row = Friend {
+        name: "anna".to_owned(),
+        addrs: Vec::new(),
+        quota_given: 1,
+        quota_taken: 1,
+        owner: None,
+        added: 0,
+    };
+    peers.put_friend(friend, row).unwrap();
+    let source = Arc::new(NoDevice::default());
+    let mut looks = source.0.subscribe();
+    let replicator = Replicator::start(net, peers, source, Timing::default());
+    looks.wait_for(|n| *n >= 1).await.unwrap();
+    // One that does not wait comes to this within a few milliseconds.
+    let is_spinning = tokio::time::timeout(Duration::from_secs(2), looks.wait_for(|n| *n > 100))
+        .await
+        .is_ok();
+    assert!(!is_spinning);
+    // It still looks when it is told to.
+    let before = *looks.borrow();
+    replicator.wake();
+    looks.wait_for(|n| *n > before).await.unwrap();
+}

@@ -39,6 +39,10 @@ demo: build ## three nodes, one lost machine, everything back (DIR=folder to use
 drill: build ## a laptop is taken over: everything an attacker can try, and what is left
 	@PATH="$(BIN):$$PATH" $(BIN)/packnback drill ransomware
 
+.PHONY: drill-friend
+drill-friend: build ## a friend goes bad: what it can do to its host and to others
+	@PATH="$(BIN):$$PATH" $(BIN)/packnback drill hostile-friend
+
 .PHONY: clean-demo
 clean-demo: ## remove what an interrupted demo or drill left behind
 	@$(ROOT)/scripts/clean-demo

@@ -45,6 +45,11 @@ impl Node {
         self.addresses.first().cloned().unwrap_or_default()
     }
 
+    /// Every address with its identity.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
     /// The folders of the node.
     ///
     /// # Errors
@@ -80,6 +85,8 @@ pub(crate) struct Ran {
     pub(crate) status: ExitStatus,
     /// The last line of standard output, if it is JSON.
     pub(crate) result: Option<Value>,
+    /// The most memory it was seen to have, in bytes.
+    pub(crate) peak_memory: u64,
 }
 
 /// The folder everything is below.
@@ -132,6 +139,11 @@ impl World {
 
     /// Starts a node on loopback ports the system chooses.
     pub(crate) fn start(&mut self, name: &str) -> Outcome<Node> {
+        self.start_with(name, &[])
+    }
+
+    /// [`World::start`] with variables of its environment.
+    pub(crate) fn start_with(&mut self, name: &str, variables: &[(&str, &str)]) -> Outcome<Node> {
         self.check()?;
         let folder = self.folder.join(name);
         let home = Home::below(&folder)?;
@@ -148,6 +160,7 @@ impl World {
             command.args(["--listen", address]);
         }
         command
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log);
@@ -251,7 +264,9 @@ impl World {
             .take()
             .ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let reader = std::thread::spawn(move || io::read_to_string(&mut stdout));
+        let mut peak_memory = 0;
         let status = loop {
+            peak_memory = memory_peak(child.id()).unwrap_or(0).max(peak_memory);
             match child.try_wait().map_err(failed)? {
                 Some(status) => break status,
                 None if self.cancel.is_cancelled() => {
@@ -269,7 +284,11 @@ impl World {
         self.check()?;
         let last = text.lines().next_back();
         let result = last.and_then(|line| serde_json::from_str(line).ok());
-        Ok(Ran { status, result })
+        Ok(Ran {
+            status,
+            result,
+            peak_memory,
+        })
     }
 
     /// What a thief or a fire does.
@@ -291,6 +310,14 @@ impl Drop for World {
             ));
         }
     }
+}
+
+/// The most memory a process has had so far, in bytes; nothing if it has ended.
+pub(crate) fn memory_peak(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib.saturating_mul(1024))
 }
 
 /// A command printed something that is not what its documentation says.

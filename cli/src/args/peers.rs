@@ -68,4 +68,13 @@ pub enum DrillCommand {
         #[arg(long)]
         keep: bool,
     },
+    /// A friend goes bad: what it can do to its host and to others, and what is left
+    HostileFriend {
+        /// Play only this scheme (docs/drill.md); may be repeated
+        #[arg(long, value_name = "NAME")]
+        scheme: Vec<String>,
+        /// Leave the folders of the drill behind
+        #[arg(long)]
+        keep: bool,
+    },
 }

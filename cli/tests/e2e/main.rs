@@ -14,6 +14,7 @@ mod devices;
 mod disk_full;
 mod drill;
 mod friends;
+mod hostile_friend;
 mod incremental;
 mod keys;
 mod killed;

@@ -10,6 +10,7 @@
 //! | `delete`, `alter`, `forge`, `replay` | to remove, change or sign what is not the device's, and old records |
 //! | `read` | to read back without a grant |
 //! | `poison` | to make others deduplicate against what is not there |
+//! | `friend` | what a friend gone bad can do, see there |
 //! | `starve`, `dates`, `displace`, `flood` | what a device may do, too much of it, and at odd times |
 //!
 //! A new attack is one function and one line in the table `ATTACKS` of its module.
@@ -22,6 +23,7 @@ mod delete;
 mod displace;
 mod flood;
 mod forge;
+mod friend;
 mod junk;
 mod local;
 mod poison;

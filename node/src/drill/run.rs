@@ -6,8 +6,10 @@ use anyhow::Context as _;
 
 use super::attack::{Attack, Tried};
 use super::attacker::{Attacker, Target};
-use super::spec::{Attempt, Spec};
-use super::{alter, dates, delete, displace, flood, forge, local, poison, read, replay, starve};
+use super::spec::{Attempt, Part};
+use super::{
+    alter, dates, delete, displace, flood, forge, friend, local, poison, read, replay, starve,
+};
 
 /// A family of attacks. Those that use up the day of the device come last.
 struct Family {
@@ -46,27 +48,38 @@ const FAMILIES: &[Family] = &[
 /// When it cannot begin. That attacks are refused, or succeed, is no error: it is what is told.
 pub fn run(spec: &Path) -> anyhow::Result<()> {
     let text = std::fs::read(spec).with_context(|| format!("cannot read {}", spec.display()))?;
-    let spec: Spec = serde_json::from_slice(&text).context("the description of the drill")?;
+    let part: Part = serde_json::from_slice(&text).context("the description of the drill")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let attacker = Attacker::start(spec).await?;
-        let targets = attacker.targets()?;
-        for family in FAMILIES {
-            let wanted = &attacker.spec.families;
-            if !wanted.is_empty() && !wanted.iter().any(|name| name == family.name) {
-                continue;
-            }
-            let against = if family.own { 1 } else { targets.len() };
-            for target in targets.iter().take(against) {
-                attack(&attacker, target, family).await?;
-            }
+        match part {
+            Part::HostileFriend(spec) => friend::run(spec).await,
+            Part::Ransomware(spec) => ransomware(Attacker::start(spec).await?).await,
         }
-        attacker.net.shutdown().await;
-        Ok(())
     })
+}
+
+async fn ransomware(attacker: Attacker) -> anyhow::Result<()> {
+    let targets = attacker.targets()?;
+    for family in FAMILIES {
+        let wanted = &attacker.spec.families;
+        if !wanted.is_empty() && !wanted.iter().any(|name| name == family.name) {
+            continue;
+        }
+        let against = if family.own { 1 } else { targets.len() };
+        for target in targets.iter().take(against) {
+            attack(&attacker, target, family).await?;
+        }
+    }
+    attacker.net.shutdown().await;
+    Ok(())
+}
+
+/// Tells of an attempt: a line of JSON.
+pub(super) fn tell(attempt: &Attempt<'_>) -> anyhow::Result<()> {
+    Ok(packnback_sys::say::line(&serde_json::to_string(attempt)?)?)
 }
 
 async fn attack(attacker: &Attacker, target: &Target, family: &Family) -> anyhow::Result<()> {
@@ -86,7 +99,7 @@ async fn attack(attacker: &Attacker, target: &Target, family: &Family) -> anyhow
             outcome,
             refusal,
         };
-        packnback_sys::say::line(&serde_json::to_string(&attempt)?)?;
+        tell(&attempt)?;
     }
     Ok(())
 }

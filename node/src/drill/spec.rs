@@ -5,7 +5,17 @@ use std::path::PathBuf;
 use packnback_proto::ids::NodeId;
 use serde::{Deserialize, Serialize};
 
-/// Everything stolen or overheard. A file of JSON.
+/// Whom to play. A file of JSON: `{"ransomware": {...}}` or `{"hostile-friend": {...}}`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Part {
+    /// Who has taken a device.
+    Ransomware(Spec),
+    /// A friend gone bad.
+    HostileFriend(super::friend::Spec),
+}
+
+/// Everything stolen or overheard.
 #[derive(Debug, Deserialize)]
 pub(super) struct Spec {
     /// Copy of the home of the device.

@@ -69,12 +69,20 @@ impl Drop for Attacker {
 
 /// Runs the attacker. `held` is called while it holds the sessions it could get; it goes on afterwards.
 pub(super) fn run(
-    world: &World,
+    world: &mut World,
     scene: &Scene,
     stolen: &Path,
-    mut held: impl FnMut(&str) -> Outcome<()>,
+    held: impl FnMut(&mut World, &str) -> Outcome<()>,
 ) -> Outcome<Vec<Attempt>> {
-    let spec = describe(scene, stolen)?;
+    converse(world, &describe(scene, stolen)?, held)
+}
+
+/// Runs an attacker by its description.
+pub(super) fn converse(
+    world: &mut World,
+    spec: &Value,
+    mut held: impl FnMut(&mut World, &str) -> Outcome<()>,
+) -> Outcome<Vec<Attempt>> {
     let file = world.folder().join("attacker.json");
     fs::write(&file, spec.to_string()).map_err(|e| Failure::file("write", &file, &e))?;
     let log = world.folder().join("attacker.log");
@@ -90,7 +98,7 @@ pub(super) fn run(
         let said: Value = serde_json::from_str(&line)
             .map_err(|e| failed(format!("the attacker said {line}: {e}")))?;
         if let Some(what) = said.get("holding").and_then(Value::as_str) {
-            held(what)?;
+            held(world, what)?;
             input.write_all(b"\n").map_err(broken)?;
             continue;
         }
@@ -109,13 +117,13 @@ pub(super) fn run(
 fn describe(scene: &Scene, stolen: &Path) -> Outcome<Value> {
     let laptop = scene.laptop()?.folders()?;
     let hosts: Vec<String> = scene.hosts().iter().map(|host| host.address()).collect();
-    Ok(json!({
+    Ok(json!({ "ransomware": {
         "home": shown(stolen),
         "socket": shown(&laptop.socket()),
         "hosts": hosts,
         "other_device": Scene::host_id(&scene.desk)?.to_string(),
         "captured": loot::collect(scene)?,
-    }))
+    }}))
 }
 
 fn start(spec: &Path, log: &Path) -> Outcome<Attacker> {

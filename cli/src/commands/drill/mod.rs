@@ -8,8 +8,10 @@
 //! | [`readback`] | the attacker's second half: tries every stolen secret on everything stored |
 //! | [`safe`] | what has to be there afterwards as it was before |
 //! | [`report`] | each attempt and what stopped it |
+//! | [`hostile`] | the other drill: `packnback drill hostile-friend` |
 
 mod attack;
+mod hostile;
 mod loot;
 mod play;
 mod readback;
@@ -30,5 +32,6 @@ use crate::render::Voice;
 pub fn run(voice: Voice, command: &DrillCommand) -> Outcome {
     match command {
         DrillCommand::Ransomware { keep } => play::ransomware(voice, *keep),
+        DrillCommand::HostileFriend { scheme, keep } => hostile::run(voice, scheme, *keep),
     }
 }

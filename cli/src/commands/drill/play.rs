@@ -62,7 +62,7 @@ fn play(voice: Voice, world: &mut World) -> Outcome<Report> {
     let disk = readback::disk_of(world, &scene, &scene.ann)?;
     let stolen = attack::steal(world, &scene)?;
     let mut meanwhile = Vec::new();
-    let attempts = attack::run(world, &scene, &stolen, |what| {
+    let attempts = attack::run(world, &scene, &stolen, |world, what| {
         meanwhile.push(backup_meanwhile(world, &scene, what)?);
         Ok(())
     })?;

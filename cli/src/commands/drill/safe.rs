@@ -197,7 +197,7 @@ fn restore(world: &World, scene: &Scene, kept: &Kept, host: &Node) -> Outcome<Ch
     Ok(check(what, good, found))
 }
 
-fn compared(reference: &Path, target: &Path) -> (bool, String) {
+pub(super) fn compared(reference: &Path, target: &Path) -> (bool, String) {
     match compare_trees(reference, target) {
         Ok(found) if found.differences.is_empty() => (
             found.files > 0,

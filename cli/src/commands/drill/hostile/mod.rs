@@ -1,0 +1,79 @@
+//! `packnback drill hostile-friend`: a friend gone bad against a host with an honest second friend.
+//!
+//! | Module | Does |
+//! |---|---|
+//! | [`scene`] | the host, the honest friend, the friend gone bad, a blank machine |
+//! | [`honest`] | after each scheme: does the honest friend go on, and what did the host pay |
+//! | [`after`] | what has to work when all is over: deletion, administration, recovery |
+
+mod after;
+mod honest;
+mod scene;
+
+use std::time::Instant;
+
+use self::honest::Honest;
+use self::scene::Scene;
+use super::attack;
+use super::report::Report;
+use super::scene::failed;
+use crate::exit::{Exit, Outcome};
+use crate::render::{self, Voice};
+use crate::staging::World;
+
+/// Plays it.
+pub(super) fn run(voice: Voice, schemes: &[String], keep: bool) -> Outcome {
+    let started = Instant::now();
+    voice.say(
+        "packnback drill hostile-friend: a friend goes bad, with an honest second friend beside.",
+    )?;
+    let mut world = World::make("drill", keep)?;
+    let outcome = play(voice, &mut world, schemes);
+    if keep {
+        voice.note(&format!(
+            "The folders of the drill are in {}",
+            world.folder().display()
+        ));
+    }
+    let report = outcome?;
+    let time = started.elapsed();
+    voice.result(&report.json(time.as_secs_f64()))?;
+    voice.say(&format!(
+        "\n{} {}",
+        report.summary(),
+        render::duration(time)
+    ))?;
+    if report.passed() {
+        voice.say("The honest friend goes on, and the host paid no more than it offered.")?;
+        return Ok(Exit::Done);
+    }
+    voice.note("The drill FAILED: see the lines above. This should never happen.");
+    Ok(Exit::Failed)
+}
+
+fn play(voice: Voice, world: &mut World, schemes: &[String]) -> Outcome<Report> {
+    let mut report = Report::default();
+    let mut scene = Scene::build(world)?;
+    report.name(Scene::id(&scene.host)?.to_string(), "hal");
+    voice.say("Hal stores for Ann and for Mal. Mal goes bad, and stores for Ann too:\n")?;
+    let mut honest = Honest::begin(world, &mut scene)?;
+    let spec = scene.describe(schemes)?;
+    let attempts = attack::converse(world, &spec, |world, said| {
+        let (what, about) = said.split_once(' ').unwrap_or((said, ""));
+        match what {
+            "look" => report.checks(voice, vec![honest.look(world, &mut scene, about)?])?,
+            "back-up" => honest.give_work(world, &scene)?,
+            "recover-from" => {
+                report.checks(voice, vec![after::recover_from_mal(world, &scene, about)?])?;
+            }
+            "end-friendship" => scene.end_friendship(world)?,
+            other => return Err(failed(format!("the hostile friend wants {other}"))),
+        }
+        Ok(())
+    })?;
+    voice.say("\nWhat Mal saw of it:")?;
+    report.attempts(voice, attempts)?;
+    voice.say("\nWhen all is over:")?;
+    report.checks(voice, after::all(world, &scene, &honest)?)?;
+    Ok(report)
+}

@@ -2,7 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,9 +35,49 @@ const LOG_TAIL: u64 = 1500;
 /// When it does not answer and cannot be started either.
 pub fn reach_node(home: &Home) -> Outcome<Client> {
     match Client::connect(&home.socket()) {
+        Err(error) if nobody_there(&error) && is_read_only(home) => start_reader(home),
         Err(error) if nobody_there(&error) => start_node(home, &[]),
         other => other.map_err(Failure::from),
     }
+}
+
+/// Whether nothing can be written where the node keeps its socket and lock.
+fn is_read_only(home: &Home) -> bool {
+    let access = rustix::fs::access(home.node_dir(), rustix::fs::Access::WRITE_OK);
+    matches!(
+        access,
+        Err(rustix::io::Errno::ROFS | rustix::io::Errno::ACCESS)
+    )
+}
+
+/// A node for this command alone, which only reads: it ends with the connection.
+fn start_reader(home: &Home) -> Outcome<Client> {
+    home.check_user()?;
+    let program = find_node_program()?;
+    let failed = |e: io::Error| {
+        Failure::failed(
+            "node-start",
+            format!("cannot start {}: {e}", program.display()),
+        )
+        .safe("Nothing was changed.")
+    };
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let mut command = Command::new(&program);
+    command
+        .arg0(NODE_PROGRAM)
+        .arg("--home")
+        .arg(home.data_dir());
+    command.args(["--read-only", "--log", "error"]);
+    command
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null());
+    drop(command.spawn().map_err(failed)?);
+    // Else this process would hold the other end too, and never hear that it ended.
+    drop(command);
+    Client::over(ours).map_err(|e| {
+        Failure::from(e)
+            .next("The disk of the home cannot be written: what the node said is above.")
+    })
 }
 
 /// Connects to the node of a home if it runs.

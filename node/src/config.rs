@@ -33,6 +33,9 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(0..=POLICY_DAYS_MAX)
     )]
     pub grace_days: u64,
+    /// Serve one program, connected to standard input, from a home on a disk that cannot be written
+    #[arg(long, hide = true)]
+    pub read_only: bool,
     /// Play an attacker as this file says, instead of running a node (see `packnback drill`)
     #[arg(long, value_name = "FILE", hide = true)]
     pub drill: Option<PathBuf>,

@@ -11,6 +11,7 @@
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
 //! | [`runtime`], [`config`], [`identity`], [`clocks`] | put a node together |
+//! | [`reader`] | a node for one program, from a home that cannot be written |
 //! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
 //!
@@ -26,6 +27,7 @@ pub mod net;
 pub mod network;
 pub mod peers;
 pub mod ports;
+pub mod reader;
 pub mod replicate;
 pub mod runtime;
 pub mod service;

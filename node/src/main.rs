@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         .init();
     let done = match &config.drill {
         Some(spec) => packnback_node::drill::run(spec),
+        None if config.read_only => packnback_node::reader::run(&config),
         None => packnback_node::runtime::run(&config),
     };
     match done {

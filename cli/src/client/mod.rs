@@ -9,6 +9,7 @@ mod budget;
 mod connect;
 mod error;
 mod link;
+mod patience;
 mod requests;
 mod threads;
 

@@ -360,3 +360,83 @@ fn root_makes_nothing_in_the_home_of_a_user() {
     command.args(["order", "show", "/nowhere", "--json"]);
     assert_ne!(finish_piped(command).code, 5);
 }
+
+/// The node is there and does not answer: stopped, or waiting for a disk that hangs.
+#[test]
+fn a_node_that_does_not_answer_holds_no_command_for_ever() {
+    let machine = Machine::with_owner();
+    let tree = tree(&machine);
+    let pid = rustix::process::Pid::from_raw(machine.node_pid()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let words = [
+        &["status"][..],
+        &["snapshots"],
+        &["node", "stop"],
+        &["node", "start"],
+        &["peer", "list"],
+        &["backup", tree.to_str().unwrap()],
+    ];
+    // All at once: each of them waits for the same time.
+    let running: Vec<_> = words
+        .iter()
+        .map(|words| {
+            let mut command = machine.command(*words);
+            command.arg("--json").spawn().unwrap()
+        })
+        .collect();
+    let ended: Vec<_> = running.into_iter().map(ran).collect();
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    for ended in ended {
+        let ended = ended.ends_with(1);
+        let error = ended.error();
+        assert_eq!(error["code"], "node-silent", "{ended:?}");
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains(&pid.as_raw_nonzero().to_string()), "{said}");
+        assert!(
+            error["next"].as_str().unwrap().contains("kill -CONT"),
+            "{ended:?}"
+        );
+    }
+    assert_eq!(snapshots(&machine), 0);
+    machine.backup(&tree);
+}
+
+#[test]
+fn a_home_on_a_disk_that_cannot_be_written_lists_and_restores() {
+    let machine = Machine::with_owner();
+    let tree = tree(&machine);
+    let id = machine.backup(&tree)["snapshot"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    machine.ok(["node", "stop"]);
+    let home = machine.home();
+    let before = crate::support::state_of(&home);
+    let script = r#"
+mount --bind "$HOME_DIR" "$HOME_DIR" && mount -o remount,bind,ro "$HOME_DIR" || exit 77
+set -e
+"$PROGRAM" --home "$HOME_DIR" snapshots --json | grep -q "$ID"
+"$PROGRAM" --home "$HOME_DIR" status --json | grep -q "$ID"
+"$PROGRAM" --home "$HOME_DIR" ls "$ID" --owner-key "$KEY" | grep -q tree/a
+"$PROGRAM" --home "$HOME_DIR" restore "$ID" --owner-key "$KEY" --target "$TARGET"
+if "$PROGRAM" --home "$HOME_DIR" backup "$TREE" 2>"$TARGET.err"; then exit 9; fi
+grep -q "cannot be written" "$TARGET.err"
+"#;
+    let target = machine.path("back");
+    let mut shell = Command::new("unshare");
+    shell
+        .args(["-m", "bash", "-c", script])
+        .env("HOME_DIR", &home)
+        .env("PROGRAM", PROGRAM)
+        .env("ID", &id)
+        .env("KEY", machine.key())
+        .env("TREE", &tree)
+        .env("TARGET", &target);
+    let ended = finish_piped(shell);
+    if ended.code != 0 && (ended.code == 77 || ended.stderr.contains("unshare")) {
+        return; // no right to mount here
+    }
+    ended.ends_with(0);
+    crate::support::same(&tree, &crate::support::restored(&target, &tree));
+    assert_eq!(crate::support::state_of(&home), before);
+}

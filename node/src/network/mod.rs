@@ -268,7 +268,7 @@ impl Network for P2p {
         Box::pin(async move {
             let (host, addrs) = self.find_host(&addr)?;
             let remote = match recovery_seed {
-                Some(seed) => remote::open_as(*seed.expose(), host, &addrs, self.tune).await?,
+                Some(seed) => remote::open_as(seed, host, &addrs, self.tune).await?,
                 None => remote::open(&self.net, host, &addrs).await?,
             };
             Ok(Box::new(remote) as Box<dyn Remote>)

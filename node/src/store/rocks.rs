@@ -90,6 +90,28 @@ impl RocksEngine {
         })
     }
 
+    /// Opens a store on a disk that cannot be written: every write is refused.
+    ///
+    /// # Errors
+    /// [`EngineError`], also if there is no store.
+    pub fn open_read_only(dir: &Path) -> Result<Self, EngineError> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE);
+        let objects = DB::open_for_read_only(&object_options(&cache), dir.join("objects"), false)?;
+        let families = Table::ALL
+            .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(&cache)));
+        let tables = DB::open_cf_descriptors_read_only(
+            &common_options(),
+            dir.join("tables"),
+            families,
+            false,
+        )?;
+        Ok(Self {
+            objects,
+            tables,
+            dir: dir.to_owned(),
+        })
+    }
+
     fn apply(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
         let mut out = WriteBatch::default();
         for change in batch.changes {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
-use packnback_proto::limits::{REQUEST_ORDERS_MAX, REQUEST_RECEIPTS_MAX, REQUEST_SNAPS_MAX};
+use packnback_proto::limits::{REQUEST_ORDERS_MAX, REQUEST_SNAPS_MAX};
 use packnback_proto::record::{Op, Order, Signed};
 use packnback_proto::request::{DeviceEvidence, Request, SnapEvidence, Wanted};
 use packnback_proto::wire::admin::RetentionInfo;
@@ -46,7 +46,8 @@ impl Present {
     }
 
     /// Whether it is held and the policy has not marked it.
-    fn remains(&self, listed: &Listed) -> bool {
+    #[must_use]
+    pub fn remains(&self, listed: &Listed) -> bool {
         let id = listed.snap.id();
         let here = self.here.get(&listed.snap.value().device);
         here.is_none_or(|here| here.contains(&id)) && !self.by_policy.contains(&id)
@@ -70,19 +71,11 @@ pub fn make(
         .checked_div(devices.len())
         .unwrap_or_default()
         .min(SHOWN_MAX);
-    let all_receipts = wanted
-        .iter()
-        .any(|wanted| matches!(wanted.op, Op::DeleteRange { .. }));
     let shelf = Shelf {
         catalog,
         present,
         named,
         room,
-        receipts: if all_receipts {
-            REQUEST_RECEIPTS_MAX
-        } else {
-            RECEIPTS
-        },
     };
     let devices: Vec<DeviceEvidence> = devices
         .into_iter()
@@ -120,7 +113,7 @@ fn concerned(
     let mut devices: BTreeSet<NodeId> = of_named.collect();
     for wanted in wanted {
         match &wanted.op {
-            Op::DeleteRange { device, .. } | Op::Revoke { device, .. } => {
+            Op::Revoke { device, .. } => {
                 devices.insert(*device);
             }
             Op::Policy(policy) => match policy.device {
@@ -139,7 +132,6 @@ struct Shelf<'a> {
     present: &'a Present,
     named: BTreeSet<SnapshotId>,
     room: usize,
-    receipts: usize,
 }
 
 impl Shelf<'_> {
@@ -181,7 +173,7 @@ impl Shelf<'_> {
     }
 
     fn snap(&self, listed: &Listed) -> SnapEvidence {
-        let receipts = listed.receipts.iter().take(self.receipts);
+        let receipts = listed.receipts.iter().take(RECEIPTS);
         SnapEvidence {
             snap: listed.snap.envelope().to_vec(),
             receipts: receipts.map(|r| r.envelope().to_vec()).collect(),
@@ -212,14 +204,16 @@ fn earlier_orders(
         })
         .max_by_key(|(hseq, _)| *hseq)
         .map(|(_, order)| order);
-    let concerns = |order: &&Signed<Order>| match &order.value().op {
-        Op::DeleteIds(_) | Op::Cancel(_) if !devices.is_empty() => true,
-        _ => taken_back.contains(&order.value().oid),
+    let back = |order: &&Signed<Order>| taken_back.contains(&order.value().oid);
+    let deletes = |order: &&Signed<Order>| {
+        let op = &order.value().op;
+        matches!(op, Op::DeleteIds(_) | Op::Cancel(_)) && !devices.is_empty() && !back(order)
     };
-    let mut recent: Vec<&Signed<Order>> = orders.iter().filter(concerns).collect();
+    let mut recent: Vec<&Signed<Order>> = orders.iter().filter(deletes).collect();
     recent.sort_by_key(|order| std::cmp::Reverse(order.value().issued));
     hosts
         .into_iter()
+        .chain(orders.iter().filter(back))
         .chain(recent)
         .take(REQUEST_ORDERS_MAX)
         .map(|order| order.envelope().to_vec())
@@ -231,10 +225,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::enrol::{Enrolment, make_bundle};
+    use crate::records::Viewpoint;
     use packnback_proto::crypto::keys::OwnerSeed;
     use packnback_proto::crypto::secret::Secret32;
     use packnback_proto::crypto::sign::SigningKey;
-    use packnback_proto::ids::{ObjectId, SetId};
+    use packnback_proto::ids::SetId;
     use packnback_proto::record::{Receipt, Snap};
     use packnback_proto::request::verify;
     use packnback_proto::wire::admin::{GoingInfo, KeepInfo};
@@ -262,6 +257,11 @@ mod tests {
         );
         let mut records = vec![bundle.unwrap().cert.envelope().to_vec()];
         let host = SigningKey::from_seed(&Secret32::new([5; 32]));
+        let view = Viewpoint {
+            besides: vec![host.node_id()],
+            now: 1_900_000_000,
+            host_time: None,
+        };
         let mut prev = None;
         for seq in 1..=count {
             let snap = Snap {
@@ -269,7 +269,7 @@ mod tests {
                 device: device().node_id(),
                 seq,
                 prev,
-                root: ObjectId([9; 32]),
+                root: packnback_proto::crypto::hash::object_id(&seq.to_le_bytes()),
                 time: seq * 1000,
                 cert_serial: 1,
                 set: SetId([1; 16]),
@@ -289,7 +289,7 @@ mod tests {
             records.push(snap.envelope().to_vec());
             records.push(Signed::sign(&receipt, &host).unwrap().envelope().to_vec());
         }
-        Catalog::build(seed().owner_id(), &records)
+        Catalog::build(seed().owner_id(), &records, &view)
     }
 
     fn delete(catalog: &Catalog, at: &[usize]) -> Vec<Wanted> {

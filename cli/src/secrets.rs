@@ -8,7 +8,8 @@ use packnback_proto::crypto::keyset::OwnerKey;
 use packnback_proto::keyfile::{KeyFileError, Protection, Work};
 use packnback_proto::limits::SUBSET_LEN_MAX;
 use packnback_proto::subset;
-use packnback_proto::words::from_words;
+use packnback_proto::words::{WORD_COUNT, check_word, from_words};
+use packnback_sys::say::note;
 use zeroize::Zeroizing;
 
 use crate::exit::{Failure, Outcome};
@@ -59,22 +60,65 @@ pub fn read_owner_key(source: &KeySource, passphrase: &PassphraseSource) -> Outc
 }
 
 fn read_words() -> Outcome<OwnerSeed> {
-    let text = if io::stdin().is_terminal() {
-        packnback_sys::say::note(
-            "Type the 24 words of the recovery sheet, in one line (they are not shown), then Enter.",
-        );
-        Zeroizing::new(rpassword::prompt_password("words: ").map_err(|e| no_terminal(&e))?)
-    } else {
-        let mut text = Zeroizing::new(String::with_capacity(1024));
-        let read = io::stdin().take(WORDS_MAX).read_to_string(&mut text);
-        read.map_err(|e| Failure::failed("words", format!("cannot read the words: {e}")))?;
-        text
-    };
+    let text = words_text()?;
     from_words(&text).map_err(|error| {
         Failure::refused("words", error.to_string())
             .safe(UNCHANGED)
             .next("Compare each word with the sheet, in the order of its numbers; `packnback key verify-words` tries them.")
     })
+}
+
+/// Times a single word is asked for.
+const WORD_TRIES: u32 = 5;
+
+/// The words of a sheet: asked for one by one on a terminal, so that a wrong one is told at once;
+/// all of them in one line are taken as well. Else from standard input. Not checked as a whole yet.
+///
+/// # Errors
+/// When there is nobody to ask, or they cannot be read.
+pub fn words_text() -> Outcome<Zeroizing<String>> {
+    // Large enough never to move: no copy of the words is left behind.
+    let mut text = Zeroizing::new(String::with_capacity(4096));
+    if !io::stdin().is_terminal() {
+        let read = io::stdin().take(WORDS_MAX).read_to_string(&mut text);
+        read.map_err(|e| Failure::failed("words", format!("cannot read the words: {e}")))?;
+        return Ok(text);
+    }
+    note(
+        "Type the 24 words of the recovery sheet, each with Enter (they are not shown). All of them in one line will do too.",
+    );
+    for number in 1..=WORD_COUNT {
+        let line = ask_word(number)?;
+        let words = line.split_whitespace().count();
+        if words > 2 {
+            return Ok(line);
+        }
+        text.push_str(&line);
+        text.push(' ');
+    }
+    Ok(text)
+}
+
+fn ask_word(number: usize) -> Outcome<Zeroizing<String>> {
+    for _ in 0..WORD_TRIES {
+        let typed = rpassword::prompt_password(format!("word {number} of {WORD_COUNT}: "));
+        let line = Zeroizing::new(typed.map_err(|e| no_terminal(&e))?);
+        // With its number before it, or the whole sheet at once.
+        let mut words = line.split_whitespace().rev();
+        match (words.next(), words.nth(1)) {
+            (None, _) => continue,
+            (Some(_), Some(_)) => return Ok(line),
+            (Some(word), None) => match check_word(number, word) {
+                Ok(()) => return Ok(line),
+                Err(unknown) => note(&format!("  {}", unknown.describe())),
+            },
+        }
+    }
+    Err(
+        Failure::refused("words", format!("word {number} is none of the list"))
+            .safe(UNCHANGED)
+            .next("Compare it with the sheet; is it a sheet of packnback, with 24 English words?"),
+    )
 }
 
 /// Opens a key file of any kind.

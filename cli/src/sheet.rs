@@ -99,7 +99,11 @@ pub fn draw(seed: &OwnerSeed, info: &SheetInfo) -> Zeroizing<String> {
     );
     line(
         &mut out,
-        "     (ADDRESS: one of those above, or ask a friend for the output of `packnback status`)",
+        "     (ADDRESS: a whole line from above, up to its end, or what a friend's",
+    );
+    line(
+        &mut out,
+        "     `packnback status -v` says; --peer may be repeated for more friends)",
     );
     line(
         &mut out,

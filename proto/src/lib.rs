@@ -12,6 +12,7 @@ pub mod ids;
 pub mod keyfile;
 pub mod limits;
 pub mod machine;
+pub mod newest;
 pub mod policy;
 pub mod qr;
 pub mod record;

@@ -4,6 +4,8 @@
 //! passphrase hashing is not used. Next to them the sheet shows the first eight hex digits of the
 //! owner id, which tell one owner's sheet from another's.
 
+use std::borrow::Cow;
+
 use bip39::{Language, Mnemonic};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -30,8 +32,13 @@ pub struct UnknownWord {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {
     /// Not 24 words.
-    #[error("a recovery sheet has {WORD_COUNT} words, these are {0}")]
+    #[error("a recovery sheet has {WORD_COUNT} words, these are {}{}", .0, wallet(*.0))]
     Count(usize),
+    /// Words of another list: those of a wallet or another program, not of a recovery sheet.
+    #[error(
+        "these are words of the {0} list, as wallets and other programs write them: a recovery sheet of packnback has {WORD_COUNT} English words"
+    )]
+    Foreign(&'static str),
     /// Words that are not in the list.
     #[error("{}", describe(.0))]
     Unknown(Vec<UnknownWord>),
@@ -54,10 +61,82 @@ impl WordsError {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Count(_) => "words-count",
+            Self::Foreign(_) => "words-foreign",
             Self::Unknown(_) => "words-unknown",
             Self::Checksum => "words-checksum",
             Self::OtherOwner { .. } => "words-other-owner",
         }
+    }
+}
+
+/// What so many words may be instead.
+fn wallet(count: usize) -> &'static str {
+    match count {
+        12 | 15 | 18 | 21 => ": as many as a wallet may have, or a part of the sheet",
+        20 | 33 => ": as many as a part of a secret that was split by another program",
+        _ => "",
+    }
+}
+
+/// Words needed to tell another list.
+const FOREIGN_MIN: usize = 3;
+
+/// The list all these words are of, if it is not ours.
+fn foreign(words: &[&str]) -> Option<&'static str> {
+    let others = Language::ALL
+        .iter()
+        .filter(|language| **language != Language::English);
+    let normal: Vec<Cow<'_, str>> = words
+        .iter()
+        .map(|word| {
+            let mut word = Cow::Borrowed(*word);
+            Mnemonic::normalize_utf8_cow(&mut word);
+            word
+        })
+        .collect();
+    let knows_all =
+        |language: &&Language| normal.iter().all(|word| language.find_word(word).is_some());
+    let name = others
+        .filter(|_| words.len() >= FOREIGN_MIN)
+        .find(knows_all);
+    name.map(|language| language_name(*language))
+}
+
+fn language_name(language: Language) -> &'static str {
+    match language {
+        Language::SimplifiedChinese | Language::TraditionalChinese => "Chinese",
+        Language::Czech => "Czech",
+        Language::French => "French",
+        Language::Italian => "Italian",
+        Language::Japanese => "Japanese",
+        Language::Korean => "Korean",
+        Language::Portuguese => "Portuguese",
+        Language::Spanish => "Spanish",
+        _ => "English",
+    }
+}
+
+/// Whether a word may stand on a sheet. Upper case and space around are ignored.
+///
+/// # Errors
+/// The nearest words that may.
+pub fn check_word(position: usize, word: &str) -> Result<(), UnknownWord> {
+    let lower = Zeroizing::new(word.trim().to_lowercase());
+    if Language::English.find_word(&lower).is_some() {
+        return Ok(());
+    }
+    Err(UnknownWord {
+        position,
+        word: (*lower).clone(),
+        suggestions: suggestions(&lower),
+    })
+}
+
+impl UnknownWord {
+    /// In a sentence.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        describe(std::slice::from_ref(self))
     }
 }
 
@@ -118,6 +197,9 @@ pub fn from_words(text: &str) -> Result<OwnerSeed, WordsError> {
             suggestions: suggestions(word),
         })
         .collect();
+    if let Some(language) = (!unknown.is_empty()).then(|| foreign(&words)).flatten() {
+        return Err(WordsError::Foreign(language));
+    }
     if words.len() != WORD_COUNT {
         return Err(WordsError::Count(words.len()));
     }
@@ -204,4 +286,34 @@ fn distance(a: &str, b: &str) -> usize {
         before = std::mem::replace(&mut last, row);
     }
     at(&last, b.len())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn n22_words_of_other_lists_are_told_as_such() {
+        for (language, name) in [
+            (Language::Spanish, "Spanish"),
+            (Language::Japanese, "Japanese"),
+            (Language::SimplifiedChinese, "Chinese"),
+            (Language::Czech, "Czech"),
+        ] {
+            for len in [16, 32] {
+                let words = Mnemonic::from_entropy_in(language, &[7; 32][..len]).unwrap();
+                let refused = from_words(&words.to_string()).err().unwrap();
+                assert_eq!(refused, WordsError::Foreign(name), "{len}");
+            }
+        }
+        let wallet = Mnemonic::from_entropy_in(Language::English, &[7; 16]).unwrap();
+        let refused = from_words(&wallet.to_string()).err().unwrap();
+        assert_eq!(refused, WordsError::Count(12));
+        assert!(refused.to_string().contains("wallet"));
+        assert_eq!(check_word(1, " Abandon "), Ok(()));
+        let near = check_word(3, "abandom").unwrap_err();
+        assert_eq!(near.position, 3);
+        assert!(near.describe().contains("abandon"), "{near:?}");
+    }
 }

@@ -30,9 +30,13 @@ pub struct ConfirmArgs {
     /// Yes, this newest snapshot of a device may go (at least 8 digits of its id); may be repeated
     #[arg(long, value_name = "ID")]
     pub confirm_newest: Vec<String>,
-    /// Yes, everything of this owner may go (at least 8 digits of the owner)
-    #[arg(long, value_name = "OWNER")]
-    pub confirm_owner: Option<String>,
+    /// Yes, everything of this owner may go (at least 8 digits of the owner; OWNER@HOST if several
+    /// hosts are asked); may be repeated
+    #[arg(long, value_name = "OWNER[@HOST]")]
+    pub confirm_owner: Vec<String>,
+    /// Exactly these snapshots may go (at least 8 digits each); anything else is refused. May be repeated
+    #[arg(long, value_name = "ID")]
+    pub expect: Vec<String>,
 }
 
 /// Retention rules.

@@ -4,6 +4,8 @@ use packnback_proto::ids::{ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::wire::admin::AlarmInfo;
 
 use super::ClientError;
+use crate::records::Viewpoint;
+use crate::system;
 
 /// Answer to `Open`.
 #[derive(Debug, Clone, Default)]
@@ -86,4 +88,12 @@ pub trait ObjectSource: Send + Sync {
     /// # Errors
     /// [`ClientError`].
     fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, ClientError>;
+
+    /// Whose word counts for what is read here.
+    fn viewpoint(&self) -> Viewpoint {
+        Viewpoint {
+            now: system::now(),
+            ..Viewpoint::default()
+        }
+    }
 }

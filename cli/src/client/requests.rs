@@ -2,6 +2,7 @@
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
+use packnback_proto::record::{Record, decode_record};
 use packnback_proto::wire::frame;
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids, split_records};
 use packnback_proto::wire::local::{
@@ -12,6 +13,8 @@ use packnback_proto::wire::{Nonce16, SecretBytes};
 use super::ClientError;
 use super::link::{Committed, NodeLink, ObjectSource, Opened};
 use super::threads::Client;
+use crate::records::{Catalog, Viewpoint};
+use crate::system;
 
 /// Who the node is.
 #[derive(Debug, Clone, Default)]
@@ -142,12 +145,44 @@ impl Client {
         loop {
             let page = self.records_page(owner, after, remote)?;
             let empty = page.envelopes.is_empty();
-            all.extend(page.envelopes);
+            if remote {
+                // Nothing is kept in memory because a host sent it, only what verifies.
+                let good = |envelope: &Vec<u8>| is_of(envelope, owner);
+                all.extend(page.envelopes.into_iter().filter(good));
+            } else {
+                all.extend(page.envelopes);
+            }
             match page.next {
                 Some(next) if !empty && Some(next) != after => after = Some(next),
                 _ => return Ok(all),
             }
         }
+    }
+
+    /// The records of this machine's owner, put together.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn catalog(&self, owner: OwnerId) -> Result<Catalog, ClientError> {
+        self.catalog_with(owner, Vec::new(), Vec::new())
+    }
+
+    /// As [`Client::catalog`], with records known from elsewhere, checked like all others, and hosts
+    /// whose word counts besides.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn catalog_with(
+        &self,
+        owner: OwnerId,
+        more: Vec<Vec<u8>>,
+        hosts: Vec<NodeId>,
+    ) -> Result<Catalog, ClientError> {
+        let mut records = self.all_records(None, false)?;
+        records.extend(more);
+        let mut view = self.viewpoint();
+        view.besides.extend(hosts);
+        Ok(Catalog::build(owner, &records, &view))
     }
 
     /// Objects of this node or (`remote`) of the host last opened. Any number of ids.
@@ -208,12 +243,16 @@ impl Client {
                 time,
                 nonce,
                 reader,
-            } => Ok(RemoteHost {
-                host,
-                time,
-                nonce,
-                reader,
-            }),
+            } => {
+                let host = RemoteHost {
+                    host,
+                    time,
+                    nonce,
+                    reader,
+                };
+                self.set_remote_host(host.clone());
+                Ok(host)
+            }
             _ => Err(ClientError::OutOfTurn("RemoteOpen")),
         }
     }
@@ -311,6 +350,18 @@ impl Client {
     }
 }
 
+/// Whether a record verifies and is the owner's, or a receipt for something that may be.
+fn is_of(envelope: &[u8], owner: Option<OwnerId>) -> bool {
+    let of = match decode_record(envelope) {
+        Ok(Record::Cert(cert)) => cert.value().owner,
+        Ok(Record::Snap(snap)) => snap.value().owner,
+        Ok(Record::Order(order)) => order.value().owner,
+        Ok(Record::Receipt(_)) => return true,
+        Ok(Record::Grant(_)) | Err(_) => return false,
+    };
+    owner.is_none_or(|owner| owner == of)
+}
+
 impl NodeLink for Client {
     fn open(&self) -> Result<Opened, ClientError> {
         match self.request(&LocalRequest::Open, Vec::new())?.0 {
@@ -390,6 +441,14 @@ impl ObjectSource for Client {
     fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, ClientError> {
         self.get_objects(ids, false)
     }
+
+    fn viewpoint(&self) -> Viewpoint {
+        Viewpoint {
+            besides: self.hello().node.into_iter().collect(),
+            now: system::now(),
+            host_time: None,
+        }
+    }
 }
 
 /// What the host of the last [`Client::remote_open`] holds.
@@ -402,5 +461,15 @@ impl ObjectSource for Remote<'_> {
 
     fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, ClientError> {
         self.0.get_objects(ids, true)
+    }
+
+    /// This machine's node counts as well: what it receipted itself it had.
+    fn viewpoint(&self) -> Viewpoint {
+        let mut view = self.0.viewpoint();
+        if let Some(host) = self.0.remote_host() {
+            view.besides.push(host.host);
+            view.host_time = Some(host.time);
+        }
+        view
     }
 }

@@ -21,7 +21,7 @@ use super::ClientError;
 use super::budget::{Budget, Permit};
 use super::connect::connect;
 use super::patience::{LOOK, SILENCE, TAKES, Watch, Wish, is_pause, process_of, wish};
-use super::requests::Hello;
+use super::requests::{Hello, RemoteHost};
 
 /// Bytes that may wait for the socket.
 const QUEUE_BYTES: usize = 4 * OBJECT_MAX;
@@ -104,6 +104,7 @@ impl Shared {
 /// A connection to the local node.
 pub struct Client {
     hello: Hello,
+    remote: Mutex<Option<RemoteHost>>,
     queue: Option<Sender<Outgoing>>,
     budget: Budget,
     shared: Arc<Shared>,
@@ -153,6 +154,7 @@ impl Client {
         })?;
         let mut client = Self {
             hello: Hello::default(),
+            remote: Mutex::default(),
             queue: Some(queue),
             budget: Budget::new(QUEUE_BYTES),
             shared,
@@ -167,6 +169,15 @@ impl Client {
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// The host last opened.
+    pub(super) fn remote_host(&self) -> Option<RemoteHost> {
+        self.remote.lock().clone()
+    }
+
+    pub(super) fn set_remote_host(&self, host: RemoteHost) {
+        *self.remote.lock() = Some(host);
     }
 
     fn enqueue(

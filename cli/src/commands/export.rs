@@ -7,7 +7,7 @@ use super::Context;
 use crate::args::ExportArgs;
 use crate::exit::{Exit, Outcome};
 use crate::meter::Meter;
-use crate::records::{Catalog, choose};
+use crate::records::choose;
 use crate::render;
 use crate::restore::export_raw;
 
@@ -17,7 +17,7 @@ use crate::restore::export_raw;
 /// No such snapshot, a folder that cannot be written.
 pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
     let (bundle, client) = context.device()?;
-    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    let catalog = client.catalog(bundle.owner())?;
     let snaps: Vec<SnapshotId> = if args.snap == "all" {
         Vec::new()
     } else {

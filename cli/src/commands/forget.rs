@@ -30,7 +30,7 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Outcome {
             .next("Name snapshots, or say what to keep: packnback forget --keep-daily 7 --keep-monthly 12 --dry-run"));
     }
     let (bundle, client) = context.device()?;
-    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    let catalog = client.catalog(bundle.owner())?;
     let now = client.retention(None, None)?;
     let draft = Draft {
         context,

@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::enrol::{Enrolment, make_bundle, next_serial};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::Existing;
-use crate::records::Catalog;
+use crate::recovered::check_goes_on;
 use crate::render::{self, print_line};
 use crate::secrets::{self, KeySource, PassphraseSource};
 use crate::sheet::{QrStyle, SheetInfo, draw};
@@ -59,6 +59,7 @@ pub fn run(context: &Context, args: &InitArgs) -> Outcome {
         }
         None => (OwnerSeed::new(system::random_secret()?), true),
     };
+    check_goes_on(&context.home, (!is_new).then(|| seed.owner_id()))?;
     let client = reach_node(&context.home)?;
     check_node(&client, &seed, is_new)?;
     if is_new {
@@ -220,7 +221,7 @@ fn serials(client: &Client, seed: &OwnerSeed) -> Outcome<Vec<u64>> {
     if client.hello().owner.is_none() {
         return Ok(Vec::new());
     }
-    let catalog = Catalog::build(seed.owner_id(), &client.all_records(None, false)?);
+    let catalog = client.catalog(seed.owner_id())?;
     Ok(catalog.certs.values().map(|c| c.value().serial).collect())
 }
 

@@ -1,6 +1,5 @@
 //! `packnback key`: owner keys and their sheets.
 
-use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use packnback_proto::crypto::keys::OwnerSeed;
@@ -9,13 +8,13 @@ use packnback_proto::keyfile::Protection;
 use packnback_proto::subset::inspect;
 use packnback_proto::words::{check_owner, from_words};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::Context;
 use crate::args::{KeyArgs, KeyCommand, NewKeyArgs};
 use crate::bundle::Bundle;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{Existing, read_small};
+use crate::printed::{self, OnSheet};
 use crate::render::{self, print_line};
 use crate::secrets::{self, PassphraseSource};
 use crate::sheet::{QrStyle, SheetInfo, draw};
@@ -81,22 +80,37 @@ fn new(context: &Context, args: &NewKeyArgs) -> Outcome {
 fn sheet(context: &Context, key: &KeyArgs, qr: bool) -> Outcome {
     let seed = context.owner_key(key)?;
     let friends = friends(context);
+    printed::note(context, &friends);
     let date = render::time(system::now());
     if context.voice.json {
         let words = packnback_proto::words::to_words(&seed);
         let friends: Vec<_> = friends
             .iter()
-            .map(|(name, addrs)| json!({ "name": name, "addresses": addrs }))
+            .map(|friend| json!({ "name": friend.name, "addresses": friend.addresses }))
             .collect();
         context.voice.result(&json!({
             "owner": seed.owner_id().to_string(), "words": words.as_str(), "date": date, "friends": friends,
         }))?;
         return Ok(Exit::Done);
     }
+    let mute: Vec<&str> = friends
+        .iter()
+        .filter(|friend| friend.addresses.is_empty())
+        .map(|friend| friend.name.as_str())
+        .collect();
+    if !mute.is_empty() {
+        context.voice.note(&format!(
+            "WARNING: no address of {} is known here, so this sheet does not reach them. Print it again once they have connected.",
+            mute.join(", ")
+        ));
+    }
+    let friends = friends
+        .into_iter()
+        .map(|friend| (friend.name, friend.addresses));
     print_line(&draw(
         &seed,
         &SheetInfo {
-            friends,
+            friends: friends.collect(),
             date,
             qr: QrStyle::for_stdout(qr),
         },
@@ -105,38 +119,16 @@ fn sheet(context: &Context, key: &KeyArgs, qr: bool) -> Outcome {
 }
 
 /// The friends, if the node of this home runs: an offline machine prints a sheet without them.
-fn friends(context: &Context) -> Vec<(String, Vec<String>)> {
+fn friends(context: &Context) -> Vec<OnSheet> {
     let peers = running_node(&context.home)
         .ok()
         .flatten()
         .and_then(|client| client.peers().ok());
-    let peers = peers.unwrap_or_default();
-    peers
-        .into_iter()
-        .map(|peer| {
-            (
-                super::peer::display_name(&peer),
-                super::peer::dial_addresses(&peer),
-            )
-        })
-        .collect()
+    printed::friends(&peers.unwrap_or_default())
 }
 
 fn verify_words(context: &Context, digits: Option<&str>) -> Outcome {
-    let text = if io::stdin().is_terminal() {
-        packnback_sys::say::note(
-            "Type the 24 words as they are on the paper, in one line (they are not shown), then Enter.",
-        );
-        let typed = rpassword::prompt_password("words: ");
-        Zeroizing::new(
-            typed.map_err(|e| Failure::usage(format!("there is no terminal to ask at ({e})")))?,
-        )
-    } else {
-        let mut text = Zeroizing::new(String::with_capacity(1024));
-        let read = io::stdin().take(4096).read_to_string(&mut text);
-        read.map_err(|e| Failure::failed("words", format!("cannot read the words: {e}")))?;
-        text
-    };
+    let text = secrets::words_text()?;
     let wrong = |e: packnback_proto::words::WordsError| {
         Failure::refused("words", e.to_string())
             .safe("Nothing was changed.")

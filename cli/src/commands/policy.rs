@@ -38,7 +38,7 @@ fn show(context: &Context, explain: bool, device: Option<&str>) -> Outcome {
     let (bundle, client) = context.device()?;
     let device = match device {
         Some(text) => {
-            let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+            let catalog = client.catalog(bundle.owner())?;
             Some(find_device(&catalog, &bundle, text)?)
         }
         None => None,
@@ -180,7 +180,7 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
             .next("For example: packnback policy set --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --keep-yearly 10"));
     }
     let (bundle, client) = context.device()?;
-    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    let catalog = client.catalog(bundle.owner())?;
     let device = match &args.device {
         Some(text) => Some(find_device(&catalog, &bundle, text)?),
         None => None,

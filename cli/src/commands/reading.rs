@@ -17,6 +17,7 @@ use super::keypart::exchange_print;
 use super::{Context, check_owner};
 use crate::args::{HandedArgs, KeyArgs};
 use crate::bundle::Bundle;
+use crate::choice::{chosen_text, doubts, known_newer};
 use crate::client::{Client, ObjectSource, RemoteHost};
 use crate::exchange;
 use crate::exit::{Exit, Failure, Outcome};
@@ -124,6 +125,48 @@ impl Reading {
     }
 }
 
+/// Says which snapshot was chosen and what speaks against it.
+///
+/// # Errors
+/// When nobody reads it.
+pub fn tell_choice(
+    context: &Context,
+    snaps: &[LoadedSnapshot],
+    chosen: &LoadedSnapshot,
+    known: Option<&Catalog>,
+) -> Outcome<()> {
+    context
+        .voice
+        .say(&chosen_text(chosen, &device_name(chosen)))?;
+    let mut lines = doubts(snaps, chosen);
+    lines.extend(known.and_then(|known| known_newer(known, snaps, chosen)));
+    for line in &lines {
+        context.voice.note(&format!("note: {line}."));
+    }
+    if !lines.is_empty() {
+        context
+            .voice
+            .note("  next: another one is taken by its id instead of `latest` (packnback snapshots --all, or recover without --target, lists them).");
+    }
+    Ok(())
+}
+
+/// What this machine's own node knows of an owner, if it is a device of that owner.
+#[must_use]
+pub fn own_catalog(client: &Client, owner: OwnerId) -> Option<Catalog> {
+    let own = client.hello().owner == Some(owner);
+    own.then(|| client.catalog(owner).ok()).flatten()
+}
+
+/// Name of the device of a snapshot, as far as it is known.
+#[must_use]
+pub fn device_name(snap: &LoadedSnapshot) -> String {
+    snap.device_label.as_ref().map_or_else(
+        || snap.snap.device.short(),
+        |label| render::path(label.as_bytes()),
+    )
+}
+
 fn read_grant(path: &Path) -> Outcome<Signed<Grant>> {
     let limit = u64::try_from(RECORD_MAX).unwrap_or(u64::MAX);
     let bytes = read_small(path, limit)
@@ -160,9 +203,11 @@ fn write_request(
     file: &Path,
 ) -> Outcome {
     let owner = snap.snap.owner;
-    let catalog = Catalog::build(owner, &source.records(Some(owner)).map_err(Failure::from)?);
+    let records = source.records(Some(owner)).map_err(Failure::from)?;
+    let catalog = Catalog::build(owner, &records, &source.viewpoint());
     let listed = catalog.snaps.into_iter().find(|l| l.snap.id() == snap.id);
-    let cert = catalog.certs.get(&snap.snap.device);
+    let named = (snap.snap.device, snap.snap.cert_serial);
+    let cert = catalog.all_certs.get(&named);
     let (Some(listed), Some(cert)) = (listed, cert) else {
         return Err(restore::RestoreError::NoSnapshot.into());
     };

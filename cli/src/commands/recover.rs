@@ -1,20 +1,24 @@
 //! `packnback recover`: from nothing but the owner key and one friend.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use packnback_proto::crypto::keys::OwnerSeed;
-use packnback_proto::ids::NodeId;
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::newest::{Line, Standing};
+use packnback_proto::record::{Record, decode_record};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::reading::{Reading, sign_and_open};
+use super::reading::{Reading, device_name, own_catalog, sign_and_open, tell_choice};
 use super::restore::{Finished, Job, SAFE_TO_STOP};
 use crate::args::RecoverArgs;
-use crate::client::{Client, Remote, RemoteHost};
+use crate::backup::Cancel;
+use crate::choice::standing_text;
+use crate::client::{Client, ObjectSource, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::records::choose;
+use crate::records::{Catalog, choose};
+use crate::recovered::{Folders, keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};
 use crate::spawn::reach_node;
@@ -25,11 +29,13 @@ use crate::system;
 /// # Errors
 /// Wrong words or key, no friend to be reached, nothing there.
 pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
+    check_addresses(&args.peer)?;
     let reading = Reading::find(context, &args.key, &args.handed)?;
     let keys = &reading.keys;
     let client = reach_node(&context.home)?;
     let found = ask_all(context, &client, &reading, &args.peer)?;
-    let chosen = select(&found.snaps, args)?;
+    let chosen = select(&found.snaps, args, keys.owner())?;
+    note_owner(&context.home, keys.owner(), &found.hosts)?;
     if args.target.is_none() && args.handed.unseal_request.is_none() {
         return list(context, &found);
     }
@@ -39,58 +45,76 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
             .safe("Nothing was written.")
             .next("Choose it with --snapshot ID; without --target and --unseal-request they are listed."));
     }
-    let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
+    let work = Work {
+        context,
+        args,
+        reading: &reading,
+        client: &client,
+        found: &found,
+        cancel: system::cancel_on_signal(SAFE_TO_STOP)?,
+    };
     let several = chosen.len() > 1;
     let (mut results, mut worst) = (Vec::new(), Exit::Done);
-    for snap in chosen {
-        let addr = found
-            .addresses
-            .get(&snap.id)
-            .ok_or_else(|| Failure::from(restore::RestoreError::NoSnapshot))?;
-        reading.open_host(&client, addr, true)?;
-        if let Some(exit) =
-            reading.prepare(context, &args.handed, &Remote(&client), snap, &found.snaps)?
-        {
-            return Ok(exit);
-        }
-        let Some(target) = &args.target else { continue };
-        let target = if several {
-            target.join(folder_name(snap))
-        } else {
-            target.clone()
-        };
-        let below = args.snapshot.as_ref().and_then(|what| what.path.clone());
-        context.voice.say(&format!(
-            "{} of {}, {}:",
-            snap.id.short(),
-            device_name(snap),
-            render::time(snap.snap.time)
-        ))?;
-        let job = Job {
-            below,
-            target,
-            write: &args.write,
-            cancel: cancel.clone(),
-        };
-        let done: Finished = job.run(context.voice, keys, &Remote(&client), snap)?;
-        results.push(done.json(snap));
-        let exit = done.say(context.voice.after_deed(), &args.write)?;
-        if exit != Exit::Done {
-            worst = exit;
+    for snap in &chosen {
+        tell_choice(context, &found.snaps, snap, found.known.as_ref())?;
+        match work.restore(snap, several)? {
+            Came::Asked(exit) => return Ok(exit),
+            Came::Nothing => {}
+            Came::Back(done) => {
+                results.push(done.json(snap));
+                let exit = done.say(context.voice.after_deed(), &args.write)?;
+                if exit != Exit::Done {
+                    worst = exit;
+                }
+            }
         }
     }
+    let left = left_behind(&found.snaps, &chosen);
+    // What was brought back stays, whoever may be told or not.
     let voice = context.voice.after_deed();
-    voice.result(&json!({ "owner": keys.owner().to_string(), "complete": worst == Exit::Done, "restored": results }))?;
+    voice.result(&json!({
+        "owner": keys.owner().to_string(), "complete": worst == Exit::Done, "restored": results,
+        "left": left.iter().map(|snap| snap.id.to_string()).collect::<Vec<_>>(),
+    }))?;
+    for snap in &left {
+        voice.say(&format!(
+            "Not brought back: {} of {}, {}. To bring it back: the same command with --snapshot {} and another --target.",
+            snap.id.short(),
+            device_name(snap),
+            render::time(snap.snap.time),
+            snap.id.short(),
+        ))?;
+    }
     voice.say("\nTo go on backing up from this machine: packnback init --owner-key FILE (or --words), then invite the friends again.")?;
     Ok(worst)
+}
+
+/// An address that cannot be one is told before anybody types 24 words.
+fn check_addresses(peers: &[String]) -> Outcome<()> {
+    for addr in peers {
+        let text = addr.trim();
+        if text.starts_with('/') && !text.contains("/p2p/") {
+            return Err(Failure::usage(format!(
+                "{} lacks the id of the friend's node at its end (/p2p/...)",
+                render::path(text.as_bytes())
+            ))
+            .safe("Nothing was read or written.")
+            .next("Copy the whole address from the sheet, or ask the friend for a line of `packnback status -v`: /ip4/192.0.2.1/udp/4801/quic-v1/p2p/12D3KooW..."));
+        }
+    }
+    Ok(())
 }
 
 /// What the friends have.
 struct Found {
     /// Newest first, each once.
     snaps: Vec<LoadedSnapshot>,
-    /// Where each one is.
-    addresses: BTreeMap<packnback_proto::ids::SnapshotId, String>,
+    /// Where each one is, in the order the friends were named.
+    holders: BTreeMap<SnapshotId, Vec<String>>,
+    /// Who was asked and answered.
+    hosts: Vec<NodeId>,
+    /// What this machine's node knows itself.
+    known: Option<Catalog>,
 }
 
 fn ask_all(
@@ -99,33 +123,37 @@ fn ask_all(
     reading: &Reading,
     peers: &[String],
 ) -> Outcome<Found> {
-    let mut found = Found {
-        snaps: Vec::new(),
-        addresses: BTreeMap::new(),
-    };
-    let mut last = None;
+    let owner = reading.keys.owner();
+    let mut records: BTreeMap<RecordId, Vec<u8>> = BTreeMap::new();
+    let mut holders: BTreeMap<SnapshotId, Vec<String>> = BTreeMap::new();
+    let mut view = client.viewpoint();
+    let (mut hosts, mut last) = (Vec::new(), None);
     for addr in peers {
         let asked = reading.open_host(client, addr, true).and_then(|host| {
-            let snaps = restore::snapshots(&Remote(client), &reading.keys)?;
-            Ok((host, snaps))
+            let records = Remote(client).records(Some(owner))?;
+            Ok((host, records))
         });
         match asked {
-            Ok((host, snaps)) => {
+            Ok((host, listed)) => {
+                view.besides.push(host.host);
+                hosts.push(host.host);
+                view.host_time = view.host_time.max(Some(host.time));
+                let mut count = 0u64;
+                for envelope in listed {
+                    let Ok(record) = decode_record(&envelope) else {
+                        continue;
+                    };
+                    if matches!(record, Record::Snap(_)) {
+                        count = count.saturating_add(1);
+                        holders.entry(record.id()).or_default().push(addr.clone());
+                    }
+                    records.insert(record.id(), envelope);
+                }
                 context.voice.say(&format!(
                     "{} holds {}.",
                     host.host.short(),
-                    render::counted(
-                        u64::try_from(snaps.len()).unwrap_or(0),
-                        "snapshot",
-                        "snapshots"
-                    )
+                    render::counted(count, "snapshot", "snapshots")
                 ))?;
-                for snap in snaps {
-                    if let Entry::Vacant(place) = found.addresses.entry(snap.id) {
-                        place.insert(addr.clone());
-                        found.snaps.push(snap);
-                    }
-                }
             }
             Err(failure) => {
                 if peers.len() > 1 {
@@ -135,13 +163,156 @@ fn ask_all(
             }
         }
     }
-    found
-        .snaps
-        .sort_by_key(|snap| std::cmp::Reverse((snap.snap.time, snap.snap.seq)));
+    let records: Vec<Vec<u8>> = records.into_values().collect();
+    keep_records(&context.home, &records)?;
+    let catalog = Catalog::build(owner, &records, &view);
+    let snaps = restore::named(&catalog, &reading.keys);
     match last {
-        Some(failure) if found.snaps.is_empty() => Err(failure),
-        _ => Ok(found),
+        Some(failure) if snaps.is_empty() => Err(whose_words(failure, owner)),
+        _ => Ok(Found {
+            snaps,
+            holders,
+            hosts,
+            known: own_catalog(client, owner),
+        }),
     }
+}
+
+/// A friend that refuses may do so because the words are of somebody else.
+fn whose_words(failure: Failure, owner: OwnerId) -> Failure {
+    if failure.exit != Exit::Refused {
+        return failure;
+    }
+    let next = format!(
+        "The words or key are those of owner {0}: compare {0} with the owner at the top of the sheet. {1}",
+        owner.short(),
+        failure.next
+    );
+    failure.next(next)
+}
+
+/// What came of one snapshot.
+enum Came {
+    /// A request for keys was written: there is no more to do now.
+    Asked(Exit),
+    /// It was to be listed only.
+    Nothing,
+    /// It was restored, whole or not.
+    Back(Finished),
+}
+
+struct Work<'a> {
+    context: &'a Context,
+    args: &'a RecoverArgs,
+    reading: &'a Reading,
+    client: &'a Client,
+    found: &'a Found,
+    cancel: Cancel,
+}
+
+impl Work<'_> {
+    /// Restores one snapshot, from each friend that has it until one has all of it. What one of them
+    /// brought stays: the next goes on from there.
+    fn restore(&self, snap: &LoadedSnapshot, several: bool) -> Outcome<Came> {
+        let none = Vec::new();
+        let holders = self.found.holders.get(&snap.id).unwrap_or(&none);
+        let mut left = holders.len();
+        let mut partly = None;
+        let mut last = Failure::from(restore::RestoreError::NoSnapshot);
+        for addr in holders {
+            left = left.saturating_sub(1);
+            match self.restore_from(addr, snap, several) {
+                Ok(Came::Back(done)) if !done.report.is_complete() && left > 0 => {
+                    self.context.voice.note(&format!(
+                        "{addr} does not have all of it whole; the next friend is asked for the rest."
+                    ));
+                    partly = Some(done);
+                }
+                Ok(came) => return Ok(came),
+                Err(failure) if is_of_source(&failure) => {
+                    if left > 0 {
+                        self.context.voice.note(&format!(
+                            "{addr}: {}; the next friend is asked.",
+                            failure.what
+                        ));
+                    }
+                    last = failure;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        partly.map_or(Err(last), |done| Ok(Came::Back(done)))
+    }
+
+    /// Where a line of backups goes: where it went before, so that a run goes on where another stopped
+    /// although more or fewer machines were found.
+    fn folder(&self, target: &Path, snap: &LoadedSnapshot, several: bool) -> Outcome<PathBuf> {
+        let whole = std::path::absolute(target).map_err(|e| Failure::file("find", target, &e))?;
+        let folders = Folders::read(&self.context.home);
+        let line = Line::of(&snap.snap);
+        if let Some(before) = folders.of(line, &whole).filter(|before| before.is_dir()) {
+            return Ok(before);
+        }
+        let folder = if several || folders.is_used_by_another(line, &whole) {
+            whole.join(folder_name(snap, &self.found.snaps))
+        } else {
+            whole.clone()
+        };
+        if !self.args.write.dry_run {
+            folders.note(&self.context.home, line, &whole, &folder)?;
+        }
+        Ok(folder)
+    }
+
+    fn restore_from(&self, addr: &str, snap: &LoadedSnapshot, several: bool) -> Outcome<Came> {
+        let (args, context) = (self.args, self.context);
+        let remote = Remote(self.client);
+        self.reading.open_host(self.client, addr, true)?;
+        let asked =
+            self.reading
+                .prepare(context, &args.handed, &remote, snap, &self.found.snaps)?;
+        if let Some(exit) = asked {
+            return Ok(Came::Asked(exit));
+        }
+        let Some(target) = &args.target else {
+            return Ok(Came::Nothing);
+        };
+        let job = Job {
+            below: args.snapshot.as_ref().and_then(|what| what.path.clone()),
+            target: self.folder(target, snap, several)?,
+            write: &args.write,
+            cancel: self.cancel.clone(),
+        };
+        job.run(context.voice, &self.reading.keys, &remote, snap)
+            .map(Came::Back)
+    }
+}
+
+/// Whether another friend may do better: not if it is the target, the keys or the person that ends it.
+fn is_of_source(failure: &Failure) -> bool {
+    let here = [
+        "target",
+        "no-path",
+        "key-lacks",
+        "disk-full",
+        "file",
+        "node-not-running",
+        "restore",
+        "exchange",
+    ];
+    !matches!(failure.exit, Exit::Interrupted | Exit::Usage) && !here.contains(&failure.code)
+}
+
+/// The newest of lines of which nothing was chosen.
+fn left_behind<'a>(
+    snaps: &'a [LoadedSnapshot],
+    chosen: &[&LoadedSnapshot],
+) -> Vec<&'a LoadedSnapshot> {
+    let mut seen: BTreeSet<Line> = chosen.iter().map(|snap| Line::of(&snap.snap)).collect();
+    snaps
+        .iter()
+        .filter(|snap| seen.insert(Line::of(&snap.snap)))
+        .collect()
 }
 
 /// Connects to a host and shows it a grant for everything of this owner, signed now. `as_recovery`:
@@ -158,51 +329,72 @@ pub fn grant_all(
     sign_and_open(client, &seed.duplicate().into(), addr, as_recovery)
 }
 
-/// The snapshot asked for, or the newest of each device.
-fn select<'a>(snaps: &'a [LoadedSnapshot], args: &RecoverArgs) -> Outcome<Vec<&'a LoadedSnapshot>> {
+/// The snapshot asked for, or the newest of each line.
+fn select<'a>(
+    snaps: &'a [LoadedSnapshot],
+    args: &RecoverArgs,
+    owner: OwnerId,
+) -> Outcome<Vec<&'a LoadedSnapshot>> {
     if let Some(what) = args.snapshot.as_ref().filter(|what| what.snap != "latest") {
         return Ok(vec![choose(snaps, &what.snap, None)?]);
     }
-    let mut newest: BTreeMap<NodeId, &LoadedSnapshot> = BTreeMap::new();
-    for snap in snaps {
-        let named = args
-            .device
+    let named = |snap: &&LoadedSnapshot| {
+        args.device
             .as_ref()
-            .is_none_or(|name| snap.device_label.as_ref() == Some(name));
-        if named {
-            newest.entry(snap.snap.device).or_insert(snap);
-        }
+            .is_none_or(|name| snap.device_label.as_ref() == Some(name))
+    };
+    let of_device: Vec<&LoadedSnapshot> = snaps.iter().filter(named).collect();
+    let mut newest: BTreeMap<Line, &LoadedSnapshot> = BTreeMap::new();
+    for snap in of_device
+        .iter()
+        .filter(|snap| snap.standing == Standing::Good)
+    {
+        newest.entry(Line::of(&snap.snap)).or_insert(snap);
     }
-    if newest.is_empty() {
-        return Err(Failure::failed(
-            "no-snapshot",
-            "the friend holds no such snapshot of this owner",
-        )
-        .safe("Nothing was written.")
-        .next("Ask other friends: --peer may be repeated."));
+    if !newest.is_empty() {
+        return Ok(newest.into_values().collect());
     }
-    Ok(newest.into_values().collect())
-}
-
-fn device_name(snap: &LoadedSnapshot) -> String {
-    snap.device_label.as_ref().map_or_else(
-        || snap.snap.device.short(),
-        |label| render::path(label.as_bytes()),
+    if let Some(doubtful) = of_device.first() {
+        // Says why it may not be taken.
+        return choose(std::slice::from_ref(*doubtful), "latest", None).map(|_| Vec::new());
+    }
+    Err(Failure::failed(
+        "no-snapshot",
+        format!(
+            "who was asked holds no such snapshot of owner {}",
+            owner.short()
+        ),
     )
+    .safe("Nothing was written.")
+    .next(format!(
+        "Compare {} with the owner at the top of the sheet: is it the right sheet? Else ask other friends: --peer may be repeated.",
+        owner.short()
+    )))
 }
 
-/// A folder for one of several devices: its name as far as it makes one, and its id to be unique.
-fn folder_name(snap: &LoadedSnapshot) -> PathBuf {
+/// A folder for one of several lines: the name of its device as far as it makes one, its id to be
+/// unique, and what it saves if the device saves several things.
+fn folder_name(snap: &LoadedSnapshot, snaps: &[LoadedSnapshot]) -> PathBuf {
     let label = snap.device_label.clone().unwrap_or_default();
     let clean: String = label
         .chars()
         .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
         .collect();
-    PathBuf::from(if clean.is_empty() {
-        snap.snap.device.short()
+    let device = snap.snap.device.short();
+    let mut name = if clean.is_empty() {
+        device
     } else {
-        format!("{clean}-{}", snap.snap.device.short())
-    })
+        format!("{clean}-{device}")
+    };
+    let other = |other: &LoadedSnapshot| {
+        other.snap.device == snap.snap.device && other.snap.set != snap.snap.set
+    };
+    if snaps.iter().any(other) {
+        let set: String = snap.snap.set.to_string().chars().take(8).collect();
+        name.push('-');
+        name.push_str(&set);
+    }
+    PathBuf::from(name)
 }
 
 fn list(context: &Context, found: &Found) -> Outcome {
@@ -215,17 +407,32 @@ fn list(context: &Context, found: &Found) -> Outcome {
                 "time": render::time_utc(snap.snap.time),
                 "device": snap.snap.device.to_string(),
                 "label": snap.device_label,
-                "address": found.addresses.get(&snap.id),
+                "received": snap.received.map(render::time_utc),
+                "may_be_newest": snap.standing == Standing::Good,
+                "address": found.holders.get(&snap.id).and_then(|at| at.first()),
+                "addresses": found.holders.get(&snap.id),
             })
         })
         .collect();
     context.voice.result(&json!({ "snapshots": rows }))?;
-    let mut table = vec![vec!["id".to_owned(), "time".into(), "device".into()]];
+    let mut table = vec![vec![
+        "id".to_owned(),
+        "time".into(),
+        "received".into(),
+        "device".into(),
+        String::new(),
+    ]];
     for snap in &found.snaps {
+        let doubt = match snap.standing {
+            Standing::Good => String::new(),
+            standing => format!("not taken as newest: {}", standing_text(standing)),
+        };
         table.push(vec![
             snap.id.short(),
             render::time(snap.snap.time),
+            snap.received.map_or_else(|| "-".into(), render::time),
             device_name(snap),
+            doubt,
         ]);
     }
     context.voice.say(&render::table(&table, &[]))?;

@@ -7,7 +7,7 @@ use packnback_proto::format::entry::Entry;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::reading::Reading;
+use super::reading::{Reading, own_catalog, tell_choice};
 use crate::args::{OverwriteArg, RestoreArgs, WriteArgs};
 use crate::backup::{Cancel, FileNote};
 use crate::bundle::Bundle;
@@ -49,6 +49,11 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
     };
     let snaps = restore::snapshots(source, keys)?;
     let snap = choose(&snaps, &args.what.snap, own)?;
+    let known = args
+        .from
+        .as_ref()
+        .and_then(|_| own_catalog(&client, keys.owner()));
+    tell_choice(context, &snaps, snap, known.as_ref())?;
     if let Some(exit) = reading.prepare(context, &args.handed, source, snap, &snaps)? {
         return Ok(exit);
     }
@@ -162,6 +167,9 @@ impl Finished {
         let report = &self.report;
         json!({
             "snapshot": snap.id.to_string(),
+            "time": render::time_utc(snap.snap.time),
+            "received": snap.received.map(render::time_utc),
+            "device": snap.snap.device.to_string(),
             "target": self.target,
             "complete": report.is_complete(),
             "entries": report.entries,

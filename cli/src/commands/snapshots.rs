@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::newest::Standing;
 use packnback_proto::wire::admin::GoingInfo;
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::bundle::Bundle;
+use crate::choice::{doubts, standing_text};
 use crate::client::Client;
 use crate::exit::{Exit, Outcome};
-use crate::records::{Catalog, Listed};
+use crate::records::Listed;
+use crate::recovered::{kept_records, noted_hosts};
 use crate::render;
 
 /// Runs the command.
@@ -19,7 +22,13 @@ use crate::render;
 /// When the node cannot be asked.
 pub fn run(context: &Context, all: bool) -> Outcome {
     let (bundle, client) = context.device()?;
-    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    // What friends listed when backups were brought back here: the machine that is gone among them.
+    let (kept, hosts) = if all {
+        (kept_records(&context.home), noted_hosts(&context.home))
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    let catalog = client.catalog_with(bundle.owner(), kept, hosts)?;
     let own = bundle.device();
     let shown: Vec<&Listed> = catalog
         .snaps
@@ -42,6 +51,21 @@ pub fn run(context: &Context, all: bool) -> Outcome {
             .say("No snapshots yet. Make one: packnback backup PATH...")?;
     } else {
         context.voice.say(&table(&shown, &device))?;
+    }
+    for listed in shown
+        .iter()
+        .filter(|listed| listed.standing != Standing::Good)
+    {
+        context.voice.note(&format!(
+            "note: {} is not taken for the newest: it {}.",
+            listed.snap.id().short(),
+            standing_text(listed.standing)
+        ));
+    }
+    if let Some(newest) = shown.first().filter(|l| l.standing == Standing::Good) {
+        for line in doubts(&catalog.snaps, *newest) {
+            context.voice.note(&format!("note: {line}."));
+        }
     }
     if catalog.refused > 0 {
         context.voice.note(&format!(
@@ -141,6 +165,8 @@ fn snapshot_json(listed: &Listed, device: &Shown<'_>) -> Value {
         "root": snap.root.to_string(),
         "objects": objects,
         "stored_bytes": bytes,
+        "received": listed.received.map(render::time_utc),
+        "may_be_newest": listed.standing == Standing::Good,
         "receipts": listed.receipts.iter().map(|receipt| json!({
             "host": receipt.value().host.to_string(),
             "received": render::time_utc(receipt.value().received),

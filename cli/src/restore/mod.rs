@@ -25,7 +25,7 @@ mod work;
 pub use export::export_raw;
 pub use keys::ReaderKeys;
 pub use options::{LoadedSnapshot, RawExport, RestoreError, RestoreOptions, RestoreReport};
-pub use records::snapshots;
+pub use records::{named, snapshots};
 pub use run::run;
 pub use sessions::{closed_sessions, visible_sessions};
 pub use tree::{about, tree};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use packnback_proto::ids::{ObjectId, SnapshotId};
+use packnback_proto::newest::Standing;
 use packnback_proto::record::Snap;
 
 use crate::backup::{Cancel, FileNote};
@@ -17,6 +18,10 @@ pub struct LoadedSnapshot {
     pub snap: Snap,
     /// Label of the device, opened from its certificate.
     pub device_label: Option<String>,
+    /// When hosts that count received it first, unix seconds.
+    pub received: Option<u64>,
+    /// Whether it may be taken for the newest.
+    pub standing: Standing,
 }
 
 /// What to restore and where to.

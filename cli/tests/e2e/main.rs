@@ -23,5 +23,6 @@ mod parts;
 mod policy;
 mod process;
 mod round_trip;
+mod signer;
 mod support;
 mod trees;

@@ -39,7 +39,7 @@ pub(crate) fn without_grace(machine: &Machine) {
 }
 
 /// The program on a machine without a home, a node or a network.
-fn offline(words: &[&str]) -> Ran {
+pub(crate) fn offline(words: &[&str]) -> Ran {
     let mut command = Command::new(PROGRAM);
     command
         .args(words)
@@ -52,18 +52,18 @@ fn offline(words: &[&str]) -> Ran {
     finish(command, None)
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn orders(machine: &Machine) -> Vec<Value> {
+pub(crate) fn orders(machine: &Machine) -> Vec<Value> {
     machine.ok(["order", "list"])["orders"]
         .as_array()
         .unwrap()
         .clone()
 }
 
-fn going(machine: &Machine) -> Vec<String> {
+pub(crate) fn going(machine: &Machine) -> Vec<String> {
     let listed = machine.ok(["snapshots"]);
     let snaps = listed["snapshots"].as_array().unwrap();
     let going = snaps.iter().filter(|snap| !snap["goes"].is_null());
@@ -103,6 +103,7 @@ fn a_request_is_signed_offline_carried_back_and_taken_back_in_time() {
             "--out",
             text(&signed),
             "--qr",
+            "--yes",
         ])
     };
     let bytes = fs::read(&request).unwrap();

@@ -1,11 +1,13 @@
 //! Reading from a host: as a friend, or on a blank machine as the owner's recovery peer.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::ids::{NodeId, ObjectId, RecordId};
 use packnback_proto::limits::{GET_IDS_MAX, MIB};
+use packnback_proto::machine::reading::{ReadBudget, ReadPage, ReadRefusal};
 use packnback_proto::wire::ids::encode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use packnback_proto::wire::{Bytes, ErrorCode, Role, SecretBytes};
@@ -24,7 +26,9 @@ const BATCH: usize = 32;
 /// Questions in flight, so that the host always has the next one.
 const BATCHES_AHEAD: usize = 4;
 /// A host that sends nothing for this long is given up.
-const STALL: std::time::Duration = std::time::Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(30);
+/// Longest wait for one answer, however little by little it comes: an object over a very slow line.
+const ANSWER: Duration = Duration::from_secs(600);
 
 const _: () = assert!(BATCH <= GET_IDS_MAX && BATCH * BATCHES_AHEAD * MIB <= 256 * MIB);
 
@@ -34,6 +38,12 @@ pub(super) struct HostReader {
     progress: Progress,
     greeting: Greeting,
     reader: NodeId,
+    /// What it listed, and how long that took.
+    listing: ReadBudget,
+    listed_in: Duration,
+    /// Why nothing more is asked of it. Questions that wait hear it at once, not each after a wait of
+    /// its own.
+    over: Option<Failure>,
     /// A swarm of its own under the recovery key: it ends when its handle is dropped.
     _own: Option<NetHandle>,
 }
@@ -56,6 +66,9 @@ pub(super) async fn open(
         progress,
         greeting,
         reader: net.node(),
+        listing: ReadBudget::default(),
+        listed_in: Duration::ZERO,
+        over: None,
         _own: None,
     })
 }
@@ -92,13 +105,27 @@ async fn in_time<T>(
 ) -> Result<T, Failure> {
     tokio::select! {
         done = step => done.map_err(client_failure),
-        () = progress.stalled(STALL) => Err(Failure::new(
-            ErrorCode::Unreachable,
-            format!("the host sent nothing for {} seconds", STALL.as_secs()),
-        )
-        .safe("what was read before is good")
-        .next("run the command again: it goes on where it stopped")),
+        () = progress.stalled(STALL) => {
+            Err(given_up(format!("the host sent nothing for {} seconds", STALL.as_secs())))
+        }
+        () = tokio::time::sleep(ANSWER) => {
+            Err(given_up(format!("the host did not answer within {} minutes", ANSWER.as_secs() / 60)))
+        }
     }
+}
+
+fn given_up(what: String) -> Failure {
+    Failure::new(ErrorCode::Unreachable, what)
+        .safe("what was read before is good")
+        .next("run the command again: it goes on where it stopped; name another friend as well, if there is one")
+}
+
+fn listing_failure(refusal: ReadRefusal) -> Failure {
+    Failure::new(ErrorCode::Protocol, refusal.to_string())
+        .safe("nothing was changed")
+        .next(
+            "try another friend, and tell this one: its node is damaged, or not what it should be",
+        )
 }
 
 pub(super) fn client_failure(error: ClientError) -> Failure {
@@ -182,19 +209,66 @@ impl Remote for HostReader {
 
     fn grant(&mut self, envelope: Bytes) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
+            self.still_on()?;
             let request = StoreRequest::Grant { envelope };
-            in_time(&self.progress, self.client.ask_ok(&request)).await
+            let done = in_time(&self.progress, self.client.ask_ok(&request)).await;
+            self.note(done)
         })
     }
 
     fn records(&mut self, after: Option<RecordId>) -> BoxFuture<'_, Result<RecordPage, Failure>> {
         Box::pin(async move {
-            let (more, last, body) = in_time(&self.progress, self.client.records(after)).await?;
-            Ok(RecordPage { more, last, body })
+            self.still_on()?;
+            let page = self.list(after).await;
+            self.note(page)
         })
     }
 
     fn get(&mut self, ids: Vec<ObjectId>, out: Out) -> BoxFuture<'_, Result<(), Failure>> {
-        Box::pin(async move { fetch(&mut self.client, &self.progress, &ids, &out).await })
+        Box::pin(async move {
+            self.still_on()?;
+            let done = fetch(&mut self.client, &self.progress, &ids, &out).await;
+            self.note(done)
+        })
+    }
+}
+
+impl HostReader {
+    fn still_on(&self) -> Result<(), Failure> {
+        self.over.clone().map_or(Ok(()), Err)
+    }
+
+    /// A refusal in words leaves the conversation as it is; after anything else it is over.
+    fn note<T>(&mut self, done: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(failure) = &done {
+            let over = matches!(
+                failure.code,
+                ErrorCode::Unreachable | ErrorCode::Protocol | ErrorCode::Internal
+            );
+            if over {
+                self.over = Some(failure.clone());
+            }
+        }
+        done
+    }
+
+    /// One page, within what may be listed in all.
+    async fn list(&mut self, after: Option<RecordId>) -> Result<RecordPage, Failure> {
+        let began = tokio::time::Instant::now();
+        let left = self.listing.time_allowed().saturating_sub(self.listed_in);
+        let asked = in_time(&self.progress, self.client.records(after));
+        let (more, last, body) = tokio::time::timeout(left, asked)
+            .await
+            .map_err(|_| listing_failure(ReadRefusal::TooSlow))??;
+        self.listed_in = self.listed_in.saturating_add(began.elapsed());
+        let page = ReadPage {
+            more,
+            last,
+            body: &body,
+        };
+        self.listing
+            .page(after.as_ref(), page, self.listed_in)
+            .map_err(listing_failure)?;
+        Ok(RecordPage { more, last, body })
     }
 }

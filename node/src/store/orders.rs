@@ -120,7 +120,8 @@ impl Store {
         let value = order.value();
         let owner = &value.owner;
         let back = keys::taken_back(owner, &value.oid);
-        if self.engine.get(Table::State, &back)?.is_some() {
+        // Only a deletion: a revocation that comes behind its cancellation is in force all the same.
+        if orders::can_be_taken_back(&value.op) && self.engine.get(Table::State, &back)?.is_some() {
             return Ok(Effect {
                 stand: OrderStand::Cancelled,
                 ..Effect::done("it was taken back before it came")

@@ -10,6 +10,7 @@ pub mod commit;
 pub mod grant;
 pub mod orders;
 pub mod rate;
+pub mod reading;
 pub mod replica;
 pub mod session;
 

@@ -80,10 +80,55 @@ pub fn hold_takes(issued: u64, known: Option<u64>) -> bool {
     known.is_none_or(|known| issued > known)
 }
 
+/// Whether an order of this kind waits, so that it can be taken back: deletions do. What takes effect
+/// when it comes is answered by another order of its kind, and a revocation by nothing: whoever has a
+/// stolen signing key, or a genuine order that takes back what has not arrived yet, must not end it.
+#[must_use]
+pub fn can_be_taken_back(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::DeleteIds(_) | Op::DeleteRange { .. } | Op::DropOwner
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::RecordId;
+    use crate::ids::{NodeId, RecordId};
+
+    #[test]
+    fn n27_only_what_waits_can_be_taken_back() {
+        let device = NodeId([1; 32]);
+        let ids = vec![RecordId([1; 32])];
+        for waits in [
+            Op::DeleteIds(ids.clone()),
+            Op::DeleteRange {
+                device,
+                recv_from: 0,
+                recv_to: 1,
+                max_count: 1,
+            },
+            Op::DropOwner,
+        ] {
+            assert!(can_be_taken_back(&waits), "{waits:?}");
+        }
+        for acts in [
+            Op::Policy(policy(1)),
+            Op::Revoke {
+                device,
+                reason: String::new(),
+            },
+            Op::Hold(ids.clone()),
+            Op::Unhold(ids),
+            Op::Cancel(vec![[1; 16]]),
+            Op::Hosts {
+                hseq: 1,
+                hosts: vec![device],
+            },
+        ] {
+            assert!(!can_be_taken_back(&acts), "{acts:?}");
+        }
+    }
 
     fn policy(pseq: u64) -> PolicyArg {
         PolicyArg {

@@ -14,9 +14,11 @@ mod verify;
 mod tests;
 
 pub use codec::{decode, encode};
-pub use plan::{DevicePlan, Fate, Plan, SnapPlan};
+pub use plan::{DevicePlan, Fate, Plan, SnapPlan, TakenBack};
 pub use text::{OrderTextError, order_from_text, order_to_text};
 pub use verify::verify;
+
+pub use crate::machine::orders::can_be_taken_back;
 
 use crate::cbor::CborError;
 use crate::ids::{NodeId, OwnerId, SnapshotId};
@@ -155,14 +157,27 @@ pub enum RequestError {
     /// It wants something done to a device it does not show.
     #[error("the request does not show device {}, which it is about", .0.short())]
     DeviceNotShown(NodeId),
-    /// More snapshots are in the range than it says.
-    #[error("{shown} snapshots are in the range, the request says at most {at_most}")]
-    Range {
-        /// Snapshots shown with a receipt in the range.
-        shown: u64,
-        /// Its bound.
-        at_most: u64,
-    },
+    /// It wants a range deleted. Nothing a request carries proves that there is nothing else in it.
+    #[error("the request wants a range deleted, which may end snapshots that it does not show")]
+    Range,
+    /// Two of its orders end the same snapshot: one confirmation would cover both.
+    #[error("snapshot {} is ended by two orders of the request", .0.short())]
+    Overlap(SnapshotId),
+    /// It wants an order taken back that it does not show.
+    #[error("the request does not show order {}, which it takes back", hex(.0))]
+    CancelNotShown([u8; 16]),
+    /// It wants an order taken back that does not wait.
+    #[error("the request takes back order {}, which is {}: only a deletion that waits can be taken back", hex(.0), .1)]
+    CancelKind([u8; 16], &'static str),
+    /// It wants everything of the owner deleted, at several hosts by one order or beside something else.
+    #[error("deleting everything of an owner is asked for alone, by one order for each host")]
+    DropAlone,
+}
+
+/// The first digits of an order id.
+fn hex(oid: &[u8; 16]) -> String {
+    let all = data_encoding::HEXLOWER.encode(oid);
+    all.chars().take(8).collect()
 }
 
 impl RequestError {
@@ -188,7 +203,11 @@ impl RequestError {
             Self::Heads(_) => "heads",
             Self::NotShown(_) => "not-shown",
             Self::DeviceNotShown(_) => "device-not-shown",
-            Self::Range { .. } => "range",
+            Self::Range => "range",
+            Self::Overlap(_) => "overlap",
+            Self::CancelNotShown(_) => "cancel-not-shown",
+            Self::CancelKind(..) => "cancel-kind",
+            Self::DropAlone => "drop-alone",
         }
     }
 }

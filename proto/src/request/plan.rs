@@ -2,7 +2,8 @@
 
 use super::Wanted;
 use crate::ids::{NodeId, OwnerId, SnapshotId};
-use crate::record::{Cert, Order, Signed};
+use crate::policy::{Rules, SnapFact, evaluate};
+use crate::record::{Cert, Op, Order, PolicyArg, Signed};
 
 /// What becomes of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,13 @@ impl DevicePlan {
     }
 }
 
+/// An order that a request takes back, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenBack {
+    /// The order.
+    pub order: Signed<Order>,
+}
+
 /// What a request would do, as far as it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -91,9 +99,48 @@ pub struct Plan {
     pub hosts: Option<Vec<NodeId>>,
     /// The devices.
     pub devices: Vec<DevicePlan>,
+    /// The orders it takes back.
+    pub taken_back: Vec<TakenBack>,
 }
 
 impl Plan {
+    /// Whether it ends anything, lets something go by itself, or takes something back.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.goes().next().is_some()
+            || self.wanted.iter().any(|wanted| {
+                matches!(
+                    wanted.op,
+                    Op::DropOwner | Op::Policy(_) | Op::Unhold(_) | Op::Cancel(_)
+                )
+            })
+    }
+
+    /// Snapshots shown, of those that stay, that no rule of a policy keeps once they are old enough.
+    #[must_use]
+    pub fn falls_under(&self, policy: &PolicyArg) -> Vec<SnapshotId> {
+        let mut falls = Vec::new();
+        for device in &self.devices {
+            if policy.device.is_some_and(|of| of != device.device) {
+                continue;
+            }
+            let facts: Vec<SnapFact> = (0u64..)
+                .zip(device.snaps.iter().rev())
+                .filter(|(_, snap)| snap.fate == Fate::Stays)
+                .map(|(arrival, snap)| SnapFact {
+                    id: snap.id,
+                    t: snap.received.map_or(snap.time, |(_, at)| at),
+                    arrival,
+                    held: false,
+                })
+                .collect();
+            let verdicts = evaluate(&facts, &Rules::from(policy), u64::MAX);
+            let may_go = verdicts.iter().filter(|verdict| verdict.reasons.is_empty());
+            falls.extend(may_go.map(|verdict| verdict.id));
+        }
+        falls
+    }
+
     /// Every snapshot the request removes, with its device.
     pub fn goes(&self) -> impl Iterator<Item = (&DevicePlan, &SnapPlan)> {
         self.devices

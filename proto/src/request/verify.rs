@@ -5,12 +5,17 @@
 //! newest snapshot shown, that what is shown to remain is still stored, and the number of older
 //! snapshots not shown. Hiding makes the signer stricter, not laxer: the newest one shown is then
 //! the one that needs a typed confirmation.
+//!
+//! So nothing is signed that could end what is not shown. A deletion names its snapshots. A range does
+//! not: a host would apply it to whatever it holds, and no record says what that is, so ranges are
+//! refused. What is deleted with its owner is named by the owner and one host, and by nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{DevicePlan, Fate, Plan, SnapPlan};
-use super::{DeviceEvidence, Request, RequestError, SnapEvidence};
+use super::plan::{DevicePlan, Fate, Plan, SnapPlan, TakenBack};
+use super::{DeviceEvidence, Request, RequestError, SnapEvidence, Wanted};
 use crate::ids::{NodeId, OwnerId, SnapshotId};
+use crate::machine::orders::can_be_taken_back;
 use crate::record::{
     Cert, Op, Order, Receipt, Signed, Snap, decode_cert, decode_order, decode_receipt, decode_snap,
 };
@@ -23,7 +28,9 @@ pub fn verify(request: &Request, owner: OwnerId) -> Result<Plan, RequestError> {
     if request.owner != owner {
         return Err(RequestError::OtherOwner(request.owner, owner));
     }
+    kinds_allowed(request)?;
     let orders = earlier_orders(request)?;
+    let taken_back = taken_back(request, &orders)?;
     let context = Context {
         owner,
         hosts: newest_hosts(&orders),
@@ -38,6 +45,7 @@ pub fn verify(request: &Request, owner: OwnerId) -> Result<Plan, RequestError> {
         devices: devices.collect::<Result<_, _>>()?,
         hosts: context.hosts,
         orders,
+        taken_back,
     };
     all_shown(&plan)?;
     Ok(plan)
@@ -53,6 +61,75 @@ fn earlier_orders(request: &Request) -> Result<Vec<Signed<Order>>, RequestError>
         orders.push(order);
     }
     Ok(orders)
+}
+
+/// What may be asked for at all, and beside what.
+fn kinds_allowed(request: &Request) -> Result<(), RequestError> {
+    let mut ended = BTreeSet::new();
+    let drops = |wanted: &Wanted| wanted.op == Op::DropOwner;
+    let any_drop = request.wanted.iter().any(drops);
+    let mut hosts = BTreeSet::new();
+    for wanted in &request.wanted {
+        match &wanted.op {
+            Op::DeleteRange { .. } => return Err(RequestError::Range),
+            Op::DeleteIds(ids) => {
+                if let Some(id) = ids.iter().find(|id| !ended.insert(**id)) {
+                    return Err(RequestError::Overlap(*id));
+                }
+            }
+            _ => {}
+        }
+        if any_drop {
+            let one = match wanted.audience.as_deref() {
+                Some([host]) if drops(wanted) => Some(*host),
+                _ => None,
+            };
+            if !one.is_some_and(|host| hosts.insert(host)) {
+                return Err(RequestError::DropAlone);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The orders that are to be taken back: each carried, and of a kind that waits.
+fn taken_back(request: &Request, orders: &[Signed<Order>]) -> Result<Vec<TakenBack>, RequestError> {
+    let mut found = Vec::new();
+    for wanted in &request.wanted {
+        let Op::Cancel(oids) = &wanted.op else {
+            continue;
+        };
+        for oid in oids {
+            let mut named = orders.iter().filter(|order| order.value().oid == *oid);
+            let Some(order) = named.next() else {
+                return Err(RequestError::CancelNotShown(*oid));
+            };
+            // Two orders under one id: which one a host has is not known, so both must do.
+            for order in [order].into_iter().chain(named) {
+                let op = &order.value().op;
+                if !can_be_taken_back(op) {
+                    return Err(RequestError::CancelKind(*oid, kind_name(op)));
+                }
+            }
+            found.push(TakenBack {
+                order: order.clone(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn kind_name(op: &Op) -> &'static str {
+    match op {
+        Op::DeleteIds(_) | Op::DeleteRange { .. } => "a deletion",
+        Op::Policy(_) => "a policy",
+        Op::Revoke { .. } => "a revocation",
+        Op::Hold(_) => "a hold",
+        Op::Unhold(_) => "the end of a hold",
+        Op::Cancel(_) => "itself a taking back",
+        Op::Hosts { .. } => "a list of hosts",
+        Op::DropOwner => "a farewell",
+    }
 }
 
 fn newest_hosts(orders: &[Signed<Order>]) -> Option<Vec<NodeId>> {
@@ -105,7 +182,6 @@ impl Context<'_> {
         let cert = self.cert(evidence, &snaps)?;
         check_heads(evidence, &snaps)?;
         let mut plans: Vec<SnapPlan> = snaps.iter().map(|proven| self.plan(proven)).collect();
-        self.range_bounds(evidence.device, &snaps)?;
         mark_newest(&mut plans);
         plans.sort_by_key(|snap| std::cmp::Reverse((snap.seq, snap.time, snap.id)));
         Ok(DevicePlan {
@@ -193,7 +269,7 @@ impl Context<'_> {
         let listed = self.listed(&proven.receipts);
         let first = listed.iter().min_by_key(|receipt| receipt.received);
         let hosts: BTreeSet<NodeId> = listed.iter().map(|receipt| receipt.host).collect();
-        let fate = if self.removes(&id, proven) {
+        let fate = if self.removes(&id) {
             Fate::Goes
         } else if self.going.contains(&id) {
             Fate::Going
@@ -213,54 +289,12 @@ impl Context<'_> {
         }
     }
 
-    fn removes(&self, id: &SnapshotId, proven: &Proven) -> bool {
+    fn removes(&self, id: &SnapshotId) -> bool {
         self.request.wanted.iter().any(|wanted| match &wanted.op {
             Op::DeleteIds(ids) => ids.binary_search(id).is_ok(),
             Op::DropOwner => true,
-            op => in_range(op, proven),
+            _ => false,
         })
-    }
-
-    /// A range names the most it may remove; showing more than that is a contradiction.
-    fn range_bounds(&self, device: NodeId, snaps: &[Proven]) -> Result<(), RequestError> {
-        for wanted in &self.request.wanted {
-            let Op::DeleteRange {
-                device: concerned,
-                max_count,
-                ..
-            } = &wanted.op
-            else {
-                continue;
-            };
-            let inside = snaps.iter().filter(|snap| in_range(&wanted.op, snap));
-            let shown = u64::try_from(inside.count()).unwrap_or(u64::MAX);
-            if *concerned == device && shown > *max_count {
-                return Err(RequestError::Range {
-                    shown,
-                    at_most: *max_count,
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether some host received the snapshot inside the range: that one would delete it.
-fn in_range(op: &Op, proven: &Proven) -> bool {
-    match op {
-        Op::DeleteRange {
-            device,
-            recv_from,
-            recv_to,
-            ..
-        } => {
-            proven.snap.value().device == *device
-                && proven
-                    .receipts
-                    .iter()
-                    .any(|receipt| (*recv_from..*recv_to).contains(&receipt.received))
-        }
-        _ => false,
     }
 }
 
@@ -330,10 +364,13 @@ fn all_shown(plan: &Plan) -> Result<(), RequestError> {
                     return Err(RequestError::NotShown(*id));
                 }
             }
-            Op::DeleteRange { device, .. } | Op::Revoke { device, .. }
-                if !devices.contains(device) =>
-            {
+            Op::Revoke { device, .. } if !devices.contains(device) => {
                 return Err(RequestError::DeviceNotShown(*device));
+            }
+            Op::Policy(policy) => {
+                if let Some(device) = policy.device.filter(|of| !devices.contains(of)) {
+                    return Err(RequestError::DeviceNotShown(device));
+                }
             }
             _ => {}
         }

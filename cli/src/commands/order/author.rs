@@ -1,12 +1,15 @@
 //! From what is wanted to a signed order, or to a request for one.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use packnback_proto::ids::{RecordId, SnapshotId};
 use packnback_proto::limits::{RECORD_IDS_MAX, REQUEST_MAX};
 use packnback_proto::record::{Cert, Op, Order, Signed};
 use packnback_proto::request::{Plan, Request, RequestError, Wanted, decode, encode, verify};
+use packnback_proto::wire::Role;
 use packnback_proto::wire::admin::{OrderInfo, OrderState};
+use packnback_proto::wire::local::PeerInfo;
 use serde_json::{Value, json};
 
 use super::super::{Context, check_owner};
@@ -79,7 +82,6 @@ fn draft_failure(error: &RequestError) -> Failure {
     let failure = Failure::failed("request", format!("this cannot be asked for: {error}"))
         .safe("Nothing was signed.");
     match error {
-        RequestError::Range { .. } => failure.next("Narrow --from and --to, or raise --max."),
         RequestError::TooLarge | RequestError::Limit(_) => failure.next("Ask for less at once."),
         _ => failure.next("Look at what this machine has: packnback snapshots --all"),
     }
@@ -151,7 +153,7 @@ pub fn issue(draft: &Draft<'_>, wanted: Vec<Wanted>, args: &SignArgs, extra: &Va
                 &json!({ "request": null, "orders": done.iter().map(Submitted::json).collect::<Vec<_>>() }),
             );
             voice.result(&result)?;
-            say_submitted(draft.context, &done)
+            say_submitted(draft.context, draft.client, &done)
         }
         None => {
             let path = write_request(args.request_out.as_deref(), &bytes)?;
@@ -264,29 +266,120 @@ pub(super) fn submit_all(client: &Client, signed: &[Signed<Order>]) -> Outcome<V
         .collect())
 }
 
-/// Says what became of orders; one that a rule stands against makes exit code 5.
-pub(super) fn say_submitted(context: &Context, done: &[Submitted]) -> Outcome {
+/// Longest wait for friends who are connected to take what was signed.
+const TOLD_WAIT: Duration = Duration::from_secs(10);
+const TOLD_PAUSE: Duration = Duration::from_millis(100);
+
+/// Says what became of orders, and who has them; one that a rule stands against makes exit code 5.
+pub(super) fn say_submitted(context: &Context, client: &Client, done: &[Submitted]) -> Outcome {
     let mut exit = Exit::Done;
     for submitted in done {
-        let id = submitted.order.id().short();
-        let text = what::op_text(&submitted.order.value().op);
-        let info = submitted.info.as_ref();
-        let note = info.map_or_else(String::new, |info| render::path(info.note.as_bytes()));
-        let rest = match (submitted.state(), info.and_then(|info| info.due)) {
-            (Some(OrderState::Waiting), Some(due)) => format!(
-                "waits until {}; until then it can be taken back: packnback order cancel {id}",
-                render::time(due)
-            ),
-            (Some(OrderState::Refused), _) => {
-                exit = Exit::Refused;
-                format!("has no effect on this machine: {note}")
-            }
-            (Some(OrderState::NotForUs), _) => "goes to the hosts it names".to_owned(),
-            _ => "is in force here, and goes to the other hosts".to_owned(),
-        };
-        context.voice.say(&format!("Order {id} ({text}) {rest}."))?;
+        if submitted.state() == Some(OrderState::Refused) {
+            exit = Exit::Refused;
+        }
+        context.voice.say(&state_text(submitted))?;
+    }
+    if !context.voice.quiet && !context.voice.json {
+        say_told(context, client, done)?;
     }
     Ok(exit)
+}
+
+/// Where an order stands on this machine, in a sentence.
+fn state_text(submitted: &Submitted) -> String {
+    let id = submitted.order.id().short();
+    let text = what::op_text(&submitted.order.value().op);
+    let info = submitted.info.as_ref();
+    let note = info.map_or_else(String::new, |info| render::path(info.note.as_bytes()));
+    let noted = if note.is_empty() {
+        String::new()
+    } else {
+        format!(": {note}")
+    };
+    let rest = match (submitted.state(), info.and_then(|info| info.due)) {
+        (Some(OrderState::Waiting), Some(due)) => format!(
+            "waits until {}; until then it can be taken back: packnback order cancel {id}",
+            render::time(due)
+        ),
+        (Some(OrderState::Waiting), None) => "waits".to_owned(),
+        (Some(OrderState::Refused), _) => format!("has no effect on this machine{noted}"),
+        (Some(OrderState::NotForUs), _) => "goes to the hosts it names".to_owned(),
+        (Some(OrderState::Cancelled), _) => {
+            format!("has no effect on this machine, it was taken back{noted}")
+        }
+        (Some(OrderState::Done), _) => format!("has taken effect on this machine{noted}"),
+        (None, _) => "is not known to this machine's node, although it took it".to_owned(),
+        (Some(other), _) => format!("is {} on this machine{noted}", other.as_str()),
+    };
+    format!("Order {id} ({text}) {rest}.")
+}
+
+/// Waits a moment for the friends who are connected, and says which have the orders.
+fn say_told(context: &Context, client: &Client, done: &[Submitted]) -> Outcome<()> {
+    let friends: Vec<PeerInfo> = client
+        .peers()?
+        .into_iter()
+        .filter(|peer| peer.role == Role::Friend)
+        .collect();
+    let concerned = |order: &Order| -> Vec<&PeerInfo> {
+        friends
+            .iter()
+            .filter(|peer| order.is_for(&peer.node))
+            .collect()
+    };
+    let give_up = Instant::now() + TOLD_WAIT;
+    loop {
+        let known = client.orders()?;
+        let told = |submitted: &Submitted, peer: &PeerInfo| {
+            let info = known.iter().find(|info| info.id == submitted.order.id());
+            info.is_some_and(|info| info.told.contains(&peer.node))
+        };
+        let open = done.iter().any(|submitted| {
+            let mut peers = concerned(submitted.order.value()).into_iter();
+            peers.any(|peer| peer.connected && !told(submitted, peer))
+        });
+        if open && Instant::now() < give_up {
+            std::thread::sleep(TOLD_PAUSE);
+            continue;
+        }
+        for submitted in done {
+            let (have, not): (Vec<_>, Vec<_>) = concerned(submitted.order.value())
+                .into_iter()
+                .partition(|peer| told(submitted, peer));
+            let line = told_text(&have, &not);
+            if !line.is_empty() {
+                let id = submitted.order.id().short();
+                context.voice.say(&format!("  {id}: {line}"))?;
+            }
+        }
+        return Ok(());
+    }
+}
+
+fn told_text(have: &[&PeerInfo], not: &[&PeerInfo]) -> String {
+    let names = |peers: &[&PeerInfo]| {
+        let names: Vec<String> = peers
+            .iter()
+            .map(|peer| match peer.name.as_str() {
+                "" => peer.node.short(),
+                name => render::path(name.as_bytes()),
+            })
+            .collect();
+        names.join(", ")
+    };
+    match (have.is_empty(), not.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => format!("{} has it", names(have)),
+        (true, false) => format!(
+            "not yet with {} (it is sent when they are there: packnback order list)",
+            names(not)
+        ),
+        (false, false) => format!(
+            "{} has it; not yet with {} (it is sent when they are there: packnback order list)",
+            names(have),
+            names(not)
+        ),
+    }
 }
 
 #[cfg(test)]

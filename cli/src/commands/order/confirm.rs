@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use packnback_proto::record::Op;
-use packnback_proto::request::Plan;
+use packnback_proto::request::{Plan, Wanted};
 
 use crate::args::ConfirmArgs;
 use crate::exit::{Failure, Outcome};
@@ -18,11 +18,19 @@ const NOTHING: &str = "Nothing was signed.";
 /// # Errors
 /// When it is not confirmed: nothing is to be signed then.
 pub(super) fn confirm(voice: Voice, plan: &Plan, args: &ConfirmArgs) -> Outcome<()> {
-    drop_of_everything(voice, plan, args)?;
-    let drops = plan.wanted.iter().any(|wanted| wanted.op == Op::DropOwner);
-    // Whoever confirmed the loss of everything has confirmed that of the newest.
-    if drops {
-        return Ok(());
+    as_expected(plan, &args.expect)?;
+    let farewells: Vec<&Wanted> = plan
+        .wanted
+        .iter()
+        .filter(|wanted| wanted.op == Op::DropOwner)
+        .collect();
+    // A request with a farewell holds nothing else: who confirmed the loss of everything at a host
+    // has confirmed that of the newest there.
+    if !farewells.is_empty() {
+        let several = farewells.len() > 1;
+        return farewells
+            .iter()
+            .try_for_each(|wanted| drop_of_everything(voice, plan, wanted, several, args));
     }
     for (device, snap) in plan.newest_going() {
         let id = snap.id.to_string();
@@ -50,32 +58,76 @@ pub(super) fn confirm(voice: Voice, plan: &Plan, args: &ConfirmArgs) -> Outcome<
     Ok(())
 }
 
-fn drop_of_everything(voice: Voice, plan: &Plan, args: &ConfirmArgs) -> Outcome<()> {
-    if !plan.wanted.iter().any(|wanted| wanted.op == Op::DropOwner) {
+/// If it was said which snapshots go, it must be these and no others.
+fn as_expected(plan: &Plan, expect: &[String]) -> Outcome<()> {
+    if expect.is_empty() {
         return Ok(());
     }
+    let goes: Vec<String> = plan.goes().map(|(_, snap)| snap.id.to_string()).collect();
+    let unexpected = goes
+        .iter()
+        .find(|id| !expect.iter().any(|text| names(text, id)));
+    let unmet = expect.iter().find(|text| {
+        let hits = goes.iter().filter(|id| names(text, id)).count();
+        hits != 1
+    });
+    let what = match (unexpected, unmet) {
+        (Some(id), _) => format!(
+            "snapshot {} would go, and was not expected to",
+            id.chars().take(DIGITS).collect::<String>()
+        ),
+        (None, Some(text)) => format!(
+            "{} was expected to go, and is not one of the {} that would",
+            render::path(text.as_bytes()),
+            goes.len()
+        ),
+        (None, None) => return Ok(()),
+    };
+    Err(Failure::refused("unexpected", what)
+        .safe(NOTHING)
+        .next("Look at what the request wants: packnback order show FILE"))
+}
+
+fn drop_of_everything(
+    voice: Voice,
+    plan: &Plan,
+    wanted: &Wanted,
+    several: bool,
+    args: &ConfirmArgs,
+) -> Outcome<()> {
     let owner = plan.owner.to_string();
-    if args
-        .confirm_owner
-        .as_ref()
-        .is_some_and(|text| names(text, &owner))
-    {
+    let Some([host]) = wanted.audience.as_deref() else {
+        return Err(Failure::refused(
+            "drop-owner",
+            "deleting everything of an owner is asked for by one order for each host",
+        )
+        .safe(NOTHING));
+    };
+    let whole = host.to_string();
+    let covers = |text: &String| match text.split_once('@') {
+        Some((of, at)) => names(of, &owner) && names(at, &whole),
+        None => !several && names(text, &owner),
+    };
+    if args.confirm_owner.iter().any(covers) {
         return Ok(());
     }
     let what = format!(
-        "everything of owner {} would go from these hosts",
-        plan.owner.short()
+        "everything of owner {} would go from host {}, what is not shown here as well",
+        plan.owner.short(),
+        host.short()
     );
     if typed(voice, &what, &owner)? == Some(true) {
         return Ok(());
     }
+    let digits = if several {
+        format!("{}@{}", plan.owner.short(), host.short())
+    } else {
+        plan.owner.short()
+    };
     Err(
         Failure::refused("drop-owner", format!("{what}, and that was not confirmed"))
             .safe(NOTHING)
-            .next(format!(
-                "Confirm it: --confirm-owner {}",
-                plan.owner.short()
-            )),
+            .next(format!("Confirm it: --confirm-owner {digits}")),
     )
 }
 
@@ -116,11 +168,8 @@ fn question(text: &str) -> Outcome<String> {
 /// Asks whether to go on if something goes, or may go by itself from then on.
 pub(super) fn ask_if_lossy(voice: Voice, plan: &Plan, yes: bool) -> Outcome<()> {
     let going = plan.goes().count();
-    let ranges = plan
-        .wanted
-        .iter()
-        .any(|wanted| matches!(wanted.op, Op::DeleteRange { .. }));
-    if going == 0 && !ranges {
+    let farewell = plan.wanted.iter().any(|wanted| wanted.op == Op::DropOwner);
+    if going == 0 && !farewell {
         return Ok(());
     }
     let going = u64::try_from(going).unwrap_or(u64::MAX);
@@ -151,15 +200,6 @@ pub fn ask(voice: Voice, what: &str, yes: bool) -> Outcome<()> {
         return Ok(());
     }
     Err(Failure::refused("no", "stopped").safe("Nothing was changed."))
-}
-
-/// Asks at a terminal; a script that named key, request and output has said what it wants.
-pub(super) fn ask_at_terminal(voice: Voice, what: &str, yes: bool) -> Outcome<()> {
-    if can_ask(voice) {
-        ask(voice, what, yes)
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

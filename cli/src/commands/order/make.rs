@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::limits::{AUDIENCE_MAX, RECORD_IDS_MAX};
 use packnback_proto::record::{Cert, Op, decode_order};
-use packnback_proto::request::Wanted;
+use packnback_proto::request::{Wanted, can_be_taken_back};
 use packnback_proto::wire::Role;
 use packnback_proto::wire::admin::{OrderInfo, OrderState};
 use packnback_proto::wire::local::PeerInfo;
@@ -13,12 +13,12 @@ use serde_json::json;
 
 use super::super::Context;
 use super::super::peer::find;
-use super::author::{Draft, issue, unix_sequence};
+use super::author::{Draft, deletions, issue, unix_sequence};
 use crate::args::SignArgs;
 use crate::bundle::Bundle;
 use crate::client::Client;
 use crate::exit::{Failure, Outcome};
-use crate::records::{Catalog, choose};
+use crate::records::{Catalog, Listed, choose};
 use crate::request::Present;
 use crate::system;
 
@@ -31,7 +31,7 @@ fn with_draft(
     sign: &SignArgs,
 ) -> Outcome {
     let (bundle, client) = context.device()?;
-    let catalog = Catalog::build(bundle.owner(), &client.all_records(None, false)?);
+    let catalog = client.catalog(bundle.owner())?;
     let present = Present::new(&client.retention(None, None)?);
     let draft = Draft {
         context,
@@ -44,6 +44,9 @@ fn with_draft(
     issue(&draft, wanted, sign, &json!({}))
 }
 
+/// Orders taken back by one request: each is carried in it, beside what else is.
+const CANCELS_MAX: usize = 128;
+
 /// Takes orders back.
 pub(super) fn cancel(context: &Context, orders: &[String], sign: &SignArgs) -> Outcome {
     let wanted = |draft: &Draft<'_>| {
@@ -52,57 +55,78 @@ pub(super) fn cancel(context: &Context, orders: &[String], sign: &SignArgs) -> O
         for text in orders {
             oids.insert(find_order(&known, text)?);
         }
-        let oids: Vec<[u8; 16]> = oids.into_iter().collect();
-        Ok(oids
-            .chunks(RECORD_IDS_MAX)
-            .map(|oids| Wanted::any_host(Op::Cancel(oids.to_vec())))
-            .collect())
+        if oids.len() > CANCELS_MAX {
+            return Err(Failure::usage(format!(
+                "at most {CANCELS_MAX} orders are taken back at once"
+            ))
+            .safe(UNCHANGED));
+        }
+        Ok(vec![Wanted::any_host(Op::Cancel(
+            oids.into_iter().collect(),
+        ))])
     };
     with_draft(context, wanted, sign)
 }
 
-/// Finds an order by the first digits of its record or of its order id. A whole order id is taken
-/// as it is: a host may know an order that this machine does not.
+/// Finds an order by the first digits of its record or of its order id. It must be known here: who
+/// signs that it is taken back has to see what it is.
 fn find_order(known: &[OrderInfo], text: &str) -> Outcome<[u8; 16]> {
     let lower = text.to_ascii_lowercase();
-    let whole: Option<[u8; 16]> = data_encoding::HEXLOWER
-        .decode(lower.as_bytes())
-        .ok()
-        .and_then(|oid| oid.try_into().ok());
+    let whole = lower.len() == 32;
     let mut found = known.iter().filter(|info| {
         let oid = data_encoding::HEXLOWER.encode(&info.oid.0);
         lower.len() >= 4 && (info.id.to_string().starts_with(&lower) || oid.starts_with(&lower))
     });
-    match (found.next(), found.next(), whole) {
-        (Some(_), Some(_), _) => Err(Failure::usage(format!("several orders begin with {text}"))
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => Err(Failure::usage(format!("several orders begin with {text}"))
             .safe(UNCHANGED)
             .next("Give more digits: packnback order list")),
-        (Some(info), None, _) => still_waits(info),
-        (None, _, Some(oid)) => Ok(oid),
-        (None, _, None) => Err(
-            Failure::failed("no-order", format!("there is no order {text:?}"))
+        (Some(info), None) => still_waits(info, whole),
+        (None, _) => Err(
+            Failure::failed("no-order", format!("there is no order {text:?} on this machine"))
                 .safe(UNCHANGED)
-                .next("List them: packnback order list"),
+                .next("List them: packnback order list. One that only another machine has is brought here first: packnback order submit FILE"),
         ),
     }
 }
 
-/// Only what waits can be taken back; what this machine is not concerned by may wait elsewhere.
-fn still_waits(info: &OrderInfo) -> Outcome<[u8; 16]> {
-    let cancels =
-        decode_order(&info.envelope).is_ok_and(|order| matches!(order.value().op, Op::Cancel(_)));
-    match info.state {
-        OrderState::Waiting | OrderState::NotForUs if !cancels => Ok(info.oid.0),
-        state => Err(Failure::failed(
+/// Only a deletion that waits can be taken back. What this machine is not concerned by may wait
+/// elsewhere; so may what it has carried out, if a person insists by the whole id.
+fn still_waits(info: &OrderInfo, insists: bool) -> Outcome<[u8; 16]> {
+    let op = decode_order(&info.envelope).map(|order| order.into_value().op);
+    let refused = |what: String| {
+        Failure::failed(
             "not-waiting",
-            format!(
-                "order {} does not wait: it is {}",
-                info.id.short(),
-                if cancels { "itself a taking back" } else { state.as_str() }
-            ),
+            format!("order {} cannot be taken back: {what}", info.id.short()),
         )
         .safe(UNCHANGED)
-        .next("Hosts that have not carried it out yet still can be told: give the whole order id (`oid` in order list --json).")),
+    };
+    match op {
+        Ok(op) if !can_be_taken_back(&op) => {
+            let next = match op {
+                Op::Revoke { .. } => {
+                    "A revocation stays. Enrol the machine again under a new identity: packnback device enroll"
+                }
+                Op::Policy(_) => "Set another policy: packnback policy set",
+                Op::Hosts { .. } => "Name the hosts again: packnback order hosts",
+                Op::Hold(_) => "End the hold: packnback order unhold",
+                _ => "List what waits: packnback order list",
+            };
+            return Err(refused(format!(
+                "it took effect when it came ({})",
+                super::op_text(&op)
+            ))
+            .next(next));
+        }
+        Ok(_) => {}
+        Err(_) => return Err(refused("it is of a later version".into())),
+    }
+    match info.state {
+        OrderState::Waiting | OrderState::NotForUs => Ok(info.oid.0),
+        _ if insists => Ok(info.oid.0),
+        state => Err(refused(format!("here it is {}", state.as_str())).next(
+            "Hosts that have not carried it out yet still can be told: give the whole order id (`oid` in order list --json).",
+        )),
     }
 }
 
@@ -167,24 +191,58 @@ pub(super) fn delete_range(
         );
     }
     let wanted = |draft: &Draft<'_>| {
-        Ok(vec![Wanted::any_host(Op::DeleteRange {
-            device: find_device(draft.catalog, draft.bundle, device)?,
-            recv_from: from,
-            recv_to: to,
-            max_count: max,
-        })])
+        let device = find_device(draft.catalog, draft.bundle, device)?;
+        let ids = received_in(draft, device, from, to);
+        let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        if count > max {
+            return Err(Failure::failed(
+                "range",
+                format!("{count} snapshots were received in that time, at most {max} were to go"),
+            )
+            .safe("Nothing was signed.")
+            .next("Narrow --from and --to, or raise --max."));
+        }
+        if ids.is_empty() {
+            return Err(Failure::failed(
+                "no-snapshot",
+                "no snapshot of that device was received in that time",
+            )
+            .safe(UNCHANGED)
+            .next("See when each was received: packnback snapshots --all --json"));
+        }
+        Ok(deletions(ids))
     };
     with_draft(context, wanted, sign)
+}
+
+/// Snapshots some host received in a time, and those nobody says when: each is named in the order, so
+/// that no host applies the range to what was not shown.
+fn received_in(draft: &Draft<'_>, device: NodeId, from: u64, to: u64) -> Vec<SnapshotId> {
+    let inside = |listed: &&Listed| {
+        let mut times = listed.receipts.iter().map(|r| r.value().received);
+        listed.receipts.is_empty() || times.any(|at| (from..to).contains(&at))
+    };
+    let of_device = draft
+        .catalog
+        .snaps
+        .iter()
+        .filter(|listed| listed.snap.value().device == device)
+        .filter(|listed| draft.present.remains(listed));
+    of_device
+        .filter(inside)
+        .map(|listed| listed.snap.id())
+        .collect()
 }
 
 /// Removes everything from hosts.
 pub(super) fn drop_owner(context: &Context, names: &[String], sign: &SignArgs) -> Outcome {
     let wanted = |draft: &Draft<'_>| {
         let hosts = find_hosts(&draft.client.peers()?, draft.bundle, names)?;
-        Ok(vec![Wanted {
-            audience: Some(within_audience(hosts)?),
+        let farewell = |host| Wanted {
+            audience: Some(vec![host]),
             ..Wanted::any_host(Op::DropOwner)
-        }])
+        };
+        Ok(within_audience(hosts)?.into_iter().map(farewell).collect())
     };
     with_draft(context, wanted, sign)
 }
@@ -281,6 +339,8 @@ pub fn find_device(catalog: &Catalog, bundle: &Bundle, text: &str) -> Outcome<No
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use packnback_proto::crypto::keys::OwnerSeed;
+    use packnback_proto::record::Signed;
     use packnback_proto::wire::{Bytes, Nonce16};
 
     fn info(n: u8, state: OrderState) -> OrderInfo {
@@ -297,15 +357,51 @@ mod tests {
         }
     }
 
+    fn order(n: u8, op: Op, state: OrderState) -> OrderInfo {
+        let seed = OwnerSeed::from_bytes([1; 32]);
+        let order = Wanted::any_host(op).order(seed.owner_id(), [n | 0xf0; 16], 5);
+        let signed = Signed::sign(&order, &seed.sign_key()).unwrap();
+        OrderInfo {
+            envelope: Bytes(signed.envelope().to_vec()),
+            ..info(n, state)
+        }
+    }
+
     #[test]
     fn an_order_is_found_by_either_id_and_only_while_it_waits() {
-        let known = [info(1, OrderState::Waiting), info(2, OrderState::Done)];
+        let delete = || Op::DeleteIds(vec![RecordId([1; 32])]);
+        let known = [
+            order(1, delete(), OrderState::Waiting),
+            order(2, delete(), OrderState::Done),
+        ];
         assert_eq!(find_order(&known, "0101").unwrap(), [0xf1; 16]);
         assert_eq!(find_order(&known, "F1F1").unwrap(), [0xf1; 16]);
         assert_eq!(find_order(&known, "0202").unwrap_err().code, "not-waiting");
         assert_eq!(find_order(&known, "0303").unwrap_err().code, "no-order");
         assert_eq!(find_order(&known, "01").unwrap_err().code, "no-order");
+        assert_eq!(find_order(&known, &"f2".repeat(16)).unwrap(), [0xf2; 16]);
         let unknown = "ab".repeat(16);
-        assert_eq!(find_order(&known, &unknown).unwrap(), [0xab; 16]);
+        assert_eq!(find_order(&known, &unknown).unwrap_err().code, "no-order");
+    }
+
+    #[test]
+    fn n27_what_took_effect_is_not_asked_to_be_taken_back() {
+        let revoke = Op::Revoke {
+            device: NodeId([1; 32]),
+            reason: String::new(),
+        };
+        for op in [
+            revoke,
+            Op::Cancel(vec![[1; 16]]),
+            Op::Hold(vec![RecordId([1; 32])]),
+        ] {
+            for state in [OrderState::NotForUs, OrderState::Done, OrderState::Waiting] {
+                let known = [order(1, op.clone(), state)];
+                for text in ["0101", "f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1"] {
+                    let refused = find_order(&known, text).unwrap_err();
+                    assert_eq!(refused.code, "not-waiting", "{op:?}");
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A plan before people and programs: what goes, and what remains.
 
 use packnback_proto::record::{Cert, Op};
-use packnback_proto::request::{DevicePlan, Fate, Plan, SnapPlan};
+use packnback_proto::request::{DevicePlan, Fate, Plan, SnapPlan, TakenBack, Wanted};
 use serde_json::{Value, json};
 
 use super::what::{audience_text, op_json, op_text, policy_info, policy_warnings};
@@ -45,11 +45,10 @@ pub(super) fn text(plan: &Plan, names: Names<'_>, all: bool) -> String {
             op_text(&wanted.op),
             audience_text(wanted.audience.as_deref())
         ));
-        if let Op::Policy(policy) = &wanted.op {
-            let warnings = policy_warnings(&policy_info(policy));
-            lines.extend(warnings.iter().map(|text| format!("  WARNING: {text}")));
-            lines.push("  Each host decides by it, day by day, what goes: that is not in what follows (see: packnback policy show --explain).".into());
-        }
+        about(&mut lines, plan, wanted);
+    }
+    for taken in &plan.taken_back {
+        lines.push(taken_text(taken));
     }
     for device in &plan.devices {
         lines.push(String::new());
@@ -58,6 +57,51 @@ pub(super) fn text(plan: &Plan, names: Names<'_>, all: bool) -> String {
     lines.push(String::new());
     lines.push(checked(plan));
     lines.join("\n")
+}
+
+/// What a kind of order does beyond the snapshots it names.
+fn about(lines: &mut Vec<String>, plan: &Plan, wanted: &Wanted) {
+    match &wanted.op {
+        Op::Policy(policy) => {
+            let warnings = policy_warnings(&policy_info(policy));
+            lines.extend(warnings.iter().map(|text| format!("  WARNING: {text}")));
+            let falls = plan.falls_under(policy);
+            if !falls.is_empty() {
+                let ids: Vec<String> = falls.iter().take(LISTED_MAX).map(|id| id.short()).collect();
+                lines.push(format!(
+                    "  WARNING: of the snapshots shown, {} that no rule of it keeps may go once old enough: {}{}",
+                    render::count(count(falls.len())),
+                    ids.join(", "),
+                    if falls.len() > LISTED_MAX { ", ..." } else { "" }
+                ));
+            }
+            lines.push("  Each host decides by it, day by day, what goes; what is not shown here goes by it as well (see: packnback policy show --explain).".into());
+        }
+        Op::DropOwner => lines.push(
+            "  WARNING: EVERYTHING of this owner goes there, also what is not shown here.".into(),
+        ),
+        _ => {}
+    }
+}
+
+/// An order that is taken back: what stays because of it.
+fn taken_text(taken: &TakenBack) -> String {
+    let order = taken.order.value();
+    let ids = match &order.op {
+        Op::DeleteIds(ids) => {
+            let shown: Vec<String> = ids.iter().take(LISTED_MAX).map(|id| id.short()).collect();
+            let more = if ids.len() > LISTED_MAX { ", ..." } else { "" };
+            format!(": {}{more}", shown.join(", "))
+        }
+        _ => String::new(),
+    };
+    format!(
+        "  takes back order {} of {} ({}, {}){ids}",
+        taken.order.id().short(),
+        render::time(order.issued),
+        op_text(&order.op),
+        audience_text(order.audience.as_deref())
+    )
 }
 
 fn device_text(lines: &mut Vec<String>, device: &DevicePlan, names: Names<'_>, all: bool) {
@@ -165,8 +209,13 @@ fn checked(plan: &Plan) -> String {
     if snaps == 0 {
         return "Checked: every signature in the request.".into();
     }
+    let anybody = if plan.hosts.is_none() {
+        " There is no list of hosts (packnback order hosts), so receipts of anybody are shown."
+    } else {
+        ""
+    };
     format!(
-        "Checked: the signatures of {} and of their receipts and certificates. Not provable here: that there is nothing newer, and that what remains is still stored.",
+        "Checked: the signatures of {} and of their receipts and certificates. Not provable here: that there is nothing newer, and that what remains is still stored.{anybody}",
         render::counted(count(snaps), "snapshot", "snapshots")
     )
 }
@@ -207,11 +256,18 @@ pub(super) fn json(plan: &Plan, names: Names<'_>) -> Value {
     json!({
         "owner": plan.owner.to_string(),
         "created": render::time_utc(plan.created),
+        "hosts_listed": plan.hosts.is_some(),
         "wanted": plan.wanted.iter().map(|wanted| json!({
             "order": op_json(&wanted.op),
             "hosts": wanted.audience.as_ref().map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>()),
             "not_before": wanted.not_before.map(render::time_utc),
         })).collect::<Vec<_>>(),
         "devices": plan.devices.iter().map(|device| device_json(device, names)).collect::<Vec<_>>(),
+        "takes_back": plan.taken_back.iter().map(|taken| json!({
+            "id": taken.order.id().to_string(),
+            "oid": data_encoding::HEXLOWER.encode(&taken.order.value().oid),
+            "issued": render::time_utc(taken.order.value().issued),
+            "order": op_json(&taken.order.value().op),
+        })).collect::<Vec<_>>(),
     })
 }

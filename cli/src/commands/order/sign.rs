@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use packnback_proto::record::{Cert, Order, Signed};
+use packnback_proto::record::{Cert, Op, Order, Signed};
 use packnback_proto::request::{Plan, order_to_text, verify};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
@@ -14,7 +14,7 @@ use super::{confirm, plan, what};
 use crate::args::OrderSignArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{Existing, write_private};
-use crate::render::Voice;
+use crate::render::{self, Voice};
 use crate::secrets::OWNER_KEY_VARIABLE;
 use crate::sheet::QrStyle;
 use crate::signing::Signer;
@@ -49,7 +49,8 @@ pub fn sign(voice: Voice, args: &OrderSignArgs) -> Outcome {
     let names = |cert: &Cert| signer.name(cert);
     voice.say(&plan::text(&checked, &names, voice.verbose > 0))?;
     confirm::confirm(voice, &checked, &args.confirm)?;
-    confirm::ask_at_terminal(voice, "Sign this?", args.confirm.yes)?;
+    confirm::ask(voice, &question(&checked), args.confirm.yes)
+        .map_err(|failure| failure.safe("Nothing was signed."))?;
     let signed = sign_all(&signer, &checked)?;
     let texts: Vec<String> = signed.iter().map(order_to_text).collect();
     if let Some(out) = &args.out {
@@ -62,6 +63,23 @@ pub fn sign(voice: Voice, args: &OrderSignArgs) -> Outcome {
     };
     tell(voice, args, &checked, &signed, &texts, drawn)?;
     Ok(Exit::Done)
+}
+
+/// What the signature does, in one sentence, from the orders themselves.
+fn question(checked: &Plan) -> String {
+    let going = u64::try_from(checked.goes().count()).unwrap_or(u64::MAX);
+    let orders = u64::try_from(checked.wanted.len()).unwrap_or(u64::MAX);
+    let orders = render::counted(orders, "order", "orders");
+    if checked.wanted.iter().any(|w| w.op == Op::DropOwner) {
+        return format!("{orders} to sign: everything goes from the hosts named.");
+    }
+    match going {
+        0 => format!("{orders} to sign: no snapshot goes by it."),
+        going => format!(
+            "{orders} to sign: {} would go after the grace of each host.",
+            render::counted(going, "snapshot", "snapshots")
+        ),
+    }
 }
 
 fn no_key() -> Failure {

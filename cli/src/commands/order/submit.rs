@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, file: &Path) -> Outcome {
     context
         .voice
         .result(&json!({ "orders": done.iter().map(Submitted::json).collect::<Vec<_>>() }))?;
-    say_submitted(context, &done)
+    say_submitted(context, &client, &done)
 }
 
 fn read(file: &Path) -> Outcome<Vec<u8>> {

@@ -292,6 +292,37 @@ async fn n07_cancel_in_the_grace_and_after_it() {
     assert!(!is_whole(&world, &tree(2)));
 }
 
+/// A taking back that comes before what it names ends a deletion, and nothing else: a revocation is in
+/// force whatever came before it.
+#[tokio::test]
+async fn n27_a_cancel_that_came_first_does_not_end_a_revocation() {
+    let world = World::new();
+    let [first, second] = two_snapshots(&world).await;
+    let (owner, device) = (owner().owner_id(), device().node_id());
+    submit(
+        &world,
+        &order(9, Op::Cancel(vec![[1; 16], [2; 16], [3; 16]])),
+        NOW,
+    )
+    .unwrap();
+    let revoke = Op::Revoke {
+        device,
+        reason: String::new(),
+    };
+    submit(&world, &order(1, revoke), NOW).unwrap();
+    assert_eq!(stand(&world, 1), OrderStand::Done);
+    assert!(world.store().is_revoked(&owner, &device).unwrap());
+    submit(&world, &order(2, Op::Hold(vec![first])), NOW).unwrap();
+    assert!(world.store().is_held(&owner, &first).unwrap());
+    // And a cancel that comes behind it changes nothing either.
+    submit(&world, &order(10, Op::Cancel(vec![[1; 16]])), NOW).unwrap();
+    assert!(world.store().is_revoked(&owner, &device).unwrap());
+    submit(&world, &order(3, Op::DeleteIds(vec![second])), NOW).unwrap();
+    assert_eq!(stand(&world, 3), OrderStand::Cancelled);
+    collect(world.store(), NOW + GRACE);
+    assert_eq!(snaps(&world).len(), 2);
+}
+
 #[tokio::test]
 async fn n07_a_hold_takes_a_snapshot_out_of_every_order() {
     let world = World::new();

@@ -1,5 +1,6 @@
 use super::super::{Fate, verify};
 use super::*;
+use crate::record::PolicyArg;
 
 fn seqs<'a>(snaps: impl Iterator<Item = &'a super::super::SnapPlan>) -> Vec<u64> {
     snaps.map(|snap| snap.seq).collect()
@@ -107,22 +108,29 @@ fn a_fork_is_told() {
     assert!(plan.devices[0].fork);
 }
 
+/// What a policy lets go is worked out from its rules, not from what the request says.
 #[test]
-fn a_range_takes_what_some_host_received_in_it() {
+fn what_no_rule_of_a_policy_keeps_is_named() {
     let mut request = request(&[0]);
-    let range = |to, max_count| {
-        vec![Wanted::any_host(Op::DeleteRange {
-            device: device(),
-            recv_from: START + DAY + 90,
-            recv_to: to,
-            max_count,
-        })]
+    let policy = |keep_last, keep| PolicyArg {
+        pseq: 1,
+        device: None,
+        min_age_d: 30,
+        keep,
+        keep_last,
+        grace_d: 7,
     };
-    request.wanted = range(START + 3 * DAY + 60, 2);
+    request.wanted = vec![Wanted::any_host(Op::Policy(policy(2, [0; 5])))];
+    request.wanted[0].audience = Some(vec![key(30).node_id()]);
     let plan = verify(&request, owner()).unwrap();
-    assert_eq!(seqs(plan.devices[0].goes()), [2, 1]);
-    request.wanted = range(START + 3 * DAY + 61, 2);
-    assert_eq!(verify(&request, owner()).unwrap_err().class(), "range");
+    assert!(plan.is_lossy());
+    assert_eq!(plan.falls_under(&policy(2, [0; 5])).len(), 3);
+    assert_eq!(plan.falls_under(&policy(0, [0, 9, 0, 0, 0])).len(), 0);
+    let other = PolicyArg {
+        device: Some(key(77).node_id()),
+        ..policy(0, [0; 5])
+    };
+    assert_eq!(plan.falls_under(&other).len(), 0);
 }
 
 #[test]

@@ -158,3 +158,107 @@ fn what_is_not_shown_is_not_signed() {
     })];
     assert_eq!(class(&revoke), "device-not-shown");
 }
+
+/// Whatever a request shows of a range, and whatever it leaves out: it is not signed.
+#[test]
+fn n27_no_range_is_signed() {
+    let range = |recv_to, max_count| {
+        vec![Wanted::any_host(Op::DeleteRange {
+            device: device(),
+            recv_from: 0,
+            recv_to,
+            max_count,
+        })]
+    };
+    let mut request = super::request(&[0]);
+    let mut hosts = vec![key(30).node_id(), key(31).node_id()];
+    hosts.sort_unstable();
+    request.orders = vec![order(1, Op::Hosts { hseq: 1, hosts })];
+    request.wanted = range(u64::MAX, u64::MAX);
+    assert_eq!(class(&request), "range");
+    request.wanted = range(START + 2 * DAY, 1);
+    assert_eq!(
+        class(&request),
+        "range",
+        "not even one that shows all it means"
+    );
+    for snap in &mut request.devices[0].snaps {
+        snap.receipts.clear();
+    }
+    assert_eq!(class(&request), "range", "receipts left out");
+    for snap in &mut request.devices[0].snaps {
+        let id = id_of(snap);
+        snap.receipts = vec![receipt(id, 99, 5)];
+    }
+    assert_eq!(
+        class(&request),
+        "range",
+        "receipts of nobody, dated outside"
+    );
+    // Beside something harmless, and behind it.
+    let mut hidden = super::request(&[0]);
+    hidden.wanted.extend(range(u64::MAX, u64::MAX));
+    assert_eq!(class(&hidden), "range");
+}
+
+#[test]
+fn n27_one_confirmation_covers_one_order() {
+    let mut twice = request(&[4]);
+    let mut again = twice.wanted[0].clone();
+    again.audience = Some(vec![key(31).node_id()]);
+    twice.wanted.push(again);
+    assert_eq!(class(&twice), "overlap");
+    let farewell = |host: u8| Wanted {
+        audience: Some(vec![key(host).node_id()]),
+        ..Wanted::any_host(Op::DropOwner)
+    };
+    let mut beside = request(&[4]);
+    beside.wanted.push(farewell(30));
+    assert_eq!(class(&beside), "drop-alone");
+    let mut both = request(&[0]);
+    both.wanted = vec![Wanted {
+        audience: Some(vec![key(30).node_id(), key(31).node_id()]),
+        ..Wanted::any_host(Op::DropOwner)
+    }];
+    assert_eq!(class(&both), "drop-alone", "two hosts by one order");
+    both.wanted = vec![farewell(30), farewell(30)];
+    assert_eq!(class(&both), "drop-alone", "one host twice");
+    both.wanted = vec![farewell(30), farewell(31)];
+    verify(&both, owner()).unwrap();
+}
+
+#[test]
+fn n27_what_is_taken_back_is_shown_and_waits() {
+    let mut request = request(&[0]);
+    let ids = vec![SnapshotId::from([7; 32])];
+    request.wanted = vec![Wanted::any_host(Op::Cancel(vec![[3; 16]]))];
+    assert_eq!(class(&request), "cancel-not-shown");
+    request.orders = vec![order(4, Op::DeleteIds(ids.clone()))];
+    assert_eq!(class(&request), "cancel-not-shown", "another one is shown");
+    let kinds = [
+        Op::Revoke {
+            device: device(),
+            reason: String::new(),
+        },
+        Op::Hold(ids.clone()),
+        Op::Unhold(ids.clone()),
+        Op::Cancel(vec![[9; 16]]),
+        Op::Hosts {
+            hseq: 1,
+            hosts: vec![device()],
+        },
+    ];
+    for op in kinds {
+        request.orders = vec![order(3, op.clone())];
+        assert_eq!(class(&request), "cancel-kind", "{op:?}");
+        // A deletion under the same id in front of it hides nothing.
+        request
+            .orders
+            .insert(0, order(3, Op::DeleteIds(ids.clone())));
+        assert_eq!(class(&request), "cancel-kind", "{op:?}");
+    }
+    request.orders = vec![order(3, Op::DeleteIds(ids))];
+    let plan = verify(&request, owner()).unwrap();
+    assert_eq!(plan.taken_back.len(), 1);
+    assert_eq!(plan.taken_back[0].order.value().oid, [3; 16]);
+}

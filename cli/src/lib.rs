@@ -29,6 +29,7 @@ pub mod request;
 pub mod restore;
 mod run;
 pub mod secrets;
+pub mod sets;
 pub mod sheet;
 pub mod signing;
 pub mod spawn;

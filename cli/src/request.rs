@@ -320,6 +320,7 @@ mod tests {
         let ids: Vec<SnapshotId> = catalog.snaps.iter().map(|s| s.snap.id()).collect();
         let keep = |at: usize, going: Option<GoingInfo>| KeepInfo {
             snap: ids[at],
+            set: SetId([1; 16]),
             time: 1,
             received: 1,
             reasons: Vec::new(),

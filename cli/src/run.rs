@@ -126,7 +126,9 @@ fn command(cli: Cli, voice: Voice) -> Outcome {
     match cli.command {
         Command::Init(args) => commands::init::run(&context()?, &args),
         Command::Backup(args) => commands::backup::run(&context()?, args),
-        Command::Snapshots { all } => commands::snapshots::run(&context()?, all),
+        Command::Snapshots { all, set } => {
+            commands::snapshots::run(&context()?, all, set.as_deref())
+        }
         Command::Ls(args) => commands::ls::run(&context()?, &args),
         Command::Restore(args) => commands::restore::run(&context()?, args),
         Command::Recover(args) => commands::recover::run(&context()?, &args),

@@ -163,6 +163,10 @@ pub const DROP_OWNER_GRACE_D: u64 = 30;
 pub const ORDERS_MAX: usize = 65_536;
 /// Orders told to a device at the start of a session.
 pub const ORDERS_TOLD_MAX: usize = 16;
+/// Bytes of them: with everything else they fit into the header of one message.
+pub const ORDERS_TOLD_BYTES: usize = 80 * KIB;
+/// Snapshots asked about at once, whether a host still has them: their orders fit into one answer.
+pub const STANDS_MAX: usize = 64;
 /// Snapshots kept per owner.
 pub const SNAPS_MAX: usize = 1 << 20;
 
@@ -204,6 +208,10 @@ pub const UNSEAL_LEN_MAX: usize = 8 * MIB;
 
 // ---- retention ----
 
+/// Snapshots of a device in a day up to which they are never a flood: one an hour, and a dozen by hand.
+pub const FLOOD_FROM: u64 = 36;
+/// Backup sets of one device at a host.
+pub const SETS_MAX: usize = 256;
 /// Snapshots of a device that may be marked to go in one day, at least.
 pub const EXPIRE_PER_DAY_MIN: u64 = 2;
 /// One in so many snapshots of a device may be marked to go in one day.

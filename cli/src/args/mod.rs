@@ -25,7 +25,7 @@ pub use orders::{
 };
 pub use peers::{DrillCommand, NodeCommand, PeerCommand};
 pub use restore::{
-    ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, SnapPath, WriteArgs,
+    ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, SnapPath, WriteArgs, stored,
 };
 
 /// Backs up to friends' machines: encrypted, deduplicated, and nothing on this machine can delete it.
@@ -71,6 +71,9 @@ pub enum Command {
     Backup(BackupArgs),
     /// List the snapshots and where they are (needs no key)
     Snapshots {
+        /// Only those of this backup set: its name, a path it saves, or the first digits of its id
+        #[arg(long, value_name = "NAME")]
+        set: Option<String>,
         /// Show those of every device of the owner, not of this one only
         #[arg(long)]
         all: bool,

@@ -98,6 +98,10 @@ pub struct ForgetArgs {
     /// Keep snapshots with this tag (tags are sealed: needs a key that can list); may be repeated
     #[arg(long, value_name = "T")]
     pub keep_tag: Vec<String>,
+    /// Only of this backup set: its name, a path it saves, or the first digits of its id. Rules keep
+    /// what they say of each set for itself
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
     /// Of this device (name, or first digits of its id); default: this machine
     #[arg(long, value_name = "D", conflicts_with = "all_devices")]
     pub device: Option<String>,

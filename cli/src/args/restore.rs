@@ -36,7 +36,7 @@ impl SnapPath {
 
 /// A path as people write it, as it is stored; `None` for all.
 #[must_use]
-pub(super) fn stored(path: &[u8]) -> Option<Vec<u8>> {
+pub fn stored(path: &[u8]) -> Option<Vec<u8>> {
     let parts: Vec<&[u8]> = path
         .split(|b| *b == b'/')
         .filter(|part| !part.is_empty() && *part != b".")
@@ -56,6 +56,9 @@ pub struct LsArgs {
     pub snap: String,
     /// Only what is at or below this path
     pub path: Option<OsString>,
+    /// `latest` of this backup set: its name, a path it saves, or the first digits of its id
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
     /// Mode, owner, size and time as well
     #[arg(short, long)]
     pub long: bool,
@@ -125,6 +128,9 @@ pub struct RestoreArgs {
     /// Folder to restore into: /etc/hosts comes back as DIR/etc/hosts
     #[arg(long, value_name = "DIR")]
     pub target: PathBuf,
+    /// `latest` of this backup set: its name, a path it saves, or the first digits of its id
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
     /// Of this friend's copy (name, id or address), not of this machine's
     #[arg(long, value_name = "PEER")]
     pub from: Option<String>,
@@ -148,12 +154,15 @@ pub struct RecoverArgs {
     /// Folder to restore into; without it the snapshots are listed only
     #[arg(long, value_name = "DIR")]
     pub target: Option<PathBuf>,
-    /// Which snapshot; default: the newest of each device
+    /// Which snapshot; default: the newest of each backup set of each device
     #[arg(long, value_name = "SNAP[:PATH]", value_parser = snap_path())]
     pub snapshot: Option<SnapPath>,
     /// Only of the device with this name
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
+    /// Only of this backup set: its name, a path it saves, or the first digits of its id
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
     /// How to write.
     #[command(flatten)]
     pub write: WriteArgs,

@@ -52,6 +52,8 @@ pub struct BackupReport {
     pub root: Option<ObjectId>,
     /// Its backup set.
     pub set: Option<SetId>,
+    /// What that is called: its name, or what it saves.
+    pub set_label: String,
     /// The node's own receipt (envelope).
     pub receipt: Vec<u8>,
     /// Numbers.

@@ -78,6 +78,7 @@ pub(super) fn once(
     };
     report.warnings.extend(cache.warning().map(str::to_owned));
     let set = set_of(options, keys);
+    report.set_label = crate::sets::label(options.set.as_deref(), &paths(options));
     match pipeline(&ctx, options, set, &mut report) {
         Ok(()) => {
             fill(&ctx, &mut report);

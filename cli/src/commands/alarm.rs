@@ -1,5 +1,6 @@
 //! Alarms: what a person has to look at, said so that it is not overlooked.
 
+use packnback_proto::ids::NodeId;
 use packnback_proto::wire::admin::{AlarmInfo, AlarmKind};
 use serde_json::{Value, json};
 
@@ -9,6 +10,12 @@ use crate::render::{self, Voice};
 /// Whether somebody else may be using the key of a device: exit code 6.
 fn is_serious(alarm: &AlarmInfo) -> bool {
     matches!(alarm.kind, AlarmKind::UnknownHead | AlarmKind::Fork)
+}
+
+/// Whether an alarm is about this device, or about no device in particular.
+#[must_use]
+pub fn is_about(alarm: &AlarmInfo, device: NodeId) -> bool {
+    alarm.device.is_none_or(|of| of == device)
 }
 
 /// The exit code of a run that would end with `exit`: a serious alarm comes before everything else,
@@ -126,6 +133,17 @@ mod tests {
             assert_eq!(exit_with(&[alarm(kind, 1)], Exit::Done), Exit::Alarm);
             assert_eq!(exit_with(&[alarm(kind, 1)], Exit::Incomplete), Exit::Alarm);
         }
+    }
+
+    #[test]
+    fn an_alarm_about_another_device_is_not_about_this_one() {
+        let (own, other) = (NodeId([1; 32]), NodeId([2; 32]));
+        let of = |device| AlarmInfo {
+            device,
+            ..alarm(AlarmKind::Fork, 1)
+        };
+        assert!(is_about(&of(Some(own)), own) && is_about(&of(None), own));
+        assert!(!is_about(&of(Some(other)), own));
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use packnback_proto::ids::NodeId;
+use packnback_proto::wire::admin::AlarmInfo;
 use packnback_proto::wire::local::HostCopy;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::alarm::{self, alarm_json};
+use super::alarm::{self, alarm_json, is_about};
 use super::restore::{note_json, show_notes};
 use crate::args::{BackupArgs, DedupArg, WaitFor};
 use crate::backup::{self, BackupOptions, BackupReport, Dedup, StdinFile};
@@ -21,6 +23,7 @@ use crate::files::read_small;
 use crate::fs::{Excludes, WalkOptions};
 use crate::meter::Meter;
 use crate::render::{self, Voice};
+use crate::sets;
 use crate::system;
 
 const EXCLUDE_FILE_MAX: u64 = 16 * 1024 * 1024;
@@ -53,6 +56,12 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
         None => context.voice,
     };
     say_report(voice, &args, &report, time)?;
+    if let (Some(set), Some(_)) = (report.set, report.snapshot)
+        && let Err(error) = sets::note(&context.home, set, &report.set_label)
+    {
+        let text = format!("note: the name of the backup set could not be noted: {error}");
+        voice.note(&text);
+    }
     let waited = match report.snapshot {
         Some(snap) => {
             let wish = Wish {
@@ -65,7 +74,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
         None => Waited::default(),
     };
     voice.result(&report_json(&report, &waited, time))?;
-    finish(voice, &args, &report, &waited)
+    finish(voice, &args, &report, &waited, bundle.device())
 }
 
 fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {
@@ -260,6 +269,7 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
         "snapshot": report.snapshot.map(|id| id.to_string()),
         "root": report.root.map(|id| id.to_string()),
         "set": report.set.map(|set| set.to_string()),
+        "set_name": report.set_label,
         "complete": report.is_complete(),
         "entries": totals.entries,
         "files": totals.files,
@@ -288,7 +298,13 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
     })
 }
 
-fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waited) -> Outcome {
+fn finish(
+    voice: Voice,
+    args: &BackupArgs,
+    report: &BackupReport,
+    waited: &Waited,
+    own: NodeId,
+) -> Outcome {
     if report.snapshot.is_some() {
         say_copies(voice, args, waited)?;
     }
@@ -310,7 +326,10 @@ fn finish(voice: Voice, args: &BackupArgs, report: &BackupReport, waited: &Waite
         (true, false) => Exit::Incomplete,
         (true, true) => Exit::Done,
     };
-    Ok(alarm::exit_with(&report.alarms, exit))
+    // An alarm about another device of the owner is shown here; it is that device which is in danger.
+    let own = report.alarms.iter().filter(|alarm| is_about(alarm, own));
+    let own: Vec<AlarmInfo> = own.cloned().collect();
+    Ok(alarm::exit_with(&own, exit))
 }
 
 fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {

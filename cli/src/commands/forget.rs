@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use packnback_proto::ids::{NodeId, SnapshotId};
+use packnback_proto::ids::{NodeId, SetId, SnapshotId};
 use packnback_proto::wire::admin::{KeepInfo, PolicyInfo, RetentionInfo};
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::records::{Catalog, choose};
 use crate::request::Present;
 use crate::restore;
+use crate::sets::{Sets, of_set, present};
 
 const UNCHANGED: &str = "Nothing was changed.";
 
@@ -39,15 +40,24 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Outcome {
         catalog: &catalog,
         present: Present::new(&now),
     };
-    let judged = if by_rules(args) {
+    let sets = Sets::of(&context.home, Some(&bundle));
+    let set = match &args.set {
+        Some(text) => Some(sets.find(text, &present(&catalog.snaps, None))?),
+        None => None,
+    };
+    let mut judged = if by_rules(args) {
         judge(context, args, &bundle, &client, &catalog)?
     } else {
         Vec::new()
     };
+    for device in &mut judged {
+        device
+            .snaps
+            .retain(|snap| set.is_none_or(|set| snap.set == set));
+    }
     let mut chosen: BTreeSet<SnapshotId> = judged.iter().flat_map(falls).collect();
     for text in &args.snaps {
-        let listed = choose(&catalog.snaps, text, Some(bundle.device()))?;
-        chosen.insert(listed.snap.id());
+        chosen.insert(named(&catalog, text, &bundle, (&sets, set))?);
     }
     let already = already_going(&now);
     let skipped: Vec<SnapshotId> = chosen
@@ -73,6 +83,28 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Outcome {
         ));
     }
     finish(context, args, &draft, chosen, extra)
+}
+
+/// A snapshot that is named. `latest` of several backup sets is not guessed: it would be gone.
+fn named(
+    catalog: &Catalog,
+    text: &str,
+    bundle: &Bundle,
+    (sets, set): (&Sets, Option<SetId>),
+) -> Outcome<SnapshotId> {
+    let there = present(&catalog.snaps, Some(bundle.device()));
+    if text == "latest" && set.is_none() && there.len() > 1 {
+        return Err(Failure::usage(
+            "this machine has several backup sets, each with a newest snapshot",
+        )
+        .safe(UNCHANGED)
+        .next(format!(
+            "Say of which (--set NAME), or name the snapshot by its id. There are: {}.",
+            sets.list(&there)
+        )));
+    }
+    let snaps = of_set(catalog.snaps.clone(), set);
+    Ok(choose(&snaps, text, Some(bundle.device()))?.snap.id())
 }
 
 fn finish(
@@ -178,12 +210,13 @@ fn tags(
     Ok(tags)
 }
 
-/// Snapshots no rule keeps. The newest of a device stays whatever the rules say.
+/// Snapshots no rule keeps. The newest of each backup set stays whatever the rules say.
 fn falls(device: &RetentionInfo) -> Vec<SnapshotId> {
+    let mut sets = BTreeSet::new();
     device
         .snaps
         .iter()
-        .skip(1)
+        .filter(|snap| !sets.insert(snap.set))
         .filter(|snap| snap.reasons.is_empty())
         .map(|snap| snap.snap)
         .collect()
@@ -205,6 +238,7 @@ mod tests {
     fn keep(n: u8, reasons: &[&str]) -> KeepInfo {
         KeepInfo {
             snap: SnapshotId::from([n; 32]),
+            set: SetId([1; 16]),
             time: 1,
             received: 1,
             reasons: reasons.iter().map(ToString::to_string).collect(),
@@ -228,6 +262,11 @@ mod tests {
         let judged = device(vec![keep(3, &[]), keep(2, &["daily"]), keep(1, &[])]);
         assert_eq!(falls(&judged), [SnapshotId::from([1; 32])]);
         assert!(falls(&device(Vec::new())).is_empty());
+        // Of each backup set.
+        let mut other = keep(4, &[]);
+        other.set = SetId([2; 16]);
+        let judged = device(vec![keep(5, &[]), other, keep(3, &[])]);
+        assert_eq!(falls(&judged), [SnapshotId::from([3; 32])]);
     }
 
     #[test]

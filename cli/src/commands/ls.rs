@@ -6,12 +6,14 @@ use packnback_proto::format::entry::{Entry, EntryType};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::restore::sets_of;
 use crate::args::LsArgs;
 use crate::bundle::Bundle;
 use crate::exit::{Exit, Outcome};
 use crate::records::choose;
 use crate::render::{self, output_failure};
 use crate::restore::{self, ReaderKeys, RestoreError};
+use crate::sets::of_set;
 use crate::spawn::reach_node;
 
 /// Runs the command. With `--json` every entry is one line.
@@ -25,7 +27,15 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
     let keys = ReaderKeys::new(key);
     let client = reach_node(&context.home)?;
     let snaps = restore::snapshots(&client, &keys)?;
+    let sets = sets_of(context, &client, &keys, &snaps)?;
+    let set = sets.pick(args.set.as_deref(), &snaps, own)?;
+    let snaps = of_set(snaps, set);
     let snap = choose(&snaps, &args.snap, own)?;
+    if args.snap == "latest"
+        && let Some(others) = sets.others(&snaps, snap)
+    {
+        context.voice.note(&format!("note: {others}."));
+    }
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut broken = None;
     let quiet = context.voice.quiet;

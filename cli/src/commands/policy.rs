@@ -160,6 +160,7 @@ pub fn explain_json(info: &RetentionInfo) -> Value {
         "frozen": info.frozen,
         "snapshots": info.snaps.iter().map(|snap| json!({
             "id": snap.snap.to_string(),
+            "set": snap.set.to_string(),
             "time": render::time_utc(snap.time),
             "received": render::time_utc(snap.received),
             "kept_by": snap.reasons,
@@ -297,6 +298,7 @@ mod tests {
     fn snap(n: u8, reasons: &[&str]) -> KeepInfo {
         KeepInfo {
             snap: SnapshotId::from([n; 32]),
+            set: packnback_proto::ids::SetId([1; 16]),
             time: 1,
             received: 1,
             reasons: reasons.iter().map(ToString::to_string).collect(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use packnback_proto::crypto::keys::OwnerSeed;
-use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::newest::{Line, Standing};
 use packnback_proto::record::{Record, decode_record};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ use crate::records::{Catalog, choose};
 use crate::recovered::{Folders, keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};
+use crate::sets::Sets;
 use crate::spawn::reach_node;
 use crate::system;
 
@@ -34,7 +35,12 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
     let keys = &reading.keys;
     let client = reach_node(&context.home)?;
     let found = ask_all(context, &client, &reading, &args.peer)?;
-    let chosen = select(&found.snaps, args, keys.owner())?;
+    let sets = match &args.set {
+        None => Sets::default(),
+        Some(_) => found.sets(context, &client, &reading)?,
+    };
+    let set = sets.pick(args.set.as_deref(), &found.snaps, None)?;
+    let chosen = select(&found.snaps, args, keys.owner(), set)?;
     note_owner(&context.home, keys.owner(), &found.hosts)?;
     if args.target.is_none() && args.handed.unseal_request.is_none() {
         return list(context, &found);
@@ -334,6 +340,7 @@ fn select<'a>(
     snaps: &'a [LoadedSnapshot],
     args: &RecoverArgs,
     owner: OwnerId,
+    set: Option<SetId>,
 ) -> Outcome<Vec<&'a LoadedSnapshot>> {
     if let Some(what) = args.snapshot.as_ref().filter(|what| what.snap != "latest") {
         return Ok(vec![choose(snaps, &what.snap, None)?]);
@@ -342,6 +349,7 @@ fn select<'a>(
         args.device
             .as_ref()
             .is_none_or(|name| snap.device_label.as_ref() == Some(name))
+            && set.is_none_or(|set| snap.snap.set == set)
     };
     let of_device: Vec<&LoadedSnapshot> = snaps.iter().filter(named).collect();
     let mut newest: BTreeMap<Line, &LoadedSnapshot> = BTreeMap::new();
@@ -397,6 +405,30 @@ fn folder_name(snap: &LoadedSnapshot, snaps: &[LoadedSnapshot]) -> PathBuf {
     PathBuf::from(name)
 }
 
+impl Found {
+    /// What the backup sets are called: the newest root of each says it, at the friend that has it.
+    fn sets(&self, context: &Context, client: &Client, reading: &Reading) -> Outcome<Sets> {
+        let mut sets = Sets::default();
+        let mut seen = BTreeSet::new();
+        for snap in self.snaps.iter().filter(|snap| seen.insert(snap.snap.set)) {
+            let at = self.holders.get(&snap.id).into_iter().flatten();
+            for addr in at {
+                let opened = reading.open_host(client, addr, true);
+                let root =
+                    opened.and_then(|_| Ok(restore::about(&Remote(client), &reading.keys, snap)?));
+                match root {
+                    Ok(root) => {
+                        sets.learn(snap.snap.set, &root);
+                        break;
+                    }
+                    Err(failure) => context.voice.note(&format!("{addr}: {}", failure.what)),
+                }
+            }
+        }
+        Ok(sets)
+    }
+}
+
 fn list(context: &Context, found: &Found) -> Outcome {
     let rows: Vec<Value> = found
         .snaps
@@ -407,6 +439,7 @@ fn list(context: &Context, found: &Found) -> Outcome {
                 "time": render::time_utc(snap.snap.time),
                 "device": snap.snap.device.to_string(),
                 "label": snap.device_label,
+                "set": snap.snap.set.to_string(),
                 "received": snap.received.map(render::time_utc),
                 "may_be_newest": snap.standing == Standing::Good,
                 "address": found.holders.get(&snap.id).and_then(|at| at.first()),
@@ -437,7 +470,7 @@ fn list(context: &Context, found: &Found) -> Outcome {
     }
     context.voice.say(&render::table(&table, &[]))?;
     context.voice.say(
-        "\nTo bring the newest of each device back, run the same command with --target DIR.",
+        "\nTo bring the newest of each backup set of each device back, run the same command with --target DIR (--device, --set and --snapshot choose).",
     )?;
     Ok(Exit::Done)
 }

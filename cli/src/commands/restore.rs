@@ -20,10 +20,13 @@ use crate::render::{self, Voice};
 use crate::restore::{
     self, LoadedSnapshot, ReaderKeys, RestoreError, RestoreOptions, RestoreReport,
 };
+use crate::sets::{Sets, of_set, present};
 use crate::spawn::reach_node;
 use crate::system;
 
 const NOTES_SHOWN: usize = 20;
+/// Sets whose names are looked up in their roots.
+const SETS_NAMED: usize = 256;
 /// What Ctrl-C leaves behind.
 pub const SAFE_TO_STOP: &str =
     "Every file restored so far is complete; the same command goes on where it stopped.";
@@ -47,14 +50,22 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
         }
         None => &client,
     };
-    let snaps = restore::snapshots(source, keys)?;
+    let all = restore::snapshots(source, keys)?;
+    let sets = sets_of(context, source, keys, &all)?;
+    let set = sets.pick(args.set.as_deref(), &all, own)?;
+    let snaps = of_set(all.clone(), set);
     let snap = choose(&snaps, &args.what.snap, own)?;
+    if args.what.snap == "latest"
+        && let Some(others) = sets.others(&snaps, snap)
+    {
+        context.voice.note(&format!("note: {others}."));
+    }
     let known = args
         .from
         .as_ref()
         .and_then(|_| own_catalog(&client, keys.owner()));
     tell_choice(context, &snaps, snap, known.as_ref())?;
-    if let Some(exit) = reading.prepare(context, &args.handed, source, snap, &snaps)? {
+    if let Some(exit) = reading.prepare(context, &args.handed, source, snap, &all)? {
         return Ok(exit);
     }
     let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
@@ -69,6 +80,32 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
     let voice = context.voice.after_deed();
     voice.result(&done.json(snap))?;
     done.say(voice, &args.write)
+}
+
+/// What the backup sets are called: as noted here, and as the newest root of each says, which the keys
+/// open. A root that cannot be read now is told when it is restored.
+///
+/// # Errors
+/// When this home has a bundle that cannot be used.
+pub fn sets_of(
+    context: &Context,
+    source: &dyn ObjectSource,
+    keys: &ReaderKeys,
+    snaps: &[LoadedSnapshot],
+) -> Outcome<Sets> {
+    let bundle = Bundle::load_if_there(&context.home)?;
+    let mut sets = Sets::of(&context.home, bundle.as_ref());
+    let mut seen = std::collections::BTreeSet::new();
+    let several = present(snaps, None).len() > 1;
+    let newest = snaps.iter().filter(|snap| seen.insert(snap.snap.set));
+    for snap in newest.take(SETS_NAMED).filter(|_| several) {
+        if sets.name(&snap.snap.set).is_none()
+            && let Ok(root) = restore::about(source, keys, snap)
+        {
+            sets.learn(snap.snap.set, &root);
+        }
+    }
+    Ok(sets)
 }
 
 /// One restore.

@@ -1,6 +1,6 @@
 //! `packnback snapshots`: what there is and where, without any key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use packnback_proto::ids::{NodeId, SnapshotId};
 use packnback_proto::newest::Standing;
@@ -15,12 +15,13 @@ use crate::exit::{Exit, Outcome};
 use crate::records::Listed;
 use crate::recovered::{kept_records, noted_hosts};
 use crate::render;
+use crate::sets::Sets;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the node cannot be asked.
-pub fn run(context: &Context, all: bool) -> Outcome {
+pub fn run(context: &Context, all: bool, set: Option<&str>) -> Outcome {
     let (bundle, client) = context.device()?;
     // What friends listed when backups were brought back here: the machine that is gone among them.
     let (kept, hosts) = if all {
@@ -35,10 +36,19 @@ pub fn run(context: &Context, all: bool) -> Outcome {
         .iter()
         .filter(|listed| all || listed.snap.value().device == own)
         .collect();
+    let sets = Sets::of(&context.home, Some(&bundle));
+    let there = shown.iter().map(|listed| listed.snap.value().set);
+    let wanted = match set {
+        Some(text) => Some(sets.find(text, &there.collect())?),
+        None => None,
+    };
+    let mut shown = shown;
+    shown.retain(|listed| wanted.is_none_or(|set| listed.snap.value().set == set));
     let going = going(context, &client);
     let device = Shown {
         bundle: &bundle,
         going: &going,
+        sets: &sets,
     };
     context.voice.result(&json!({
         "owner": bundle.owner().to_string(),
@@ -94,6 +104,7 @@ fn going(context: &Context, client: &Client) -> BTreeMap<SnapshotId, GoingInfo> 
 struct Shown<'a> {
     bundle: &'a Bundle,
     going: &'a BTreeMap<SnapshotId, GoingInfo>,
+    sets: &'a Sets,
 }
 
 /// Hosts other than this machine that receipted it.
@@ -113,6 +124,11 @@ pub fn friends_holding(listed: &Listed, own: NodeId) -> Vec<NodeId> {
 fn table(shown: &[&Listed], device: &Shown<'_>) -> String {
     let bundle = device.bundle;
     let mut head = vec!["id", "time", "device", "objects", "stored", "on friends"];
+    let several = shown.iter().map(|listed| listed.snap.value().set);
+    let several = several.collect::<BTreeSet<_>>().len() > 1;
+    if several {
+        head.push("backup set");
+    }
     if !device.going.is_empty() {
         head.push("goes on");
     }
@@ -121,15 +137,19 @@ fn table(shown: &[&Listed], device: &Shown<'_>) -> String {
         let snap = listed.snap.value();
         let (objects, bytes) = size(listed);
         let goes = device.going.get(&listed.snap.id());
-        rows.push(vec![
+        let mut row = vec![
             listed.snap.id().short(),
             render::time(snap.time),
             device_name(snap.device, bundle),
             objects.map_or_else(|| "?".into(), render::count),
             bytes.map_or_else(|| "?".into(), render::bytes),
             friends_holding(listed, bundle.device()).len().to_string(),
-            goes.map_or_else(String::new, |going| render::time(going.due)),
-        ]);
+        ];
+        if several {
+            row.push(device.sets.show(&snap.set));
+        }
+        row.extend(goes.map(|going| render::time(going.due)));
+        rows.push(row);
     }
     render::table(&rows, &[3, 4, 5])
 }
@@ -163,6 +183,8 @@ fn snapshot_json(listed: &Listed, device: &Shown<'_>) -> Value {
         "seq": snap.seq,
         "previous": snap.prev.map(|id| id.to_string()),
         "root": snap.root.to_string(),
+        "set": snap.set.to_string(),
+        "set_name": device.sets.name(&snap.set),
         "objects": objects,
         "stored_bytes": bytes,
         "received": listed.received.map(render::time_utc),

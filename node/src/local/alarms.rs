@@ -41,8 +41,8 @@ fn frozen(store: &Store, owner: &OwnerId) -> Result<Vec<AlarmInfo>, StoreError> 
     let mut alarms = Vec::new();
     for device in store.devices_of(owner)? {
         let freezes = store.freezes(owner, &device)?;
-        for freeze in freezes.iter().filter(|freeze| freeze.needs_owner()) {
-            let kind = match freeze {
+        for frozen in freezes.iter().filter(|frozen| frozen.freeze.needs_owner()) {
+            let kind = match frozen.freeze {
                 Freeze::Fork { .. } => AlarmKind::Fork,
                 _ => AlarmKind::Frozen,
             };
@@ -53,8 +53,8 @@ fn frozen(store: &Store, owner: &OwnerId) -> Result<Vec<AlarmInfo>, StoreError> 
                 device: Some(device),
                 snap: None,
                 order: None,
-                since: 0,
-                text: freeze.to_string(),
+                since: frozen.since,
+                text: frozen.freeze.to_string(),
             });
         }
     }

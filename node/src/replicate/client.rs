@@ -6,8 +6,8 @@ use packnback_proto::ids::{NodeId, ObjectId, RecordId, SnapshotId};
 use packnback_proto::limits::HAVE_IDS_MAX;
 use packnback_proto::text::Text;
 use packnback_proto::wire::admin::EvictInfo;
-use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids};
-use packnback_proto::wire::store::{Head, STORE_VERSION, StoreReply, StoreRequest};
+use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids, split_records};
+use packnback_proto::wire::store::{Head, STORE_VERSION, Stand, StoreReply, StoreRequest};
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
 
@@ -59,10 +59,16 @@ pub struct Opened {
     pub base_complete: bool,
     /// Newest snapshots of this device there.
     pub heads: Vec<Head>,
+    /// Their envelopes, as far as the host shows them.
+    pub head_records: Vec<Bytes>,
     /// Orders of the owner in their grace there (envelopes).
     pub orders: Vec<Bytes>,
     /// The end of hosting, if it was announced.
     pub notice: Option<EvictInfo>,
+    /// What became of snapshots it had receipted, newest first, as far as it was asked.
+    pub stands: Vec<(SnapshotId, Stand)>,
+    /// The orders it named with that.
+    pub stand_orders: Vec<Bytes>,
 }
 
 /// See the module.
@@ -168,17 +174,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StoreClient<S> {
             StoreReply::Opened {
                 base_complete,
                 heads,
+                head_records,
                 orders,
                 notice,
                 ..
             } => Ok(Opened {
                 base_complete,
                 heads,
+                head_records,
                 orders,
                 notice,
+                ..Opened::default()
             }),
             _ => Err(ClientError::Protocol("no answer to open")),
         }
+    }
+
+    /// Asks what became of snapshots: how each stands, and the orders named.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stands(
+        &mut self,
+        snaps: &[SnapshotId],
+    ) -> Result<(Vec<Stand>, Vec<Bytes>), ClientError> {
+        let ids: Vec<ObjectId> = snaps.iter().map(|snap| ObjectId(snap.0)).collect();
+        let (reply, body) = self.ask(&StoreRequest::Stands, &encode_ids(&ids)).await?;
+        let StoreReply::Stands { stands } = reply else {
+            return Err(ClientError::Protocol("no answer to stands"));
+        };
+        if stands.len() != snaps.len() {
+            return Err(ClientError::Protocol("an answer of another length"));
+        }
+        let orders =
+            split_records(&body).map_err(|_| ClientError::Protocol("a wrong list of orders"))?;
+        Ok((stands, orders.into_iter().map(Bytes::from).collect()))
     }
 
     /// Asks whether objects are there.

@@ -1,18 +1,32 @@
 //! Heeding what a host says when a session opens: unknown snapshots under the own key, receipted
 //! ones that are gone, orders that were not given here, the end of hosting.
+//!
+//! What a host says alone is an alarm about that host. Only what is signed by the owner or with the key
+//! of this machine is an alarm about those.
 
 use packnback_proto::ids::{NodeId, SnapshotId};
-use packnback_proto::record::{Op, Order, decode_order};
+use packnback_proto::policy::Date;
+use packnback_proto::record::{Op, Order, decode_order, decode_snap};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::admin::{AlarmKind, EvictInfo};
 
 use super::client::Opened;
 use super::heads::{Base, Finding, compare, makes_go};
 use super::source::Source;
+use super::stands::{self, Learnt};
 use crate::ports::Failure;
 use crate::store::NewAlarm;
 
-/// Looks at everything. Blocks on the disk. Returns whether an order was new.
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Heeded {
+    /// Whether an order was new.
+    pub new_orders: bool,
+    /// Whether receipts of this host were withdrawn, so that there may be more or less to do for it.
+    pub withdrawn: bool,
+}
+
+/// Looks at everything. Blocks on the disk.
 pub(super) fn heed(
     source: &dyn Source,
     me: NodeId,
@@ -21,7 +35,7 @@ pub(super) fn heed(
     base: Option<(SnapshotId, u64)>,
     opened: &Opened,
     now: u64,
-) -> Result<bool, Failure> {
+) -> Result<Heeded, Failure> {
     let told = Told {
         source,
         me,
@@ -30,13 +44,33 @@ pub(super) fn heed(
         now,
     };
     // Orders first: one of them may be why a snapshot is gone.
-    let mut new_orders = false;
+    let mut heeded = Heeded::default();
     for envelope in &opened.orders {
-        new_orders |= told.order(envelope)?;
+        heeded.new_orders |= told.order(envelope, State::Waits)?;
     }
+    let learnt = stands::learn(source, (me, host), opened, now)?;
+    for envelope in &learnt.orders {
+        heeded.new_orders |= told.order(envelope, State::Done)?;
+    }
+    for (snap, ended) in &learnt.gone {
+        source.withdraw(snap, &host, *ended)?;
+        heeded.withdrawn = true;
+    }
+    told.gone(&learnt, opened.notice.is_some())?;
+    // One that was asked about apart is no riddle any more.
+    let base = base.filter(|(snap, _)| !learnt.gone.iter().any(|(gone, _)| gone == snap));
     told.heads(base, opened)?;
     told.notice(opened.notice.as_ref())?;
-    Ok(new_orders)
+    Ok(heeded)
+}
+
+/// Where an order stands at the host that tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In its grace.
+    Waits,
+    /// It ended snapshots of this machine.
+    Done,
 }
 
 fn who(name: &str, host: &NodeId) -> String {
@@ -70,22 +104,69 @@ impl Told<'_> {
             None => None,
         };
         for finding in compare(&heads, base) {
-            let (kind, snap, text) = match finding {
-                Finding::UnknownHead(head) => (
-                    AlarmKind::UnknownHead,
-                    head.id,
-                    self.unknown(head.seq, &head.id),
-                ),
-                Finding::Withheld(snap) => (AlarmKind::Withheld, snap, self.withheld(&snap)),
-            };
-            self.raise(NewAlarm {
-                kind,
-                host: Some(self.host),
-                device: Some(self.me),
-                snap: Some(snap),
-                order: None,
-                text,
-            })?;
+            match finding {
+                Finding::UnknownHead(head) => self.unknown_head(opened, &head.id)?,
+                Finding::Withheld(snap) => {
+                    let text = self.withheld(&snap);
+                    self.raise(self.about(AlarmKind::Withheld, Some(snap), text))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An alarm about a snapshot of this machine at the host.
+    fn about(&self, kind: AlarmKind, snap: Option<SnapshotId>, text: String) -> NewAlarm {
+        NewAlarm {
+            kind,
+            host: Some(self.host),
+            device: Some(self.me),
+            snap,
+            order: None,
+            text,
+        }
+    }
+
+    /// Only what is signed with our key shows that somebody else has it. Without that, it is the word
+    /// of the host, and an alarm about the host.
+    fn unknown_head(&self, opened: &Opened, snap: &SnapshotId) -> Result<(), Failure> {
+        let shown = opened.head_records.iter();
+        let shown = shown.filter_map(|envelope| decode_snap(envelope).ok());
+        let mut shown = shown.filter(|shown| shown.id() == *snap);
+        match shown.find(|shown| shown.value().device == self.me) {
+            Some(shown) => {
+                let text = self.unknown(shown.value().seq, snap);
+                self.raise(self.about(AlarmKind::UnknownHead, Some(*snap), text))
+            }
+            None => self.raise(NewAlarm {
+                device: None,
+                ..self.about(AlarmKind::FalseClaim, None, self.false_claim())
+            }),
+        }
+    }
+
+    /// Snapshots that the host had receipted and no longer has.
+    fn gone(&self, learnt: &Learnt, is_closing: bool) -> Result<(), Failure> {
+        if let Some(snap) = learnt.newest_lost {
+            let text = format!(
+                "{} no longer has snapshots it gave receipts for, {} among them: its disk was lost or \
+                 set back, or it hides them. Its receipts for them do not count any more, and they go \
+                 there again by themselves. Copies on other hosts are not affected. Ask whoever runs it.",
+                self.who,
+                snap.short()
+            );
+            self.raise(self.about(AlarmKind::Withheld, Some(snap), text))?;
+        }
+        // Who ends storage has said so before.
+        if let Some(snap) = learnt.newest_unfounded.filter(|_| !is_closing) {
+            let text = format!(
+                "{} ended snapshots it gave receipts for, {} among them, and shows no order and no \
+                 policy of the owner that says so. Its receipts for them do not count any more. Copies \
+                 on other hosts are not affected. Ask whoever runs it, and do not count on this host.",
+                self.who,
+                snap.short()
+            );
+            self.raise(self.about(AlarmKind::Withheld, Some(snap), text))?;
         }
         Ok(())
     }
@@ -100,6 +181,16 @@ impl Told<'_> {
              enrol the machine anew after cleaning it.",
             self.who,
             snap.short()
+        )
+    }
+
+    fn false_claim(&self) -> String {
+        format!(
+            "{} says that it has a snapshot under the key of this machine which this machine did not \
+             make, and cannot show one. That is no sign that the key is in other hands: such a snapshot \
+             would be signed with it. The host is wrong or makes it up. Nothing was changed. Ask \
+             whoever runs it, and do not count on this host alone.",
+            self.who
         )
     }
 
@@ -121,7 +212,7 @@ impl Told<'_> {
     }
 
     /// Takes an order over; whether it was unknown here.
-    fn order(&self, envelope: &Bytes) -> Result<bool, Failure> {
+    fn order(&self, envelope: &Bytes, state: State) -> Result<bool, Failure> {
         let Ok(order) = decode_order(envelope) else {
             tracing::error!(host = ?self.host, "a host tells of an order that is not signed right");
             return Ok(false);
@@ -137,14 +228,23 @@ impl Told<'_> {
                 return Ok(false);
             }
         }
-        let text = format!(
-            "an order signed with the owner key waits at {}, and was not given on this machine: {}. \
-             Nothing is lost during its grace. If you did not give it, cancel it with the owner key \
-             now; then the key is in other hands: see the guide on a stolen key. If you did, \
-             acknowledge this alarm.",
-            self.who,
-            in_words(order.value())
-        );
+        let (who, what) = (&self.who, in_words(order.value()));
+        let text = match state {
+            State::Waits => format!(
+                "an order signed with the owner key waits at {who}, and was not given on this machine: \
+                 {what}. Nothing is lost during its grace. If you did not give it, cancel it with the \
+                 owner key now; then the key is in other hands: see the guide on a stolen key. If you \
+                 did, acknowledge this alarm."
+            ),
+            State::Done => format!(
+                "an order signed with the owner key was carried out at {who} while this machine did not \
+                 know of it, and was not given on this machine: {what}. What it ended there is no copy \
+                 any more. What this machine has stays for the grace of this node, and goes to no other \
+                 host meanwhile. If you did not give the order, cancel it with the owner key now; then \
+                 the key is in other hands: see the guide on a stolen key. If you did, acknowledge this \
+                 alarm."
+            ),
+        };
         self.raise(NewAlarm {
             kind: AlarmKind::ForeignOrder,
             // The same order at several hosts is one alarm.
@@ -166,8 +266,8 @@ impl Told<'_> {
              hosts are not affected. Find another host before that; the list of hosts lets it copy \
              from this one.",
             self.who,
-            date(notice.freeze_at),
-            date(notice.drop_at)
+            Date::at(notice.freeze_at),
+            Date::at(notice.drop_at)
         );
         self.raise(NewAlarm {
             kind: AlarmKind::Evict,
@@ -213,282 +313,5 @@ fn in_words(order: &Order) -> String {
         Op::Cancel(oids) => format!("cancel {} orders", oids.len()),
         Op::Hosts { hosts, .. } => format!("name {} hosts", hosts.len()),
         Op::DropOwner => "delete everything of this owner".to_owned(),
-    }
-}
-
-/// The day (UTC) of a time in unix seconds.
-fn date(unix: u64) -> String {
-    // Days since 1 March of year 0, which ends the leap day at the end of its year.
-    let days = unix / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use std::sync::Arc;
-
-    use packnback_proto::ids::RecordId;
-    use packnback_proto::record::Signed;
-    use packnback_proto::wire::store::Head;
-
-    use super::*;
-    use crate::replicate::StoreSource;
-    use crate::service::testkit::{
-        NOW, Object, SET, cert, device, key, order, owner, root, snap_by, tree,
-    };
-    use crate::store::memory::MemoryEngine;
-    use crate::store::{CommitOutcome, DiskReserve, Store};
-
-    const HOST: NodeId = NodeId([5; 32]);
-
-    struct Device {
-        engine: Arc<MemoryEngine>,
-        store: Arc<Store>,
-        source: StoreSource,
-    }
-
-    /// A machine that belongs to the owner.
-    fn machine() -> Device {
-        let engine = Arc::new(MemoryEngine::default());
-        let store = Store::new(Arc::clone(&engine) as _, device(), DiskReserve(0));
-        let store = Arc::new(store);
-        store
-            .adopt(&Signed::sign(&cert(), &owner()).unwrap())
-            .unwrap();
-        let source = StoreSource::new(Arc::clone(&store));
-        Device {
-            engine,
-            store,
-            source,
-        }
-    }
-
-    impl Device {
-        fn back_up(&self, tree: &[Object]) -> Head {
-            let owner = owner().owner_id();
-            let intake = self.store.intake(self.store.own_access(&owner)).unwrap();
-            for object in tree {
-                self.store
-                    .put(&intake, &object.id, &object.bytes, NOW)
-                    .unwrap();
-            }
-            self.store.sync(&intake, NOW).unwrap();
-            let done = self.store.commit_own(root(tree).id, SET, NOW, NOW).unwrap();
-            let CommitOutcome::Accepted(accepted) = done else {
-                unreachable!("everything was put")
-            };
-            let row = self.store.snap(&owner, &accepted.snap).unwrap().unwrap();
-            Head {
-                seq: row.seq,
-                id: accepted.snap,
-            }
-        }
-
-        fn hears(&self, base: Option<Head>, opened: &Opened) -> bool {
-            let me = device().node_id();
-            let base = base.map(|head| (head.id, head.seq));
-            heed(&self.source, me, HOST, "anna", base, opened, NOW).unwrap()
-        }
-
-        fn alarms(&self) -> Vec<(AlarmKind, Option<RecordId>)> {
-            let alarms = self.store.alarms().unwrap().into_iter();
-            alarms
-                .map(|alarm| (alarm.kind, alarm.snap.or(alarm.order)))
-                .collect()
-        }
-    }
-
-    #[test]
-    fn n10_a_snapshot_under_our_key_that_we_did_not_make_is_a_loud_alarm() {
-        let machine = machine();
-        let own = machine.back_up(&tree(1));
-        let heads = vec![own];
-        let opened = Opened {
-            base_complete: true,
-            heads,
-            ..Opened::default()
-        };
-        machine.hears(Some(own), &opened);
-        assert!(machine.alarms().is_empty());
-        // The thief numbers his on from ours.
-        let stolen = snap_by(&device(), &owner(), root(&tree(2)).id, 2);
-        let unknown = Head {
-            seq: 2,
-            id: stolen.id(),
-        };
-        let opened = Opened {
-            heads: vec![unknown, own],
-            ..opened
-        };
-        for _ in 0..3 {
-            machine.hears(Some(own), &opened);
-        }
-        assert_eq!(
-            machine.alarms(),
-            [(AlarmKind::UnknownHead, Some(stolen.id()))]
-        );
-        let alarm = &machine.store.alarms().unwrap()[0];
-        assert_eq!(
-            (alarm.host, alarm.device),
-            (Some(HOST), Some(device().node_id()))
-        );
-        assert!(alarm.text.contains("anna") && alarm.text.contains("revoke"));
-        // Seen by a person: quiet, but for the next one.
-        machine.store.acknowledge(alarm.number.unwrap()).unwrap();
-        machine.hears(Some(own), &opened);
-        assert!(machine.alarms().is_empty());
-        let next = Head {
-            seq: 3,
-            id: RecordId([3; 32]),
-        };
-        let opened = Opened {
-            heads: vec![next],
-            ..opened
-        };
-        machine.hears(Some(own), &opened);
-        assert_eq!(machine.alarms(), [(AlarmKind::UnknownHead, Some(next.id))]);
-    }
-
-    #[test]
-    fn n10_a_host_that_withholds_what_it_receipted_is_an_alarm() {
-        let machine = machine();
-        let (first, second) = (machine.back_up(&tree(1)), machine.back_up(&tree(2)));
-        let only_first = Opened {
-            heads: vec![first],
-            ..Opened::default()
-        };
-        machine.hears(Some(first), &only_first);
-        assert!(machine.alarms().is_empty());
-        machine.hears(Some(second), &only_first);
-        assert_eq!(machine.alarms(), [(AlarmKind::Withheld, Some(second.id))]);
-        // Not if the owner ordered that it goes.
-        let machine = self::machine();
-        let first = machine.back_up(&tree(1));
-        let delete = order(1, Op::DeleteIds(vec![first.id]));
-        let owner = owner().owner_id();
-        machine
-            .store
-            .put_order(&owner, delete.envelope(), NOW)
-            .unwrap();
-        machine.hears(Some(first), &Opened::default());
-        assert!(machine.alarms().is_empty());
-    }
-
-    #[test]
-    fn an_order_given_elsewhere_is_taken_over_and_is_an_alarm() {
-        let machine = machine();
-        let own = machine.back_up(&tree(1));
-        let owner_id = owner().owner_id();
-        let told = |orders: Vec<&Signed<Order>>| Opened {
-            base_complete: true,
-            orders: orders.iter().map(|o| o.envelope().into()).collect(),
-            ..Opened::default()
-        };
-        // Given here: no news.
-        let given = order(1, Op::DeleteIds(vec![own.id]));
-        machine
-            .store
-            .put_order(&owner_id, given.envelope(), NOW)
-            .unwrap();
-        assert!(!machine.hears(None, &told(vec![&given])));
-        assert!(machine.alarms().is_empty());
-        let foreign = Order {
-            audience: Some(vec![HOST]),
-            op: Op::DropOwner,
-            ..order(2, Op::Cancel(vec![[1; 16]])).into_value()
-        };
-        let foreign = Signed::sign(&foreign, &owner()).unwrap();
-        assert!(machine.hears(None, &told(vec![&foreign])));
-        assert!(!machine.hears(None, &told(vec![&foreign])));
-        let expected = [(AlarmKind::ForeignOrder, Some(foreign.id()))];
-        assert_eq!(machine.alarms(), expected);
-        assert!(
-            machine
-                .store
-                .record(&owner_id, &foreign.id())
-                .unwrap()
-                .is_some()
-        );
-    }
-
-    #[test]
-    fn n04_what_a_host_makes_up_is_not_taken_over() {
-        let machine = machine();
-        let before = machine.engine.snapshot();
-        // Another owner's order, one with a flipped bit, and something that is no order.
-        let theirs = Order {
-            owner: key(7).owner_id(),
-            ..order(1, Op::Hold(vec![RecordId([1; 32])])).into_value()
-        };
-        let theirs = Signed::sign(&theirs, &key(7)).unwrap();
-        let mut flipped = order(2, Op::Hold(vec![RecordId([1; 32])]))
-            .envelope()
-            .to_vec();
-        let last = flipped.len() - 1;
-        flipped[last] ^= 1;
-        let snap = snap_by(&device(), &owner(), root(&tree(1)).id, 1);
-        let opened = Opened {
-            base_complete: true,
-            orders: vec![
-                theirs.envelope().into(),
-                flipped.into(),
-                snap.envelope().into(),
-            ],
-            ..Opened::default()
-        };
-        assert!(!machine.hears(None, &opened));
-        assert_eq!(machine.engine.snapshot(), before);
-    }
-
-    #[test]
-    fn the_end_of_hosting_is_an_alarm_until_it_is_taken_back() {
-        let machine = machine();
-        let notice = |stage: &str, freeze_at| Opened {
-            base_complete: true,
-            notice: Some(EvictInfo {
-                stage: stage.to_owned(),
-                since: NOW,
-                freeze_at,
-                drop_at: freeze_at + 86_400,
-            }),
-            ..Opened::default()
-        };
-        machine.hears(None, &notice("warned", NOW));
-        machine.hears(None, &notice("warned", NOW));
-        assert_eq!(machine.alarms(), [(AlarmKind::Evict, None)]);
-        let number = machine.store.alarms().unwrap()[0].number.unwrap();
-        machine.store.acknowledge(number).unwrap();
-        machine.hears(None, &notice("frozen", NOW));
-        assert!(machine.alarms().is_empty());
-        // Other days are news.
-        machine.hears(None, &notice("warned", NOW + 86_400));
-        assert_eq!(machine.alarms().len(), 1);
-        machine.hears(None, &Opened::default());
-        assert!(machine.alarms().is_empty());
-    }
-
-    #[test]
-    fn days_of_the_calendar() {
-        for (unix, expected) in [
-            (0, "1970-01-01"),
-            (951_782_399, "2000-02-28"),
-            (951_782_400, "2000-02-29"),
-            (1_764_028_800, "2025-11-25"),
-            (4_107_542_400, "2100-03-01"),
-        ] {
-            assert_eq!(date(unix), expected);
-        }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use packnback_proto::ids::{NodeId, ObjectId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::admin::AlarmKind;
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use crate::net::{NetConfig, keypair_from_seed};
 use crate::peers::{Friend, MemoryState};
 use crate::ports::Failure;
 use crate::store::NewAlarm;
+use crate::store::stored::ElsewhereRow;
 
 /// The store of a node that is no device. Counts how often it is looked at.
 #[derive(Default)]
@@ -23,6 +24,18 @@ impl Source for NoDevice {
     fn cert(&self) -> Result<Option<Bytes>, Failure> {
         self.0.send_modify(|n| *n += 1);
         Ok(None)
+    }
+
+    fn owner_id(&self) -> Result<Option<OwnerId>, Failure> {
+        Ok(None)
+    }
+
+    fn fate(&self, _: &SnapshotId) -> Result<Fate, Failure> {
+        Ok(Fate::default())
+    }
+
+    fn withdraw(&self, _: &SnapshotId, _: &NodeId, _: Option<ElsewhereRow>) -> Result<(), Failure> {
+        Ok(())
     }
 
     fn own_snaps(&self) -> Result<Vec<OwnSnap>, Failure> {

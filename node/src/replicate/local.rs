@@ -8,8 +8,9 @@ use packnback_proto::wire::Bytes;
 use packnback_proto::wire::admin::AlarmKind;
 use packnback_proto::wire::ids::split_records;
 
-use super::source::{OwnSnap, Shape, Source};
+use super::source::{Fate, OwnSnap, Shape, Source};
 use crate::ports::Failure;
+use crate::store::stored::ElsewhereRow;
 use crate::store::{NewAlarm, RecordFilter, Store, StoreError};
 
 /// Snapshots of this device that are looked at.
@@ -64,6 +65,8 @@ impl StoreSource {
                 id: head.id,
                 seq: row.seq,
                 root: row.root,
+                set: row.set,
+                time: row.time,
                 envelope,
             });
         }
@@ -94,6 +97,10 @@ impl Source for StoreSource {
         Ok(self.store.device()?.map(|device| device.cert))
     }
 
+    fn owner_id(&self) -> Result<Option<OwnerId>, Failure> {
+        Ok(self.owner()?)
+    }
+
     fn own_snaps(&self) -> Result<Vec<OwnSnap>, Failure> {
         let Some(owner) = self.owner()? else {
             return Ok(Vec::new());
@@ -109,6 +116,30 @@ impl Source for StoreSource {
         Ok(rows
             .map(|(host, id)| Ok((host, self.record(&owner, &id)?)))
             .collect::<Result<_, StoreError>>()?)
+    }
+
+    fn fate(&self, snap: &SnapshotId) -> Result<Fate, Failure> {
+        let Some(owner) = self.owner()? else {
+            return Ok(Fate::default());
+        };
+        let elsewhere = self.store.ended_elsewhere(&owner, snap)?;
+        Ok(Fate {
+            goes: elsewhere.iter().any(|(_, row)| row.everywhere)
+                || self.store.is_going(&owner, snap)?,
+            ended_at: elsewhere.into_iter().map(|(host, _)| host).collect(),
+        })
+    }
+
+    fn withdraw(
+        &self,
+        snap: &SnapshotId,
+        host: &NodeId,
+        ended: Option<ElsewhereRow>,
+    ) -> Result<(), Failure> {
+        let owner = self
+            .owner()?
+            .ok_or(StoreError::Unknown("this node belongs to no owner"))?;
+        Ok(self.store.withdraw(&owner, snap, host, ended)?)
     }
 
     fn add_receipt(&self, envelope: &[u8]) -> Result<(), Failure> {

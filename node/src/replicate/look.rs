@@ -6,7 +6,7 @@ use packnback_proto::ids::{NodeId, SnapshotId};
 use tokio::time::Instant;
 
 use super::round::SnapState;
-use super::source::Source;
+use super::source::{Fate, Source};
 use crate::ports::Failure;
 
 /// What a round came to.
@@ -50,10 +50,13 @@ pub(super) fn snap_states(
                 .map(|(host, _)| host)
                 .collect()
         };
-        if hosts.contains(host) {
+        let fate = if hosts.contains(host) {
             done.insert(snap.id);
-        }
-        states.push(SnapState { snap, hosts });
+            Fate::default()
+        } else {
+            source.fate(&snap.id)?
+        };
+        states.push(SnapState { snap, hosts, fate });
     }
     Ok(states)
 }

@@ -6,6 +6,7 @@
 //! | `round` | what one host still has to be told: pure |
 //! | `heads` | what a host says, compared with what this machine did: pure |
 //! | `heed` | raises the alarms that follow from it, takes over orders |
+//! | `stands` | what became of snapshots at a host that had receipted them |
 //! | `client` | the asking side of a storage session |
 //! | `carry` | runs an upload over a stream |
 //! | `look` | when a worker looks for work, and what it sees |
@@ -23,10 +24,13 @@ mod look;
 pub mod pull;
 mod round;
 mod source;
+mod stands;
 mod timing;
 mod upload;
 mod worker;
 
+#[cfg(test)]
+mod heed_tests;
 #[cfg(test)]
 mod idle_tests;
 #[cfg(test)]
@@ -45,7 +49,7 @@ pub use carry::{CarryError, carry};
 pub use client::{ClientError, Greeting, Opened, StoreClient};
 pub use local::StoreSource;
 pub use round::{Round, SnapState, round_for};
-pub use source::{OwnSnap, Shape, Source};
+pub use source::{Fate, OwnSnap, Shape, Source};
 pub use timing::Timing;
 pub use upload::{Action, Left, Reply, Shapes, Upload, UploadError};
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use packnback_proto::ids::{NodeId, SnapshotId};
 
-use super::source::OwnSnap;
+use super::source::{Fate, OwnSnap};
 
 /// Newest snapshots whose receipts are copied to the other hosts. Receipts prove to a reader that a
 /// host withholds the newest; older ones prove nothing more.
@@ -17,6 +17,8 @@ pub struct SnapState {
     pub snap: OwnSnap,
     /// Who has receipted it.
     pub hosts: Vec<NodeId>,
+    /// What keeps it from being brought to others.
+    pub fate: Fate,
 }
 
 /// Work for one host.
@@ -51,7 +53,7 @@ pub fn round_for(
     for state in snaps {
         if state.hosts.contains(host) {
             round.base = Some((state.snap.id, state.snap.seq));
-        } else {
+        } else if !state.fate.goes && !state.fate.ended_at.contains(host) {
             round.uploads.push(state.snap.clone());
         }
     }
@@ -73,7 +75,7 @@ pub fn round_for(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use packnback_proto::ids::{ObjectId, RecordId};
+    use packnback_proto::ids::{ObjectId, RecordId, SetId};
     use packnback_proto::wire::Bytes;
 
     use super::*;
@@ -87,11 +89,14 @@ mod tests {
             id: RecordId([n; 32]),
             seq: n.into(),
             root: ObjectId([n; 32]),
+            set: SetId([1; 16]),
+            time: 0,
             envelope: Bytes(vec![n]),
         };
         SnapState {
             snap,
             hosts: hosts.to_vec(),
+            fate: Fate::default(),
         }
     }
 
@@ -104,6 +109,20 @@ mod tests {
         assert_eq!(round.base, Some((RecordId([1; 32]), 1)));
         // B's receipt is for a snapshot A does not have yet.
         assert!(round.receipts.is_empty());
+    }
+
+    #[test]
+    fn n30_what_goes_or_has_ended_there_is_not_brought() {
+        let mut snaps = [snap(1, &[ME]), snap(2, &[ME, A]), snap(3, &[ME])];
+        snaps[0].fate.goes = true;
+        snaps[2].fate.ended_at = vec![A];
+        let uploads = |host| {
+            let round = round_for(&host, &ME, &snaps, &HashSet::new());
+            let ids = round.uploads.iter().map(|snap| snap.id.0[0]);
+            ids.collect::<Vec<_>>()
+        };
+        assert_eq!(uploads(A), [0u8; 0]);
+        assert_eq!(uploads(B), [2, 3]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The port to the local store: what replication reads and keeps. All calls may block on the disk.
 
-use packnback_proto::ids::{NodeId, ObjectId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::admin::AlarmKind;
 
 use crate::ports::Failure;
 use crate::store::NewAlarm;
+use crate::store::stored::ElsewhereRow;
 
 /// A snapshot of this device that is complete here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,21 @@ pub struct OwnSnap {
     pub seq: u64,
     /// Its root object.
     pub root: ObjectId,
+    /// Its backup set.
+    pub set: SetId,
+    /// When it started, by the clock of this machine.
+    pub time: u64,
     /// The signed record.
     pub envelope: Bytes,
+}
+
+/// What stands in the way of bringing a snapshot to a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// It goes, by an order or the policy of the owner: no host that lacks it gets it.
+    pub goes: bool,
+    /// Hosts that ended it.
+    pub ended_at: Vec<NodeId>,
 }
 
 /// A stored object without its bytes.
@@ -39,6 +53,12 @@ pub trait Source: Send + Sync + 'static {
     /// If the disk failed.
     fn cert(&self) -> Result<Option<Bytes>, Failure>;
 
+    /// The owner; `None` before this node is adopted.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn owner_id(&self) -> Result<Option<OwnerId>, Failure>;
+
     /// All snapshots of this device that are complete here, oldest first.
     ///
     /// # Errors
@@ -50,6 +70,25 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If the disk failed.
     fn receipts(&self, snap: &SnapshotId) -> Result<Vec<(NodeId, Bytes)>, Failure>;
+
+    /// What stands in the way of bringing a snapshot to a host.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn fate(&self, snap: &SnapshotId) -> Result<Fate, Failure>;
+
+    /// A host no longer has a snapshot: its receipt does not count any more, durable on return.
+    /// `ended`: it ended it, and whether nobody else is to get it either; `None`: it lost it, and
+    /// gets it again.
+    ///
+    /// # Errors
+    /// If the disk failed.
+    fn withdraw(
+        &self,
+        snap: &SnapshotId,
+        host: &NodeId,
+        ended: Option<ElsewhereRow>,
+    ) -> Result<(), Failure>;
 
     /// Keeps a receipt, durable on return. The caller has verified it.
     ///

@@ -9,17 +9,18 @@ use packnback_proto::limits::{FRAME_HEADER_MAX, PEER_ADDR_LEN_MAX, PEER_ADDRS_MA
 use packnback_proto::record::{Kind, parse_envelope, record_id};
 use packnback_proto::text::Addrs;
 use packnback_proto::wire::Bytes;
-use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, StoreRequest};
+use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, STORE_VERSION_STANDS, StoreRequest};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::board::Board;
 use super::carry::{CarryError, carry, commit_only};
 use super::client::{ClientError, Opened, StoreClient};
-use super::heed::heed;
+use super::heed::{Heeded, heed};
 use super::look::{Looked, next_look, snap_states};
 use super::round::{Round, round_for};
 use super::source::{OwnSnap, Source};
+use super::stands;
 use super::timing::Timing;
 use super::upload::UploadError;
 use crate::net::{
@@ -33,6 +34,9 @@ use crate::ports::{Failure, PeerBook as _};
 const ADDRS_AT_ONCE: usize = 16;
 
 const _: () = assert!(ADDRS_AT_ONCE * PEER_ADDRS_MAX * (PEER_ADDR_LEN_MAX + 8) < FRAME_HEADER_MAX);
+
+/// How often a host is asked about every snapshot it gave a receipt for.
+const ASK_ALL: Duration = Duration::from_secs(86_400);
 
 /// What all workers share.
 pub(super) struct Common {
@@ -77,6 +81,8 @@ pub(super) struct Worker {
     in_vain: u32,
     /// When a session is due, work or not.
     check_at: Instant,
+    /// When the host is asked again whether it still has every snapshot it gave a receipt for.
+    ask_all_at: Instant,
 }
 
 struct Work {
@@ -110,6 +116,7 @@ impl Worker {
             ask_again: now,
             in_vain: 0,
             check_at: now,
+            ask_all_at: now,
         }
     }
 
@@ -229,11 +236,27 @@ impl Worker {
     ) -> Result<Ended, RoundError> {
         let (mut client, greeting) = StoreClient::hello(stream, &self.host).await?;
         let base = work.round.base;
-        let opened = client
+        let mut opened = client
             .open(work.cert.clone(), base.map(|(snap, _)| snap))
             .await?;
         self.common.peers.note_contact(self.host, now_s(), Ok(()));
-        self.heed(base, opened).await?;
+        if greeting.version >= STORE_VERSION_STANDS {
+            let all = Instant::now() >= self.ask_all_at;
+            let source = &self.common.source;
+            stands::ask(&mut client, source, self.host, all, &mut opened).await?;
+        }
+        let heeded = self.heed(base, opened).await?;
+        if Instant::now() >= self.ask_all_at {
+            self.ask_all_at = Instant::now() + ASK_ALL;
+        }
+        if heeded != Heeded::default() {
+            // There may be less to bring now, or more.
+            self.done.clear();
+            match self.look_for_work(true).await? {
+                Some(now) => work = now,
+                None => return Ok(Ended::UpToDate),
+            }
+        }
         loop {
             self.tell_orders(&mut client, work.orders).await?;
             if greeting.version >= STORE_VERSION_REPLICATE {
@@ -257,21 +280,24 @@ impl Worker {
         &mut self,
         base: Option<(SnapshotId, u64)>,
         opened: Opened,
-    ) -> Result<(), RoundError> {
+    ) -> Result<Heeded, RoundError> {
         let (me, host) = (self.common.net.node(), self.host);
         let name = self.common.peers.friend(&host).map(|friend| friend.name);
-        let new_orders = self
+        let heeded = self
             .blocking(move |source| {
                 let name = name.unwrap_or_default();
                 heed(source, me, host, &name, base, &opened, now_s())
             })
             .await?;
-        if new_orders {
+        if heeded.new_orders {
             self.common.peers.orders_changed();
-            // The other hosts want to know of them.
-            self.wake_all();
         }
-        Ok(())
+        if heeded != Heeded::default() {
+            // The other hosts want to know of orders, and get no more of what ended.
+            self.wake_all();
+            self.common.board.touch();
+        }
+        Ok(heeded)
     }
 
     fn wake_all(&self) {

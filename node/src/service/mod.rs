@@ -10,6 +10,7 @@ mod puts;
 mod replicas;
 mod session;
 mod slots;
+mod stands;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]

@@ -120,6 +120,7 @@ impl Session {
             StoreRequest::Grant { envelope } => self.grant(&envelope).await,
             StoreRequest::Records { after } => self.records(after).await,
             StoreRequest::Replicate { owner } => self.replicate(owner).await,
+            StoreRequest::Stands => self.stands(&body).await,
             StoreRequest::HostAddrs { hosts } => match self.device() {
                 Ok(device) => {
                     let owner = device.access.owner;
@@ -170,6 +171,11 @@ impl Session {
         reply(StoreReply::Ok)
     }
 
+    /// On whose behalf the device of this session asks.
+    pub(super) fn access(&mut self) -> Result<Access, Refusal> {
+        Ok(self.device()?.access)
+    }
+
     fn device(&mut self) -> Result<&mut Device, Refusal> {
         match &mut self.stage {
             Stage::Device(device) => Ok(device),
@@ -216,24 +222,23 @@ impl Session {
                 };
                 Ok((
                     base.is_some_and(|row| row.device == peer),
-                    store.heads(owner, &peer, HEADS)?,
+                    store.heads_with_records(owner, &peer, HEADS)?,
                     store.pending_orders(owner)?,
                     store.orders_to_tell(owner)?,
                 ))
             })
             .await?;
-        let (base_complete, heads, pending_orders, orders) = opened;
+        let (base_complete, (heads, head_records), pending_orders, orders) = opened;
         if let Some(base) = base.filter(|_| base_complete) {
             puts.intake().set_base(base);
         }
         let quota_left = puts.intake().left(now);
-        let questions = Allowance::new(HAVE_IDS_PER_HOUR, now);
         self.stage = Stage::Device(Box::new(Device {
             cert: value,
             access,
             puts,
             began: now,
-            questions,
+            questions: Allowance::new(HAVE_IDS_PER_HOUR, now),
             _slot: slot,
         }));
         reply(StoreReply::Opened {
@@ -241,6 +246,7 @@ impl Session {
             epoch: 0,
             base_complete,
             heads,
+            head_records: head_records.into_iter().map(Bytes).collect(),
             pending_orders,
             quota_left,
             orders: orders.into_iter().map(Bytes).collect(),
@@ -419,6 +425,6 @@ impl Session {
     }
 }
 
-fn ids(body: &[u8], max: usize) -> Result<Vec<ObjectId>, Refusal> {
+pub(super) fn ids(body: &[u8], max: usize) -> Result<Vec<ObjectId>, Refusal> {
     decode_ids(body, max).map_err(|error| Refusal::new(ErrorCode::Protocol, error.to_string()))
 }

@@ -4,6 +4,7 @@
 
 mod commit;
 mod have;
+mod late;
 mod orders;
 mod put;
 mod read;
@@ -11,3 +12,4 @@ mod replicas;
 mod retention;
 mod session;
 mod sessions;
+mod sets;

@@ -8,7 +8,7 @@ use packnback_proto::ids::OwnerId;
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::wire::admin::{EvictInfo, HostedOwner};
 
-use super::ending::{Cause, gone};
+use super::ending::{Cause, Why, gone};
 use super::engine::Batch;
 use super::error::StoreError;
 use super::stored::{AdminRow, EvictRow};
@@ -110,7 +110,7 @@ impl Store {
             return Ok(0);
         }
         let cause = Cause {
-            order: None,
+            why: Why::Admin,
             even_held: true,
             now,
         };

@@ -5,7 +5,7 @@ use packnback_proto::limits::HAVE_IDS_MAX;
 use packnback_proto::machine::closure::{self, Closure};
 use packnback_proto::machine::commit::{CommitRefusal, SessionOf, belongs};
 use packnback_proto::machine::session::still_valid;
-use packnback_proto::policy::{Freeze, Link};
+use packnback_proto::policy::Freeze;
 use packnback_proto::record::{Cert, Receipt, Signed, Snap};
 
 use super::counts::Changes;
@@ -159,7 +159,7 @@ impl Store {
         if let Some(row) = self.snap(&access.owner, &snap.id())? {
             return self.accepted_before(&access.owner, snap, &row.receipt);
         }
-        if !self.wants_import(&access.owner, &snap.id())? {
+        if self.ended(&access.owner, &snap.id())?.is_some() {
             return Err(CommitRefusal::Ended.into());
         }
         let root = snap.value().root;
@@ -200,7 +200,6 @@ impl Store {
         (origin, now): (Origin, u64),
     ) -> Result<(), StoreError> {
         let owner = &access.owner;
-        let value = snap.value();
         let mut flood = None;
         if let Origin::Device { snaps_per_day } = origin {
             let usage = self
@@ -210,12 +209,7 @@ impl Store {
             Self::put_row(batch, keys::usage(owner, &access.device), &usage)?;
             flood = Freeze::of_flood(usage.day_snaps, snaps_per_day, now);
         }
-        let link = Link {
-            id: snap.id(),
-            prev: value.prev,
-            seq: value.seq,
-        };
-        self.watch(batch, owner, (&value.device, &link), flood)
+        self.watch(batch, (owner, snap), flood, now)
     }
 
     fn accepted_before(

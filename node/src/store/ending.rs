@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use packnback_proto::crypto::hash::object_id;
-use packnback_proto::ids::{OwnerId, RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 
 use super::counts::Changes;
 use super::engine::{Batch, Table};
@@ -14,6 +14,8 @@ use super::{Store, keys};
 
 /// Snapshots ended in one write.
 const AT_ONCE: usize = 64;
+/// Hosts noted for one snapshot.
+const HOSTS_MAX: usize = 4096;
 
 /// What became of a snapshot that was to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +36,22 @@ pub(super) fn gone(ended: &[Ended]) -> u64 {
     u64::try_from(gone).unwrap_or(u64::MAX)
 }
 
+/// Whose doing it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// An order of the owner.
+    Order(RecordId),
+    /// The owner's policy in force for the device.
+    Policy,
+    /// The administrator of this host.
+    Admin,
+}
+
 /// Why snapshots end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cause {
-    /// The order; `None`: the policy, or the administrator.
-    pub(super) order: Option<RecordId>,
+    /// Whose doing it is.
+    pub(super) why: Why,
     /// Held ones as well: the owner drops everything, or the administrator does.
     pub(super) even_held: bool,
     /// Unix seconds.
@@ -106,7 +119,8 @@ impl<'a> Ending<'a> {
             return Ok(Ended::NotHere);
         }
         let Some(row) = store.snap(owner, snap)? else {
-            self.note_ended(snap)?;
+            self.note_ended(snap, None)?;
+            self.forget_marks(snap)?;
             return Ok(Ended::NotHere);
         };
         if !self.cause.even_held && store.is_held(owner, snap)? {
@@ -115,9 +129,11 @@ impl<'a> Ending<'a> {
         if store.pins.of(owner).iter().any(|pin| pin.holds_snap(snap)) {
             return Ok(Ended::InUse);
         }
-        self.note_ended(snap)?;
+        self.note_ended(snap, Some(&row.device))?;
+        self.forget_marks(snap)?;
         let batch = &mut self.batch;
-        for (key, _) in store.marks_of(owner, snap)? {
+        let prefix = keys::ended_elsewhere(owner, snap);
+        for (key, _) in store.engine.scan(Table::State, &prefix, None, HOSTS_MAX)? {
             batch.delete(Table::State, key);
         }
         for (host, receipt) in store.receipts(owner, snap)? {
@@ -134,9 +150,22 @@ impl<'a> Ending<'a> {
         Ok(Ended::Now)
     }
 
-    /// It stays known by its id, and does not come back.
-    fn note_ended(&mut self, snap: &SnapshotId) -> Result<(), StoreError> {
-        let (at, order) = (self.cause.now, self.cause.order);
+    fn forget_marks(&mut self, snap: &SnapshotId) -> Result<(), StoreError> {
+        for (key, _) in self.store.marks_of(self.owner, snap)? {
+            self.batch.delete(Table::State, key);
+        }
+        Ok(())
+    }
+
+    /// It stays known by its id, with the order that ended it, and does not come back.
+    fn note_ended(&mut self, snap: &SnapshotId, of: Option<&NodeId>) -> Result<(), StoreError> {
+        let policy = |device| self.store.policy(self.owner, device);
+        let order = match (self.cause.why, of) {
+            (Why::Order(order), _) => Some(order),
+            (Why::Policy, Some(device)) => policy(device)?.map(|row| row.order),
+            (Why::Policy, None) | (Why::Admin, _) => None,
+        };
+        let at = self.cause.now;
         let key = keys::ended(self.owner, snap);
         Store::put_row(&mut self.batch, key, &EndedRow { at, order })
     }
@@ -145,7 +174,10 @@ impl<'a> Ending<'a> {
     /// snapshot. Its id is the hash of the entry before, the snapshot, the cause and the time.
     fn log_end(&mut self, snap: &SnapshotId) {
         let before = self.log.map_or([0; 32], |last| last.id.0);
-        let cause = self.cause.order.map_or([0; 32], |order| order.0);
+        let cause = match self.cause.why {
+            Why::Order(order) => order.0,
+            Why::Policy | Why::Admin => [0; 32],
+        };
         let entry = [
             b"packnback log end 1".as_slice(),
             &before,
@@ -173,7 +205,7 @@ impl<'a> Ending<'a> {
         }
         self.store.engine.write(self.batch)?;
         for snap in self.ended {
-            let by_order = self.cause.order.is_some();
+            let by_order = matches!(self.cause.why, Why::Order(_));
             tracing::info!(snapshot = %snap.short(), by_order, "snapshot ended");
         }
         Ok(())

@@ -7,6 +7,7 @@
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
 use packnback_proto::limits::AUDIENCE_MAX;
 use packnback_proto::machine::budget::Limits;
+use packnback_proto::machine::commit::CommitRefusal;
 use packnback_proto::machine::replica::{ImportFacts, may_import};
 use packnback_proto::machine::session::sees_all_of_owner;
 use packnback_proto::policy::effective_time;
@@ -85,13 +86,15 @@ impl Store {
     ) -> Result<Access, StoreError> {
         let value = snap.value();
         let cert = self.cert_of(owner, value)?;
+        let receipted = self.earliest(owner, &verified(&snap.id(), receipts))?;
+        self.may_come_back(owner, snap, receipted)?;
         may_import(ImportFacts {
             owner: *owner,
             me: self.node_id(),
             snap: value,
             cert: cert.as_ref(),
             revoked: self.revoked_at(owner, &value.device)?,
-            receipted: self.earliest(owner, &verified(&snap.id(), receipts))?,
+            receipted,
         })?;
         let owner_max = self.admin(owner)?.quota.unwrap_or(u64::MAX);
         let owner_max = owner_max.min(offer.owner);
@@ -112,6 +115,26 @@ impl Store {
             limits,
             owner_max,
         })
+    }
+
+    /// Whether a copy may come in: no order of the owner makes it go that names the time at which hosts
+    /// received it. What orders name by its id is not asked for in the first place.
+    fn may_come_back(
+        &self,
+        owner: &OwnerId,
+        snap: &Signed<Snap>,
+        received: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let device = &snap.value().device;
+        match received {
+            Some(received)
+                if self.goes_by_range(owner, device, received)?
+                    && !self.is_held(owner, &snap.id())? =>
+            {
+                Err(CommitRefusal::Ended.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The certificate under which the snapshot was made: a reader accepts it only with that one
@@ -176,6 +199,7 @@ impl Store {
         let outcome = {
             let lock = self.owner_lock(owner);
             let _guard = lock.write();
+            self.may_come_back(owner, &snap, Some(kept_from))?;
             let origin = Origin::Copy { kept_from };
             self.accept(&access, &snap, Batch::default(), (origin, now))?
         };

@@ -31,6 +31,8 @@
 //! | state | `p` owner, device or zeros | [`super::stored::PolicyRow`] |
 //! | state | `v` owner, device | [`super::stored::DeviceState`] |
 //! | state | `w` owner, order id | an order in its grace |
+//! | state | `R` owner, device, order id | [`super::stored::RangeRow`]: what a range of times makes go |
+//! | state | `e` owner, snapshot, host | [`super::stored::ElsewhereRow`]: ended at that host |
 //! | state | `C` owner, order id | an order taken back, perhaps before it came |
 //! | state | `A` owner | [`super::stored::AdminRow`] |
 //! | state | `W` owner | the clocks as last seen on behalf of this owner |
@@ -220,6 +222,26 @@ pub(super) fn certs(owner: &OwnerId) -> Vec<u8> {
 
 pub(super) fn waiting(owner: &OwnerId, oid: &[u8; 16]) -> Vec<u8> {
     join(b'w', &[&owner.0, oid])
+}
+
+pub(super) fn range(owner: &OwnerId, device: &NodeId, oid: &[u8; 16]) -> Vec<u8> {
+    join(b'R', &[&owner.0, &device.0, oid])
+}
+
+pub(super) fn all_ranges(owner: &OwnerId) -> Vec<u8> {
+    join(b'R', &[&owner.0])
+}
+
+pub(super) fn ranges(owner: &OwnerId, device: &NodeId) -> Vec<u8> {
+    join(b'R', &[&owner.0, &device.0])
+}
+
+pub(super) fn ended_at(owner: &OwnerId, snap: &SnapshotId, host: &NodeId) -> Vec<u8> {
+    join(b'e', &[&owner.0, &snap.0, &host.0])
+}
+
+pub(super) fn ended_elsewhere(owner: &OwnerId, snap: &SnapshotId) -> Vec<u8> {
+    join(b'e', &[&owner.0, &snap.0])
 }
 
 pub(super) fn all_waiting(owner: &OwnerId) -> Vec<u8> {

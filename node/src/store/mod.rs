@@ -31,6 +31,7 @@ mod records;
 mod retention;
 pub mod rocks;
 mod space;
+mod stands;
 mod stats;
 pub mod stored;
 mod sweep;

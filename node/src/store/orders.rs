@@ -4,14 +4,14 @@
 //! each cause, so that taking one order back leaves the others in force.
 
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
-use packnback_proto::limits::{ORDERS_MAX, ORDERS_TOLD_MAX, SNAPS_MAX};
+use packnback_proto::limits::{ORDERS_MAX, ORDERS_TOLD_BYTES, ORDERS_TOLD_MAX, SNAPS_MAX};
 use packnback_proto::machine::orders::{self, OrderRefusal};
 use packnback_proto::record::{Op, Order, PolicyArg, Signed, decode_order};
 
 use super::engine::{Batch, Row, Table};
 use super::error::StoreError;
 use super::stored::{
-    EndedRow, HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, decode,
+    HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, RangeRow, decode,
 };
 use super::{Store, keys};
 
@@ -130,10 +130,10 @@ impl Store {
         Ok(match &value.op {
             Op::DeleteIds(ids) => self.mark_ids(batch, order, ids, now)?,
             Op::DeleteRange { .. } => self.mark_range(batch, order, now)?,
-            Op::Policy(policy) => self.take_policy(batch, owner, policy)?,
+            Op::Policy(policy) => self.take_policy(batch, (owner, order.id()), policy)?,
             Op::Revoke { device, .. } => {
                 batch.put(Table::State, keys::revoked(owner, device), order.id().0);
-                self.freeze_revoked(batch, owner, device)?;
+                self.freeze_revoked(batch, owner, device, now)?;
                 Effect::done("the device is refused from now on")
             }
             Op::Hold(ids) => self.hold(batch, value, ids, true)?,
@@ -195,15 +195,19 @@ impl Store {
     ) -> Result<Effect, StoreError> {
         let value = order.value();
         let (mut due, mut marked, mut held) = (self.due_of(value, None, now)?, Vec::new(), 0u64);
+        let mut here = 0u64;
         for id in ids {
-            match self.snap(&value.owner, id)? {
-                Some(_) if self.is_held(&value.owner, id)? => held = held.saturating_add(1),
-                Some(row) => {
-                    due = due.max(self.due_of(value, Some(&row.device), now)?);
-                    marked.push(*id);
-                }
-                None => {}
+            if self.is_held(&value.owner, id)? {
+                held = held.saturating_add(1);
+                continue;
             }
+            // One that is not here is marked as well: if it comes later, from whomever and in the same
+            // second, it goes with the others, and the next host does not copy it.
+            if let Some(row) = self.snap(&value.owner, id)? {
+                due = due.max(self.due_of(value, Some(&row.device), now)?);
+                here = here.saturating_add(1);
+            }
+            marked.push(*id);
         }
         let note = if held > 0 {
             format!("{held} of its snapshots are held and stay")
@@ -213,7 +217,7 @@ impl Store {
         self.mark(batch, order, &marked, now, due)?;
         Ok(Effect {
             stand: OrderStand::Waiting(due),
-            snaps: u64::try_from(marked.len()).unwrap_or(u64::MAX),
+            snaps: here,
             note,
         })
     }
@@ -247,6 +251,11 @@ impl Store {
         }
         let due = self.due_of(value, Some(device), now)?;
         self.mark(batch, order, &matching, now, due)?;
+        let range = RangeRow {
+            from: *recv_from,
+            to: *recv_to,
+        };
+        Self::put_row(batch, keys::range(&value.owner, device, &value.oid), &range)?;
         Ok(Effect {
             stand: OrderStand::Waiting(due),
             snaps: count,
@@ -274,7 +283,7 @@ impl Store {
     fn take_policy(
         &self,
         batch: &mut Batch,
-        owner: &OwnerId,
+        (owner, order): (&OwnerId, RecordId),
         policy: &PolicyArg,
     ) -> Result<Effect, StoreError> {
         let key = keys::policy(owner, policy.device.as_ref());
@@ -288,6 +297,7 @@ impl Store {
             keep: policy.keep,
             keep_last: policy.keep_last,
             grace_d: policy.grace_d,
+            order,
         };
         Self::put_row(batch, key, &row)?;
         self.thaw(batch, owner, policy.device.as_ref())?;
@@ -362,6 +372,12 @@ impl Store {
                     for (key, _) in self.marks_by(owner, oid)? {
                         batch.delete(Table::State, key);
                     }
+                    let ranges = keys::all_ranges(owner);
+                    for (key, _) in self.engine.scan(Table::State, &ranges, None, ORDERS_MAX)? {
+                        if key.ends_with(oid) {
+                            batch.delete(Table::State, key);
+                        }
+                    }
                     taken = taken.saturating_add(1);
                 }
                 Some(_) => late = late.saturating_add(1),
@@ -419,8 +435,8 @@ impl Store {
         Ok(u32::try_from(waiting).unwrap_or(u32::MAX))
     }
 
-    /// Envelopes of orders in their grace, those that came last first, at most
-    /// [`ORDERS_TOLD_MAX`].
+    /// Envelopes of orders in their grace, those that came last first, at most [`ORDERS_TOLD_MAX`] and
+    /// no more than go into one message.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -428,8 +444,15 @@ impl Store {
         let mut waiting = self.waiting_orders(owner)?;
         waiting.sort_by_key(|(_, row)| std::cmp::Reverse(row.received));
         let mut told = Vec::new();
+        let mut room = ORDERS_TOLD_BYTES;
         for (_, row) in waiting.into_iter().take(ORDERS_TOLD_MAX) {
-            told.extend(self.record(owner, &row.id)?);
+            let Some(order) = self.record(owner, &row.id)? else {
+                continue;
+            };
+            if order.len() <= room {
+                room = room.saturating_sub(order.len());
+                told.push(order);
+            }
         }
         Ok(told)
     }
@@ -445,14 +468,5 @@ impl Store {
         rows.into_iter()
             .map(|(_, row)| decode(&row, "order row"))
             .collect()
-    }
-
-    /// Whether a snapshot may still be taken in: it was not deleted here.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn wants_import(&self, owner: &OwnerId, snap: &SnapshotId) -> Result<bool, StoreError> {
-        let ended: Option<EndedRow> = self.row(&keys::ended(owner, snap), "ended row")?;
-        Ok(ended.is_none() && self.snap(owner, snap)?.is_none())
     }
 }

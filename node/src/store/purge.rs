@@ -6,7 +6,7 @@ use packnback_proto::ids::{OwnerId, RecordId, SnapshotId};
 use packnback_proto::limits::SNAPS_MAX;
 use packnback_proto::record::{Op, decode_order};
 
-use super::ending::{Cause, Ended, gone};
+use super::ending::{Cause, Ended, Why, gone};
 use super::engine::{Batch, Table};
 use super::error::StoreError;
 use super::orders::{Oid, mark_key};
@@ -35,7 +35,7 @@ impl Store {
             }
         }
         let cause = Cause {
-            order: None,
+            why: Why::Policy,
             even_held: false,
             now,
         };
@@ -53,7 +53,7 @@ impl Store {
         let order = decode_order(&envelope.ok_or(StoreError::Stored("order"))?)?;
         let drop_all = matches!(order.value().op, Op::DropOwner);
         let snaps = match &order.value().op {
-            Op::DeleteIds(ids) => self.still_wanted_gone(owner, (oid, &row), ids)?,
+            Op::DeleteIds(ids) => self.still_wanted_gone(owner, oid, ids)?,
             Op::DeleteRange { .. } => {
                 let marked = self.marks_by(owner, oid)?;
                 marked.into_iter().map(|(_, snap)| snap).collect()
@@ -62,7 +62,7 @@ impl Store {
             _ => Vec::new(),
         };
         let cause = Cause {
-            order: Some(row.id),
+            why: Why::Order(row.id),
             even_held: drop_all,
             now,
         };
@@ -85,12 +85,12 @@ impl Store {
         Ok(ended)
     }
 
-    /// Those of the named snapshots that the order still ends: marked by it, not here at all, or
-    /// here only since it came. A hold took the mark off, and an order does not put it back.
+    /// Those of the named snapshots that the order still ends: marked by it, here or not, and whenever
+    /// they came. A hold took the mark off, and an order does not put it back.
     fn still_wanted_gone(
         &self,
         owner: &OwnerId,
-        (oid, order): (&Oid, &OrderRow),
+        oid: &Oid,
         ids: &[SnapshotId],
     ) -> Result<Vec<SnapshotId>, StoreError> {
         let mut wanted = Vec::with_capacity(ids.len());
@@ -99,10 +99,7 @@ impl Store {
                 .engine
                 .get(Table::State, &keys::mark(owner, id, oid))?
                 .is_some();
-            let came_later = self
-                .snap(owner, id)?
-                .is_none_or(|row| row.received > order.received);
-            if marked || came_later {
+            if marked {
                 wanted.push(*id);
             }
         }

@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
-use packnback_proto::limits::SNAPS_MAX;
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
+use packnback_proto::limits::{SETS_MAX, SNAPS_MAX};
 use packnback_proto::machine::budget::DAY_S;
+use packnback_proto::machine::commit::CommitRefusal;
 use packnback_proto::machine::orders::grace_d;
 use packnback_proto::policy::{
-    ClockMark, ClockState, Freeze, Link, Moment, Rules, SnapFact, Verdict, advance, cleared,
-    evaluate, expire, fork,
+    ClockMark, ClockState, Freeze, Frozen, Link, Moment, Rules, SnapFact, Verdict, advance,
+    cleared, evaluate, expire, fork,
 };
+use packnback_proto::record::{Signed, Snap};
 use packnback_proto::wire::admin::{GoingInfo, KeepInfo, PolicyInfo, RetentionInfo};
 
 use super::engine::{Batch, Table};
@@ -108,41 +110,58 @@ impl Store {
         batch: &mut Batch,
         owner: &OwnerId,
         device: &NodeId,
+        since: u64,
     ) -> Result<(), StoreError> {
         let mut state = self.device_state(owner, device)?;
-        if !state.freezes.contains(&Freeze::Revoked) {
-            state.freezes.push(Freeze::Revoked);
+        if !state.freezes.iter().any(|f| f.freeze == Freeze::Revoked) {
+            let freeze = Freeze::Revoked;
+            state.freezes.push(Frozen { freeze, since });
             Self::put_row(batch, keys::device_state(owner, device), &state)?;
         }
         Ok(())
     }
 
-    /// A snapshot is about to be accepted: notes what must stop expiry. `flood`: if too many came
-    /// today.
+    /// A snapshot is about to be accepted: notes what must stop expiry, and refuses a backup set too
+    /// many. `flood`: if too many came today.
     pub(super) fn watch(
         &self,
         batch: &mut Batch,
-        owner: &OwnerId,
-        (device, link): (&NodeId, &Link),
+        (owner, snap): (&OwnerId, &Signed<Snap>),
         flood: Option<Freeze>,
+        now: u64,
     ) -> Result<(), StoreError> {
+        let value = snap.value();
+        let device = &value.device;
         let before = self.device_state(owner, device)?;
         let mut state = before.clone();
         let known = self.snaps_of(owner, device)?;
+        let sets: BTreeSet<SetId> = known.iter().map(|(_, row)| row.set).collect();
+        if sets.len() >= SETS_MAX && !sets.contains(&value.set) {
+            return Err(CommitRefusal::TooManySets.into());
+        }
+        let link = Link {
+            id: snap.id(),
+            prev: value.prev,
+            seq: value.seq,
+        };
         let known: Vec<Link> = known.iter().map(|(id, row)| link_of(*id, row)).collect();
-        let is = |freezes: &[Freeze], kind: fn(&Freeze) -> bool| freezes.iter().any(kind);
-        if let Some(other) = fork(&known, link)
+        let is = |freezes: &[Frozen], kind: fn(&Freeze) -> bool| {
+            freezes.iter().any(|frozen| kind(&frozen.freeze))
+        };
+        let since = now;
+        if let Some(other) = fork(&known, &link)
             && !is(&state.freezes, |f| matches!(f, Freeze::Fork { .. }))
         {
             let (a, b) = (other, link.id);
             tracing::warn!(device = %device.short(), "two lines of snapshots: expiry is frozen");
-            state.freezes.push(Freeze::Fork { a, b });
+            let freeze = Freeze::Fork { a, b };
+            state.freezes.push(Frozen { freeze, since });
         }
-        if let Some(flood) = flood
+        if let Some(freeze) = flood
             && !is(&state.freezes, |f| matches!(f, Freeze::Flood { .. }))
         {
             tracing::warn!(device = %device.short(), "many snapshots in a day: expiry is frozen");
-            state.freezes.push(flood);
+            state.freezes.push(Frozen { freeze, since });
         }
         if state != before {
             Self::put_row(batch, keys::device_state(owner, device), &state)?;
@@ -169,6 +188,7 @@ impl Store {
             if !marked.contains(id) {
                 facts.push(SnapFact {
                     id: *id,
+                    set: row.set,
                     t: row.kept_from,
                     arrival: row.log_seq,
                     held: self.is_held(owner, id)?,
@@ -196,12 +216,8 @@ impl Store {
                 continue;
             };
             let state = self.device_state(owner, &device)?;
-            let freezes: Vec<Freeze> = state
-                .freezes
-                .iter()
-                .cloned()
-                .chain(clock.freeze())
-                .collect();
+            let frozen = state.freezes.iter().map(|frozen| frozen.freeze.clone());
+            let freezes: Vec<Freeze> = frozen.chain(clock.freeze()).collect();
             let facts = self.facts(owner, &self.snaps_of(owner, &device)?, &self.marked(owner)?)?;
             let (marked, day) = expire(&facts, &Rules::from(&policy), state.day, &freezes, now);
             if marked.is_empty() {
@@ -238,8 +254,6 @@ impl Store {
         other: Option<&PolicyInfo>,
         (skip, now): (u64, u64),
     ) -> Result<Vec<RetentionInfo>, StoreError> {
-        let clock: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
-        let clock = clock.and_then(|mark| mark.state().freeze());
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let mut room = LISTED_MAX;
         let mut infos = Vec::new();
@@ -252,8 +266,7 @@ impl Store {
                 Some(other) => Some(other.clone()),
                 None => in_force.map(|row| policy_info(&row)),
             };
-            let mut frozen = self.device_state(owner, &device)?.freezes;
-            frozen.extend(clock.clone());
+            let frozen = self.freezes(owner, &device)?;
             let snaps = self.snaps_of(owner, &device)?;
             let marked = self.marked(owner)?;
             let facts = self.facts(owner, &snaps, &marked)?;
@@ -303,6 +316,7 @@ impl Store {
         }
         Ok(KeepInfo {
             snap,
+            set: row.set,
             time: row.time,
             received: row.kept_from,
             goes: verdict.and_then(|verdict| verdict.goes),
@@ -330,14 +344,21 @@ impl Store {
         Ok(first.map(|MarkRow { since, due, order }| GoingInfo { since, due, order }))
     }
 
-    /// Why nothing of a device expires.
+    /// Why nothing of a device expires, and since when.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn freezes(&self, owner: &OwnerId, device: &NodeId) -> Result<Vec<Freeze>, StoreError> {
+    pub fn freezes(&self, owner: &OwnerId, device: &NodeId) -> Result<Vec<Frozen>, StoreError> {
         let clock: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
         let mut freezes = self.device_state(owner, device)?.freezes;
-        freezes.extend(clock.and_then(|mark| mark.state().freeze()));
+        if let Some(mark) = clock
+            && let Some(freeze) = mark.state().freeze()
+        {
+            // The base was set when the clock moved. One that is wrong is dated by what it should
+            // have shown.
+            let since = mark.jumped.map_or(mark.base_wall, |jump| jump.expected);
+            freezes.push(Frozen { freeze, since });
+        }
         Ok(freezes)
     }
 }

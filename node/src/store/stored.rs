@@ -3,7 +3,7 @@
 
 use packnback_proto::format::header::{Header, Kind};
 use packnback_proto::ids::{ID_LEN, NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
-use packnback_proto::policy::{Day, Freeze};
+use packnback_proto::policy::{Day, Frozen};
 use packnback_proto::wire::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -207,8 +207,28 @@ pub struct MarkRow {
 pub struct EndedRow {
     /// When.
     pub at: u64,
-    /// The order; `None` = the policy.
+    /// The order that ended it, or the policy order under which it went; `None`: the administrator of
+    /// this host.
     pub order: Option<RecordId>,
+}
+
+/// What an order makes go that names a range of times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeRow {
+    /// Received at or after.
+    pub from: u64,
+    /// Received before.
+    pub to: u64,
+}
+
+/// A snapshot of this device that has ended at a host: it is not brought there again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElsewhereRow {
+    /// When this node learnt of it.
+    pub at: u64,
+    /// Whether the owner's order or policy that ended it speaks to this node as well: then no other
+    /// host is to get the snapshot either.
+    pub everywhere: bool,
 }
 
 /// Whether a snapshot is held, by the newest order about it.
@@ -233,6 +253,8 @@ pub struct PolicyRow {
     pub keep_last: u64,
     /// Grace, days.
     pub grace_d: u64,
+    /// The order.
+    pub order: RecordId,
 }
 
 /// What retention remembers of a device.
@@ -241,7 +263,7 @@ pub struct DeviceState {
     /// How many of its snapshots were marked today.
     pub day: Day,
     /// Why nothing of it expires until the owner looks.
-    pub freezes: Vec<Freeze>,
+    pub freezes: Vec<Frozen>,
 }
 
 /// What an administrator decided about an owner, and when the owner was last here.

@@ -107,6 +107,25 @@ impl Store {
             .collect()
     }
 
+    /// The same with their envelopes, which show that the device made them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn heads_with_records(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+        limit: usize,
+    ) -> Result<(Vec<Head>, Vec<Vec<u8>>), StoreError> {
+        let heads = self.heads(owner, device, limit)?;
+        let records = heads.iter().map(|head| {
+            let record = self.record(owner, &head.id)?;
+            record.ok_or(StoreError::Stored("head"))
+        });
+        let records = records.collect::<Result<_, _>>()?;
+        Ok((heads, records))
+    }
+
     /// The snapshots of a device that are here, newest first.
     pub(super) fn snaps_of(
         &self,

@@ -5,6 +5,7 @@
 use super::budget::BudgetRefusal;
 use super::session::OpenRefusal;
 use crate::ids::{NodeId, OwnerId};
+use crate::limits::SETS_MAX;
 use crate::record::Snap;
 use crate::wire::ErrorCode;
 
@@ -24,8 +25,14 @@ pub enum CommitRefusal {
     #[error(transparent)]
     Budget(#[from] BudgetRefusal),
     /// It was deleted here, by an order or the policy, and does not come back.
-    #[error("the snapshot was deleted here")]
+    #[error("the snapshot was deleted here, or an order of the owner makes it go")]
     Ended,
+    /// The device has as many backup sets here as a host keeps apart.
+    #[error(
+        "this device has {SETS_MAX} backup sets here already, and this snapshot would begin another: back up into one \
+         of them (--set NAME), or have the owner delete all snapshots of a set that is not needed (packnback forget)"
+    )]
+    TooManySets,
     /// The administrator of this host ends storage.
     #[error("this host is ending storage for this owner: it takes nothing new")]
     Closing,
@@ -46,6 +53,7 @@ impl CommitRefusal {
             Self::Budget(refusal) => refusal.code(),
             Self::NotARoot | Self::Malformed => ErrorCode::Object,
             Self::Closing => ErrorCode::Denied,
+            Self::TooManySets => ErrorCode::Quota,
             _ => ErrorCode::Record,
         }
     }

@@ -10,6 +10,7 @@ const LISTED: NodeId = NodeId([1; 32]);
 const SECOND: NodeId = NodeId([2; 32]);
 const STRANGER: NodeId = NodeId([3; 32]);
 const DEVICE: NodeId = NodeId([9; 32]);
+const SET: SetId = SetId([1; 16]);
 
 fn id(n: u8) -> SnapshotId {
     RecordId([n; 32])
@@ -24,7 +25,7 @@ fn snap(n: u8, prev: Option<u8>) -> Snap {
         root: ObjectId([n; 32]),
         time: NOW - 100 * DAY + u64::from(n) * DAY,
         cert_serial: 1,
-        set: SetId([1; 16]),
+        set: SET,
     }
 }
 
@@ -155,6 +156,25 @@ fn n26_an_old_root_played_again_is_not_new() {
     assert_eq!(firsts(&all, &sight()), [2, 1, 3]);
     assert_eq!(order(&all, &sight())[2].standing, Standing::Again(id(1)));
     assert!(newest_of_lines(&all, &order(&all, &sight()))[&Line::of(&new)].id == id(2));
+}
+
+#[test]
+fn n26_each_backup_set_has_a_newest_of_its_own() {
+    let (old, new) = (snap(1, None), snap(2, Some(1)));
+    let other = SetId([2; 16]);
+    let pictures = Snap {
+        set: other,
+        ..snap(3, Some(2))
+    };
+    let all = [honest(1, &old), honest(2, &new), honest(3, &pictures)];
+    let places = order(&all, &sight());
+    let newest = newest_of_lines(&all, &places);
+    let (device, set) = (DEVICE, SET);
+    assert_eq!(newest[&Line { device, set }].id, id(2));
+    assert_eq!(newest[&Line { device, set: other }].id, id(3));
+    // And none is a rival of another.
+    let chosen = newest[&Line { device, set }];
+    assert!(rivals(&all, &places, &chosen).is_empty());
 }
 
 #[test]

@@ -33,7 +33,8 @@ impl Day {
     }
 }
 
-/// Most snapshots marked in one day, of a device that has `total`: a tenth, but at least two.
+/// Most snapshots marked in one day, of a device that has `total` in all its backup sets: a tenth, but at least two. It
+/// is one count for all sets, or who holds the device's key could invent sets to have more go in a day.
 ///
 /// A policy that was a mistake is slow enough to be noticed, and can be replaced.
 #[must_use]

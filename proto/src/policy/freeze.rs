@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::{DAY_S, Date};
 use crate::ids::SnapshotId;
+use crate::limits::FLOOD_FROM;
 
 /// Why nothing of a device expires. The device may go on storing within its limits, and orders of the owner go on being
 /// carried out.
@@ -41,6 +42,22 @@ pub enum Freeze {
     },
     /// The owner revoked the device.
     Revoked,
+}
+
+/// A freeze and since when it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Why.
+    pub freeze: Freeze,
+    /// When it was found, by the host's clock, unix seconds.
+    pub since: u64,
+}
+
+/// With the day, for people.
+impl fmt::Display for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "since {}: {}", Date::at(self.since), self.freeze)
+    }
 }
 
 impl Freeze {
@@ -84,7 +101,7 @@ impl fmt::Display for Freeze {
             ),
             Self::Flood { day, snaps, limit } => write!(
                 f,
-                "{snaps} snapshots came on {}, more than half of the {limit} allowed per day. Nothing of this device \
+                "{snaps} snapshots came on {}, of {limit} allowed per day: more than a schedule makes. Nothing of this device \
                  expires. If they are yours, a newer policy order of the owner clears it; if not, revoke the device",
                 Date::of_day(*day)
             ),
@@ -104,13 +121,16 @@ impl fmt::Display for Freeze {
     }
 }
 
-/// Whether `day_snaps` snapshots received from a device in one day are a flood: more than half of what its certificate
-/// allows. One snapshot is never a flood, or a device that may make one a day would be frozen for good.
+/// Whether `day_snaps` snapshots received from a device in one day, in all its backup sets together, are a flood: more
+/// than three quarters of what its certificate allows, and more than what an hourly backup and a dozen by hand make. What
+/// people do in a day freezes nothing: a freeze that comes every week is one nobody looks at.
+///
+/// The guarantee of retention does not rest on this. A flood displaces nothing; it is a sign.
 ///
 /// Snapshots copied from other hosts do not count: a host that starts afresh gets all of them in a day.
 #[must_use]
 pub const fn flood(day_snaps: u64, snaps_per_day: u64) -> bool {
-    day_snaps > 1 && day_snaps > snaps_per_day / 2
+    day_snaps > FLOOD_FROM && day_snaps > snaps_per_day / 4 * 3
 }
 
 /// How a snapshot names its place in the line of its device.

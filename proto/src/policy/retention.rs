@@ -1,10 +1,11 @@
-//! Which snapshots of one device stay, and why.
+//! Which snapshots of one device stay, and why: each backup set for itself.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::calendar::{DAY_S, Date, Period, Rule};
-use crate::ids::SnapshotId;
+use crate::ids::{SetId, SnapshotId};
 use crate::record::PolicyArg;
 
 /// What a policy order keeps.
@@ -46,6 +47,8 @@ impl Default for Rules {
 pub struct SnapFact {
     /// Which.
     pub id: SnapshotId,
+    /// The backup set it belongs to.
+    pub set: SetId,
     /// The time retention goes by: see [`super::effective_time`].
     pub t: u64,
     /// Place in the order in which the device's snapshots came to this host, by a counter and not by a clock (the
@@ -67,14 +70,14 @@ pub enum Reason {
         /// When it reaches that age, unix seconds.
         until: u64,
     },
-    /// Among the newest of the device.
+    /// Among the newest of its backup set.
     Newest {
         /// 1 = the newest.
         rank: u64,
         /// So many are kept.
         of: u64,
     },
-    /// The newest of the device, and no rule keeps the newest: the last one never goes.
+    /// The newest of its backup set, and no rule keeps the newest: the last one never goes.
     Only,
     /// The earliest in a period that is kept.
     First {
@@ -106,7 +109,7 @@ impl fmt::Display for Reason {
                 )
             }
             Self::Newest { rank, of } => write!(f, "newest {rank} of {of}"),
-            Self::Only => f.write_str("the last of its device"),
+            Self::Only => f.write_str("the last of its backup set"),
             Self::First { period, .. } => write!(f, "first of {period}"),
             Self::FirstHere { period, .. } => write!(f, "first to come here of {period}"),
         }
@@ -118,6 +121,8 @@ impl fmt::Display for Reason {
 pub struct Verdict {
     /// Which.
     pub id: SnapshotId,
+    /// The backup set it belongs to.
+    pub set: SetId,
     /// The time retention goes by.
     pub t: u64,
     /// Why it stays; empty: it may go.
@@ -132,8 +137,9 @@ struct Judged {
     reasons: Vec<Reason>,
 }
 
-/// Judges all snapshots of one device at `now` (unix seconds). Newest first; of two with the same time, the one that
-/// came later counts as newer, then the one with the greater id.
+/// Judges all snapshots of one device at `now` (unix seconds), each backup set by itself, as if there were no other: what
+/// comes under one name never takes the place of what came under another. Newest first; of two with the same time, the
+/// one that came later counts as newer, then the one with the greater id.
 ///
 /// Snapshots already marked to go are not passed in. Marking any of those that may go changes no other verdict: a period
 /// that is kept keeps its first, so no older one moves up.
@@ -142,24 +148,29 @@ struct Judged {
 /// takes no place among the newest, and no period.
 #[must_use]
 pub fn evaluate(snaps: &[SnapFact], rules: &Rules, now: u64) -> Vec<Verdict> {
-    let mut judged: Vec<Judged> = snaps
-        .iter()
-        .map(|fact| Judged {
+    let mut sets: BTreeMap<SetId, Vec<Judged>> = BTreeMap::new();
+    for fact in snaps {
+        sets.entry(fact.set).or_default().push(Judged {
             fact: *fact,
             reasons: held_or_young(fact, rules, now),
-        })
-        .collect();
-    judged.sort_unstable_by_key(|j| Reverse(age_order(&j.fact)));
-    let future = judged.partition_point(|j| j.fact.t > now);
-    let past = judged.get_mut(future..).unwrap_or_default();
-    newest(past, rules.keep_last);
-    for (rule, periods) in Rule::ALL.into_iter().zip(rules.keep) {
-        firsts(past, rule, periods);
+        });
     }
+    for set in sets.values_mut() {
+        set.sort_unstable_by_key(|j| Reverse(age_order(&j.fact)));
+        let future = set.partition_point(|j| j.fact.t > now);
+        let past = set.get_mut(future..).unwrap_or_default();
+        newest(past, rules.keep_last);
+        for (rule, periods) in Rule::ALL.into_iter().zip(rules.keep) {
+            firsts(past, rule, periods);
+        }
+    }
+    let mut judged: Vec<Judged> = sets.into_values().flatten().collect();
+    judged.sort_unstable_by_key(|j| Reverse(age_order(&j.fact)));
     judged
         .into_iter()
         .map(|Judged { fact, reasons }| Verdict {
             id: fact.id,
+            set: fact.set,
             t: fact.t,
             goes: goes(&reasons, now),
             reasons,

@@ -16,7 +16,7 @@ mod timing;
 mod twin;
 
 use super::{DAY_S, Rules, SnapFact};
-use crate::ids::{NodeId, SnapshotId};
+use crate::ids::{NodeId, SetId, SnapshotId};
 
 /// 2026-11-25 07:33:20 UTC, a Wednesday.
 const NOW: u64 = 1_795_592_000;
@@ -35,6 +35,7 @@ fn host(n: u8) -> NodeId {
 fn snap(n: u64, t: u64) -> SnapFact {
     SnapFact {
         id: id(n),
+        set: SetId([0; 16]),
         t,
         arrival: n,
         held: false,
@@ -49,6 +50,14 @@ fn snaps(times: impl IntoIterator<Item = u64>) -> Vec<SnapFact> {
 /// One a day for `days` days, the last one yesterday.
 fn daily(days: u64) -> Vec<SnapFact> {
     snaps((1..=days).rev().map(|back| NOW - back * DAY_S))
+}
+
+/// The same snapshot in another backup set.
+fn in_set(set: u8, snap: SnapFact) -> SnapFact {
+    SnapFact {
+        set: SetId([set; 16]),
+        ..snap
+    }
 }
 
 /// Keeps nothing but what must be kept.

@@ -1,7 +1,7 @@
 //! What a verified request comes down to.
 
 use super::Wanted;
-use crate::ids::{NodeId, OwnerId, SnapshotId};
+use crate::ids::{NodeId, OwnerId, SetId, SnapshotId};
 use crate::policy::{Rules, SnapFact, evaluate};
 use crate::record::{Cert, Op, Order, PolicyArg, Signed};
 
@@ -23,6 +23,8 @@ pub struct SnapPlan {
     pub id: SnapshotId,
     /// Its sequence number, by the device.
     pub seq: u64,
+    /// Its backup set.
+    pub set: SetId,
     /// Start of the backup, by the clock of the device.
     pub time: u64,
     /// The earliest receipt: which host, and when by its clock.
@@ -33,7 +35,7 @@ pub struct SnapPlan {
     pub objects: Option<u64>,
     /// Their stored bytes, by that receipt.
     pub bytes: Option<u64>,
-    /// Whether it is the newest of its device, by sequence number, clock or receipt.
+    /// Whether it is the newest of its backup set, by sequence number, clock or receipt.
     pub newest: bool,
     /// What becomes of it.
     pub fate: Fate,
@@ -129,6 +131,7 @@ impl Plan {
                 .filter(|(_, snap)| snap.fate == Fate::Stays)
                 .map(|(arrival, snap)| SnapFact {
                     id: snap.id,
+                    set: snap.set,
                     t: snap.received.map_or(snap.time, |(_, at)| at),
                     arrival,
                     held: false,

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{DevicePlan, Fate, Plan, SnapPlan, TakenBack};
 use super::{DeviceEvidence, Request, RequestError, SnapEvidence, Wanted};
-use crate::ids::{NodeId, OwnerId, SnapshotId};
+use crate::ids::{NodeId, OwnerId, SetId, SnapshotId};
 use crate::machine::orders::can_be_taken_back;
 use crate::record::{
     Cert, Op, Order, Receipt, Signed, Snap, decode_cert, decode_order, decode_receipt, decode_snap,
@@ -279,6 +279,7 @@ impl Context<'_> {
         SnapPlan {
             id,
             seq: snap.seq,
+            set: snap.set,
             time: snap.time,
             received: first.map(|receipt| (receipt.host, receipt.received)),
             hosts: u64::try_from(hosts.len()).unwrap_or(u64::MAX),
@@ -333,17 +334,25 @@ fn is_forked(snaps: &[Proven]) -> bool {
     places.values().any(|count| *count > 1)
 }
 
-/// Newest by any measure a device or a host gives: a flag too many costs a confirmation, one too few
+/// Of each backup set, the newest by any measure a device or a host gives: a flag too many costs a confirmation, one too few
 /// costs the newest snapshot. Within one second the number decides. Those that go already do not
 /// count.
 fn mark_newest(plans: &mut [SnapPlan]) {
+    let sets: BTreeSet<SetId> = plans.iter().map(|snap| snap.set).collect();
+    for set in sets {
+        mark_newest_of(plans, set);
+    }
+}
+
+fn mark_newest_of(plans: &mut [SnapPlan], set: SetId) {
     let by_clock = |snap: &SnapPlan| (snap.time, snap.seq);
     let by_host = |snap: &SnapPlan| snap.received.map(|(_, at)| (at, snap.seq));
-    let here = || plans.iter().filter(|snap| snap.fate != Fate::Going);
+    let stays = |snap: &&SnapPlan| snap.set == set && snap.fate != Fate::Going;
+    let here = || plans.iter().filter(stays);
     let seq = here().map(|snap| snap.seq).max();
     let time = here().map(by_clock).max();
     let received = here().filter_map(by_host).max();
-    for snap in plans.iter_mut().filter(|snap| snap.fate != Fate::Going) {
+    for snap in plans.iter_mut().filter(|snap| stays(&&**snap)) {
         let latest = received.is_some() && by_host(snap) == received;
         snap.newest = Some(snap.seq) == seq || Some(by_clock(snap)) == time || latest;
     }

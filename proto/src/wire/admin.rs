@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::types::text_enum;
 use super::{Bytes, Nonce16};
-use crate::ids::{NodeId, OwnerId, RecordId, SnapshotId};
+use crate::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
 use crate::text;
 
 text_enum! {
@@ -33,6 +33,9 @@ text_enum! {
     AlarmKind, Unknown, {
         /// A host knows a snapshot under this device's key that this device did not make.
         UnknownHead = "unknown-head",
+        /// A host says something of this device's key that it cannot show: no proof of anything but that the
+        /// host is wrong.
+        FalseClaim = "false-claim",
         /// A host lacks the newest snapshot it gave a receipt for.
         Withheld = "withheld",
         /// Two lines of snapshots of one device: its key is in use in two places, or its state was set back.
@@ -151,6 +154,8 @@ pub struct GoingInfo {
 pub struct KeepInfo {
     /// The snapshot.
     pub snap: SnapshotId,
+    /// The backup set it belongs to.
+    pub set: SetId,
     /// Start of the backup by the device's clock.
     pub time: u64,
     /// The time retention goes by: received here, or the earliest receipt of a listed host.

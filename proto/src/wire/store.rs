@@ -3,7 +3,7 @@
 //! The dialer asks, the host answers, in order. Three ways to get anywhere:
 //!
 //! ```text
-//! device:  Hello, Open(cert), then any of Have, Put.., Sync, Commit, Receipt, Order, HostAddrs
+//! device:  Hello, Open(cert), then any of Have, Put.., Sync, Commit, Receipt, Order, HostAddrs, Stands
 //! reader:  Hello, Grant, then any of Records, Get
 //! host:    Hello, Replicate(owner), then any of Records, Get
 //! ```
@@ -21,9 +21,11 @@ use crate::text::{Addrs, Text};
 
 /// Version of these messages, told in `Hello`. A message is sent only to a host whose version has
 /// it: an unknown one ends the conversation.
-pub const STORE_VERSION: u32 = 2;
+pub const STORE_VERSION: u32 = 3;
 /// First version with `Replicate` and `HostAddrs`.
 pub const STORE_VERSION_REPLICATE: u32 = 2;
+/// First version with `Stands`.
+pub const STORE_VERSION_STANDS: u32 = 3;
 
 /// Asked by the dialing node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,23 @@ pub enum StoreRequest {
         /// [`crate::limits::PEER_ADDRS_MAX`] multiaddresses.
         hosts: Vec<(NodeId, Addrs)>,
     },
+    /// In a device session: whether snapshots of it are still here, and what ended those that are not.
+    /// Body: their ids, at most [`crate::limits::STANDS_MAX`]. Reply: `Stands`.
+    Stands,
+}
+
+/// What became of a snapshot at a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stand {
+    /// Complete here.
+    Here,
+    /// It ended here: by this order, or under this policy order; `None`: the host's administrator ended it.
+    Ended {
+        /// Its record.
+        order: Option<RecordId>,
+    },
+    /// The host knows nothing of it. If it gave a receipt, it has lost it.
+    Unknown,
 }
 
 /// The last snapshot the host knows of a device, and the ones before.
@@ -123,6 +142,9 @@ pub enum StoreReply {
         base_complete: bool,
         /// Newest snapshots of this device here, newest first.
         heads: Vec<Head>,
+        /// Their envelopes, in the same order: a snapshot without one is a claim and no proof.
+        #[serde(default)]
+        head_records: Vec<Bytes>,
         /// Orders not carried out yet.
         pending_orders: u32,
         /// Bytes this device may still store.
@@ -159,6 +181,12 @@ pub enum StoreReply {
         more: bool,
         /// Last record in the body.
         last: Option<RecordId>,
+    },
+    /// To `Stands`, in the order of the question. Body: the orders named, a
+    /// [`super::ids::push_record`] list.
+    Stands {
+        /// One for each id.
+        stands: Vec<Stand>,
     },
     /// To `Get`, one per id. Body: the object if found.
     Object {

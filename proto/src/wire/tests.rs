@@ -8,7 +8,7 @@ use super::ids::{
 };
 use super::invite::{InviteToken, TokenError};
 use super::local::{LocalReply, LocalRequest};
-use super::store::{Head, StoreReply, StoreRequest};
+use super::store::{Head, Stand, StoreReply, StoreRequest};
 use super::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
 use crate::ids::{NodeId, ObjectId, RecordId};
 use crate::limits::{FRAME_BODY_MAX, FRAME_HEADER_MAX, RECORD_MAX};
@@ -55,10 +55,16 @@ fn messages_round_trip() {
             seq: u64::MAX,
             id: RecordId([1; 32]),
         }],
+        head_records: vec![Bytes(vec![2])],
         pending_orders: 0,
         quota_left: 9,
         orders: vec![Bytes(vec![1])],
         notice: None,
+    });
+    let order = Some(RecordId([1; 32]));
+    let ended = Stand::Ended { order };
+    round_trip(&StoreReply::Stands {
+        stands: vec![Stand::Here, ended, Stand::Unknown],
     });
     round_trip(&StoreReply::Refused {
         code: ErrorCode::Quota,

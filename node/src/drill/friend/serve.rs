@@ -64,6 +64,7 @@ pub(super) fn made_up_session() -> StoreReply {
         epoch: 0,
         base_complete: false,
         heads: vec![head(250), head(240)],
+        head_records: vec![vec![1; 300].into()],
         pending_orders: 0,
         quota_left: u64::MAX,
         orders: Vec::new(),

@@ -12,7 +12,7 @@ use crate::service::testkit::*;
 use crate::store::stored::OrderStand;
 use crate::store::{Round, Store, StoreError};
 
-const GRACE: u64 = GRACE_D * DAY_S;
+pub(super) const GRACE: u64 = GRACE_D * DAY_S;
 
 /// What a policy keeps nothing by.
 pub(super) fn policy(pseq: u64) -> PolicyArg {

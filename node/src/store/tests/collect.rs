@@ -9,7 +9,7 @@ use packnback_proto::record::{Cert, Op, Order, Signed, Snap};
 
 use super::*;
 use crate::service::testkit::{self, NOW, host_key, key};
-use crate::store::ending::{Cause, Ended, gone};
+use crate::store::ending::{Cause, Ended, Why, gone};
 use crate::store::engine::{Batch, Engine, EngineError, Table};
 use crate::store::keys;
 use crate::store::{CommitOutcome, Round};
@@ -232,7 +232,7 @@ fn ending_counts_each_snapshot_once() {
     let store = new_store(Arc::new(MemoryEngine::default()));
     let snaps: Vec<SnapshotId> = (1..=100).map(|seq| snapshot(&store, &[1], seq)).collect();
     let cause = Cause {
-        order: None,
+        why: Why::Policy,
         even_held: false,
         now: NOW,
     };

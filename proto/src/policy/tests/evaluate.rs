@@ -1,7 +1,7 @@
 //! Each rule of retention by example.
 
 use super::super::{DAY_S, Date, Period, Reason, Rule, Rules, SnapFact, Verdict, evaluate};
-use super::{NOTHING, NOW, daily, id, snap, snaps};
+use super::{NOTHING, NOW, daily, id, in_set, snap, snaps};
 
 fn stays(verdicts: &[Verdict]) -> Vec<u64> {
     let n = |v: &Verdict| u64::from_be_bytes(v.id.0[..8].try_into().unwrap());
@@ -38,7 +38,7 @@ fn least_age_to_the_second() {
     assert_eq!(verdicts[1].goes, Some(NOW + 1));
     assert_eq!((verdicts[2].goes, verdicts[3].goes), (Some(NOW), Some(NOW)));
     // The newest stays for a second reason, so no day is given.
-    assert_eq!(texts(&verdicts[0])[1], "the last of its device");
+    assert_eq!(texts(&verdicts[0])[1], "the last of its backup set");
     assert_eq!(verdicts[0].goes, None);
 }
 
@@ -79,6 +79,31 @@ fn n08_the_last_one_never_goes() {
     }
 }
 
+/// Each backup set is judged as if there were no other.
+#[test]
+fn n08_a_set_never_pays_for_another() {
+    let rules = Rules {
+        keep: [0, 3, 0, 2, 0],
+        keep_last: 2,
+        ..NOTHING
+    };
+    let documents = daily(30);
+    let pictures = daily(90).into_iter();
+    let pictures: Vec<_> = pictures
+        .map(|s| in_set(7, snap(s.arrival + 1000, s.t + 5)))
+        .collect();
+    let alone = evaluate(&documents, &rules, NOW);
+    let both: Vec<_> = documents.iter().chain(&pictures).copied().collect();
+    let among: Vec<_> = evaluate(&both, &rules, NOW)
+        .into_iter()
+        .filter(|v| v.set == documents[0].set)
+        .collect();
+    assert_eq!(among, alone);
+    // Also the last one of each.
+    let last = evaluate(&both, &NOTHING, NOW);
+    assert_eq!(stays(&last), [1090, 30]);
+}
+
 #[test]
 fn first_of_the_newest_periods_that_are_not_empty() {
     // Three in each of four months, with months between that have none.
@@ -89,7 +114,7 @@ fn first_of_the_newest_periods_that_are_not_empty() {
         ..NOTHING
     };
     let verdicts = evaluate(&facts, &rules, NOW);
-    // 12 is the last of its device.
+    // 12 is the last of its set.
     assert_eq!(stays(&verdicts), [12, 10, 7, 4]);
     assert_eq!(texts(&verdicts[2]), ["first of month 2025-10"]);
     let period = Period::of(Rule::Monthly, months[1]);

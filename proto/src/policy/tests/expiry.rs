@@ -3,7 +3,7 @@
 use super::super::{
     ClockMark, DAY_S, Day, Freeze, Moment, Rules, SnapFact, advance, daily_cap, evaluate, expire,
 };
-use super::{NOTHING, NOW, daily, id, snap, snaps};
+use super::{NOTHING, NOW, daily, id, in_set, snap, snaps};
 use crate::ids::SnapshotId;
 
 const TODAY: u64 = NOW / DAY_S;
@@ -83,7 +83,7 @@ fn n08_nothing_goes_while_frozen() {
             seen: NOW,
         },
         Freeze::Settling { left_s: 1 },
-        Freeze::of_flood(13, 24, NOW).unwrap(),
+        Freeze::of_flood(48, 48, NOW).unwrap(),
         Freeze::Fork { a: id(1), b: id(2) },
         Freeze::Revoked,
     ];
@@ -102,7 +102,7 @@ fn n08_nothing_goes_while_frozen() {
 #[test]
 fn n08_flood_of_one_device_leaves_the_other_untouched() {
     let rules = Rules::default();
-    let (limit, mut a, b) = (24, daily(300), daily(300));
+    let (limit, mut a, b) = (48, daily(300), daily(300));
     let (mut a_day, mut b_day) = (Day::default(), Day::default());
     let mut b_left = b.clone();
     for n in 0..200 {
@@ -172,6 +172,17 @@ fn n08_clock_jumps_freeze() {
         assert!(mark.jumped.is_none(), "{wall}");
         assert_eq!(ids.len(), 30);
     }
+}
+
+/// Sets share the count of the day: who invents some has no more go of the others.
+#[test]
+fn n08_the_cap_of_the_day_is_one_for_all_sets() {
+    let honest: Vec<_> = daily(40);
+    let mut all = honest.clone();
+    all.extend((0..60).map(|n| in_set(1 + n as u8, snap(1000 + n, NOW - n))));
+    let (ids, day) = expire(&all, &NOTHING, Day::default(), &[], NOW);
+    assert_eq!((ids.len(), day.marked), (10, 10));
+    assert_eq!(expire(&all[10..], &NOTHING, day, &[], NOW).0, vec![]);
 }
 
 /// A host that starts afresh copies a history: with the times of the receipts it keeps what the old one kept.

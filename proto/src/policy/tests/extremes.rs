@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::super::{Day, Freeze, Reason, Rules, SnapFact, daily_cap, evaluate, expire};
 use super::id;
+use crate::ids::SetId;
 
 /// Zero, the greatest, powers of two and their neighbours.
 fn extreme() -> impl Strategy<Value = u64> {
@@ -34,6 +35,7 @@ fn facts() -> impl Strategy<Value = Vec<SnapFact>> {
     vec(fact, 0..20).prop_map(|rows| {
         let fact = |(n, t, arrival, held)| SnapFact {
             id: id(n),
+            set: SetId([n as u8 % 3; 16]),
             t,
             arrival,
             held,

@@ -2,30 +2,42 @@
 
 use proptest::prelude::*;
 
-use super::super::{Freeze, Link, flood, fork};
+use super::super::{Freeze, Frozen, Link, flood, fork};
 use super::{NOW, id};
 
 #[test]
 fn n08_flood_is_exact() {
     for (snaps, limit, is) in [
         (0, 0, false),
-        (1, 0, false),
-        (2, 0, true),
-        (1, 1, false),
-        (2, 1, true),
-        (1, 2, false),
-        (2, 2, true),
-        (2, 5, false),
-        (3, 5, true),
-        (11, 24, false),
-        (12, 24, false),
-        (13, 24, true),
-        (u64::MAX / 2, u64::MAX, false),
-        (u64::MAX / 2 + 1, u64::MAX, true),
+        (36, 0, false),
+        (37, 0, true),
+        (36, 48, false),
+        (37, 48, true),
+        (72, 96, false),
+        (73, 96, true),
+        (24, 24, false),
+        (u64::MAX / 4 * 3, u64::MAX, false),
+        (u64::MAX / 4 * 3 + 1, u64::MAX, true),
     ] {
         assert_eq!(flood(snaps, limit), is, "{snaps} of {limit}");
         assert_eq!(Freeze::of_flood(snaps, limit, NOW).is_some(), is);
     }
+}
+
+/// One an hour, and some by hand: also in a day in which a clock is set back.
+#[test]
+fn an_hourly_backup_and_some_by_hand_are_no_flood() {
+    for by_hand in 0..=12 {
+        assert!(!flood(24 + by_hand, 48), "{by_hand}");
+    }
+}
+
+#[test]
+fn a_freeze_is_dated() {
+    let freeze = Freeze::of_flood(48, 48, NOW).unwrap();
+    let frozen = Frozen { freeze, since: NOW };
+    let text = frozen.to_string();
+    assert!(text.starts_with("since 2026-11-25: 48 snapshots"), "{text}");
 }
 
 #[test]
@@ -36,7 +48,7 @@ fn every_freeze_says_what_to_do() {
             seen: u64::MAX,
         },
         Freeze::Settling { left_s: 3601 },
-        Freeze::of_flood(13, 24, NOW).unwrap(),
+        Freeze::of_flood(48, 48, NOW).unwrap(),
         Freeze::Fork { a: id(1), b: id(2) },
         Freeze::Revoked,
     ];

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::{DAY_S, Day, Period, Reason, Rule, Rules, SnapFact, evaluate, expire};
 use super::twin::any_rules;
-use super::{id, snap};
+use super::{id, in_set, snap};
 
 /// 2024-01-03 10:00:00 UTC.
 const START: u64 = 1_704_276_000;
@@ -28,8 +28,8 @@ enum Move {
 struct Story {
     /// Times, oldest first.
     honest: Vec<SnapFact>,
-    /// When, how many, what.
-    attack: Vec<(u64, u64, Move)>,
+    /// When, how many, what, and in which backup set: one of the honest ones, or one that is invented, each time another.
+    attack: Vec<(u64, u64, Move, Option<u8>)>,
     rules: Rules,
     /// Second of the day at which the host looks, and whether its daily cap holds. Without, expiry is at its worst.
     at: u64,
@@ -47,19 +47,20 @@ fn any_move() -> impl Strategy<Value = Move> {
 
 fn story(attacker: impl Strategy<Value = Move>) -> impl Strategy<Value = Story> {
     let gap = || prop_oneof![0u64..2, 0..7200u64, 0..DAY_S, 0..20 * DAY_S];
-    let honest = vec((gap(), 0u8..12, any::<u16>()), 1..50);
-    let attack = vec((gap(), 1u64..8, attacker), 0..40);
+    let honest = vec((gap(), 0u8..12, any::<u16>(), 0u8..3), 1..50);
+    let set = prop_oneof![2 => (0u8..3).prop_map(Some), 1 => Just(None)];
+    let attack = vec((gap(), 1u64..8, attacker, set), 0..40);
     let copied = any::<bool>();
     (honest, attack, any_rules(), 0..DAY_S, any::<bool>(), copied).prop_map(
         |(rows, attack, rules, at, capped, copied)| {
             let mut t = START;
             let mut honest: Vec<SnapFact> = (1..)
                 .zip(&rows)
-                .map(|(n, (gap, held, _))| {
+                .map(|(n, (gap, held, _, set))| {
                     t += gap;
                     SnapFact {
                         held: *held == 0,
-                        ..snap(n * 1000, t)
+                        ..in_set(*set, snap(n * 1000, t))
                     }
                 })
                 .collect();
@@ -74,9 +75,9 @@ fn story(attacker: impl Strategy<Value = Move>) -> impl Strategy<Value = Story> 
             let mut now = t;
             let attack = attack
                 .into_iter()
-                .map(|(gap, count, what)| {
+                .map(|(gap, count, what, set)| {
                     now += gap;
-                    (now, count, what)
+                    (now, count, what, set)
                 })
                 .collect();
             Story {
@@ -93,7 +94,7 @@ fn story(attacker: impl Strategy<Value = Move>) -> impl Strategy<Value = Story> 
 /// Everything the attacker brings: with the time retention will go by, and the time it comes.
 fn junk(story: &Story) -> Vec<(u64, SnapFact)> {
     let mut all = Vec::new();
-    for (now, count, what) in &story.attack {
+    for (now, count, what, set) in &story.attack {
         for k in 0..*count {
             let n = 1_000_000 + all.len() as u64;
             let t = match what {
@@ -103,7 +104,9 @@ fn junk(story: &Story) -> Vec<(u64, SnapFact)> {
             };
             // Ids below and above those of the honest.
             let id = id(if k % 2 == 0 { all.len() as u64 } else { n });
-            all.push((*now, SnapFact { id, ..snap(n, t) }));
+            let invented = 3 + u8::try_from(all.len() % 250).unwrap();
+            let fact = in_set(set.unwrap_or(invented), snap(n, t));
+            all.push((*now, SnapFact { id, ..fact }));
         }
     }
     all
@@ -115,7 +118,10 @@ fn promise(story: &Story, s: &SnapFact, now: u64, lies: bool) -> Result<(), Test
     prop_assert!(now >= s.t + story.rules.min_age_d * DAY_S, "young");
     for (rule, k) in Rule::ALL.into_iter().zip(story.rules.keep) {
         let period = |o: &SnapFact| Period::of(rule, o.t).number;
-        let same = || story.honest.iter().filter(|o| period(o) == period(s));
+        let same = || {
+            let in_set = story.honest.iter().filter(|o| o.set == s.set);
+            in_set.filter(|o| period(o) == period(s))
+        };
         let earliest = same().all(|o| (s.t, s.arrival) <= (o.t, o.arrival));
         let first_here = same().all(|o| s.arrival <= o.arrival);
         if first_here || (earliest && !lies) {
@@ -141,9 +147,10 @@ fn live(story: &Story, lies: bool) -> Result<(), TestCaseError> {
             let (ids, after) = expire(&here, &story.rules, start, &[], now);
             day = after;
             for id in &ids {
+                let set = here.iter().find(|s| s.id == *id).map(|s| s.set);
                 let newest = here
                     .iter()
-                    .filter(|s| s.t <= now)
+                    .filter(|s| s.t <= now && Some(s.set) == set)
                     .max_by_key(|s| (s.t, s.arrival));
                 prop_assert_ne!(newest.map(|s| s.id), Some(*id), "the newest");
                 let honest = story.honest.iter().find(|s| s.id == *id);

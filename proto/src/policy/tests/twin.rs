@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::super::{DAY_S, Day, Period, Reason, Rule, Rules, SnapFact, evaluate, expire};
 use super::{NOW, id};
+use crate::ids::SetId;
 
 /// Few values each, so that limits are met and times are equal.
 pub(super) fn any_rules() -> impl Strategy<Value = Rules> {
@@ -24,11 +25,12 @@ fn any_snaps() -> impl Strategy<Value = Vec<SnapFact>> {
         (0u64..60).prop_map(|d| d * DAY_S),
         0..900 * DAY_S,
     ];
-    vec((back, any::<u16>(), 0u8..10, 0u8..12), 0..40).prop_map(|rows| {
+    vec((back, any::<u16>(), 0u8..10, 0u8..12, 0u8..3), 0..40).prop_map(|rows| {
         let mut facts: Vec<SnapFact> = (0..)
             .zip(&rows)
-            .map(|(n, (back, _, held, future))| SnapFact {
+            .map(|(n, (back, _, held, future, set))| SnapFact {
                 id: id(n * 7919 % 101),
+                set: SetId([*set; 16]),
                 t: if *future == 0 {
                     NOW + back / 20
                 } else {
@@ -53,12 +55,13 @@ fn older(a: &SnapFact, b: &SnapFact) -> bool {
 }
 
 /// The text: held, or younger than the least age, or among the newest, or earliest (or first to come here) of its
-/// period, and that period among the newest that are not empty. And the newest never goes.
+/// period, and that period among the newest that are not empty. And the newest never goes. All within its backup set.
 fn naive(all: &[SnapFact], s: &SnapFact, rules: &Rules, now: u64) -> bool {
     if s.held || s.t > now || now - s.t < rules.min_age_d * DAY_S {
         return true;
     }
-    let past: Vec<&SnapFact> = all.iter().filter(|o| o.t <= now).collect();
+    let in_set = all.iter().filter(|o| o.set == s.set);
+    let past: Vec<&SnapFact> = in_set.filter(|o| o.t <= now).collect();
     let newer = past.iter().filter(|o| older(s, o)).count() as u64;
     if newer < rules.keep_last || newer == 0 {
         return true;

@@ -23,6 +23,7 @@ pub mod restore;
 pub mod snapshots;
 pub mod stats;
 pub mod status;
+pub mod verdict;
 pub mod version;
 pub mod wait;
 

@@ -9,6 +9,7 @@
 
 mod alarms;
 mod bad_input;
+mod contacts;
 mod demo;
 mod devices;
 mod disk_full;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod alarms;
+mod friends;
 pub mod offline;
 mod reads;
 mod replies;
@@ -15,12 +16,14 @@ mod status;
 mod tests;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use packnback_proto::wire::frame::FrameError;
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
 use packnback_proto::wire::{ErrorCode, local};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, Semaphore};
@@ -28,6 +31,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::frames::{StreamError, read_frame_within, write_frame};
 use crate::ports::{Failure, Network};
 use crate::service::{Host, drain};
+use crate::settings::Settings;
 use session::{Answer, Session};
 
 /// How often a program that waits for an answer hears that it is worked on.
@@ -50,6 +54,15 @@ pub struct LocalNode {
     /// The disk cannot be written.
     read_only: bool,
     started: Instant,
+    own: Option<Own>,
+}
+
+/// What this node has of its own beside the store.
+struct Own {
+    dir: PathBuf,
+    settings: Mutex<Settings>,
+    /// What a person has to know of how it listens.
+    listen_note: Option<String>,
 }
 
 impl LocalNode {
@@ -62,6 +75,26 @@ impl LocalNode {
             stop,
             read_only: false,
             started: Instant::now(),
+            own: None,
+        }
+    }
+
+    /// With settings that can be changed, in this folder, and what a person has to know of how it listens.
+    #[must_use]
+    pub fn with_settings(
+        self,
+        dir: &Path,
+        settings: Settings,
+        listen_note: Option<String>,
+    ) -> Self {
+        let own = Own {
+            dir: dir.to_owned(),
+            settings: Mutex::new(settings),
+            listen_note,
+        };
+        Self {
+            own: Some(own),
+            ..self
         }
     }
 

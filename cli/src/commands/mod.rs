@@ -15,6 +15,7 @@ pub mod keypart;
 pub mod ls;
 pub mod node;
 pub mod order;
+pub mod patterns;
 pub mod peer;
 pub mod policy;
 pub mod reading;

@@ -155,7 +155,7 @@ fn text(status: &StatusInfo, bundle: Option<&Bundle>, how: How) -> String {
             render::bytes(status.disk_reserve)
         ));
     }
-    if how.addresses {
+    if how.addresses || how.verbose {
         for address in &status.listen {
             lines.push(format!("Address       {address}"));
         }

@@ -42,6 +42,15 @@ pub struct Waited {
 }
 
 impl Waited {
+    /// There is nothing to wait for.
+    #[must_use]
+    pub fn nobody_asked() -> Self {
+        Self {
+            enough: true,
+            ..Self::default()
+        }
+    }
+
     /// Hosts whose receipt is here.
     #[must_use]
     pub fn done(&self) -> usize {
@@ -137,4 +146,15 @@ fn follow(
 /// More friends asked for than there are: waiting would not help.
 fn cannot_be(wanted: u32, hosts: &[HostCopy]) -> bool {
     usize::try_from(wanted).unwrap_or(usize::MAX) > hosts.len()
+}
+
+/// Says that friends take no more of this device today.
+pub fn say_day(voice: Voice, reason: &str) {
+    voice.problem(&format!("Not safe yet: {reason}."));
+    voice.problem(
+        "  safe: the snapshot is complete on this machine, and goes out by itself on another day.",
+    );
+    voice.problem(
+        "  next: back up less often, or have the owner allow more: packnback device limits",
+    );
 }

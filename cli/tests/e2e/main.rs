@@ -8,6 +8,7 @@
 )]
 
 mod alarms;
+mod asked;
 mod bad_input;
 mod contacts;
 mod demo;
@@ -24,6 +25,7 @@ mod orders;
 mod parts;
 mod policy;
 mod process;
+mod restoring;
 mod round_trip;
 mod sets;
 mod signer;

@@ -177,6 +177,7 @@ mod tests {
             owner: None,
             last_seen: Some(NOW - DAY),
             last_error: Some("dial error".to_owned()),
+            fresh: 0,
             added: NOW - 100 * DAY,
             ended: None,
             refusal: None,

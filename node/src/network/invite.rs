@@ -146,6 +146,7 @@ impl P2p {
             ..Friend::default()
         });
         let name = clean_name(name);
+        let fresh = inviter.addrs.len();
         let mut addrs = inviter.addrs;
         addrs.extend(token.addrs);
         addrs.extend(known.addrs);
@@ -154,6 +155,7 @@ impl P2p {
             name: if name.is_empty() { known.name } else { name },
             told_name: inviter.name,
             addrs: clean_addrs(&addrs, true),
+            fresh,
             quota_given: quota,
             quota_taken: inviter.quota,
             owner: known.owner,

@@ -178,6 +178,7 @@ impl P2p {
             last_error: contact
                 .last_error
                 .filter(|_| !connected || !contact.is_away),
+            fresh: u64::try_from(friend.fresh).unwrap_or(u64::MAX),
             added: friend.added,
             ended: friend.ended,
             refusal: contact.refusal.map(|refusal| RefusalInfo {

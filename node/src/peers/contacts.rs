@@ -187,6 +187,7 @@ impl PeerTable {
     /// Not a friend, or the disk failed.
     pub fn set_addrs(&self, node: &NodeId, addrs: Vec<String>) -> Result<Friend, Failure> {
         let change = |friend: Friend| Friend {
+            fresh: addrs.len(),
             addrs: merge(addrs, &friend.addrs),
             ..friend
         };

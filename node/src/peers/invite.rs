@@ -124,6 +124,7 @@ pub(super) fn befriended(
         name,
         told_name: clean_name(&claim.name),
         addrs: merge(claim.addrs.clone(), &known.addrs),
+        fresh: claim.addrs.len(),
         quota_given: quota,
         quota_taken: claim.quota,
         owner: known.owner,

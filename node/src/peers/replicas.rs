@@ -137,6 +137,7 @@ impl PeerTable {
         // Where it was found before stays behind what is new: it may come back there.
         let moved = |friend: Friend| Friend {
             addrs: merge(fit.clone(), &friend.addrs),
+            fresh: fit.len(),
             ..friend
         };
         if own && self.change_friend(node, moved)?.is_some() {

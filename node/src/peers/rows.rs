@@ -40,6 +40,9 @@ pub struct Friend {
     /// What it calls itself; may be empty.
     #[serde(default)]
     pub told_name: String,
+    /// So many of the addresses, from the front, are where it is now; behind them is where it was found before.
+    #[serde(default)]
+    pub fresh: usize,
     /// When it said that it ended the friendship: nothing new goes there.
     #[serde(default)]
     pub ended: Option<u64>,

@@ -384,6 +384,9 @@ pub struct PeerInfo {
     /// Why the last contact failed.
     #[serde(default, deserialize_with = "text::cleaned_option")]
     pub last_error: Option<String>,
+    /// So many of the addresses, from the front, are where it is now; behind them is where it was found before.
+    #[serde(default)]
+    pub fresh: u64,
     /// Unix seconds since when it is a friend.
     #[serde(default)]
     pub added: u64,

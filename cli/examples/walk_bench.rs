@@ -42,7 +42,7 @@ fn main() {
                         _ => others += 1,
                     }
                 }
-                WalkItem::Skipped { .. } => others += 1,
+                WalkItem::Skipped { .. } | WalkItem::Left { .. } => others += 1,
                 WalkItem::Problem(problem) => {
                     eprintln!("{problem}");
                     problems += 1;

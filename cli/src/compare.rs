@@ -36,6 +36,8 @@ pub struct Comparison {
     pub xattrs: u64,
     /// Groups of hard links.
     pub hard_links: u64,
+    /// Only on the left, because no backup saves it: sockets, and homes of nodes.
+    pub never_saved: u64,
     /// Everything that differs.
     pub differences: Vec<Difference>,
 }
@@ -161,7 +163,11 @@ impl Walk {
         for name in names {
             let longer = child(path, &name);
             if others.binary_search(&name).is_err() {
-                self.differs(&longer, "only on the left");
+                if is_never_saved(&left, &name) {
+                    self.result.never_saved = self.result.never_saved.saturating_add(1);
+                } else {
+                    self.differs(&longer, "only on the left");
+                }
                 continue;
             }
             let before = std::mem::replace(path, longer);
@@ -263,6 +269,16 @@ impl Walk {
             );
         }
     }
+}
+
+/// Whether what has this name in a folder is saved by no backup, by design: a socket is of a running
+/// program, and the home of a node would grow by every backup of itself.
+fn is_never_saved(dir: &std::os::fd::OwnedFd, name: &OsStr) -> bool {
+    let is_socket = || {
+        rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket)
+    };
+    is_socket() || crate::fs::home_mark(dir, |_| true).covers(name.as_bytes())
 }
 
 fn child(path: &[u8], name: &OsStr) -> Vec<u8> {

@@ -215,9 +215,18 @@ impl From<BackupError> for Failure {
             }
             .safe("Earlier snapshots are untouched, and what was sent is kept for a while.")
             .next("Run the same backup again: it continues where this one stopped."),
-            BackupError::Nothing => Self::failed("nothing", what)
-                .safe(older)
-                .next("Check the paths, and whether this user may read them."),
+            BackupError::Nothing(_) => Self { exit: Exit::Incomplete, ..Self::failed("nothing", what) }
+                .safe("No snapshot was made; earlier ones are untouched.")
+                .next("Check the paths, whether their disk is there, whether this user may read them, and the patterns."),
+            BackupError::Paths(_) => Self::usage(what)
+                .safe("No snapshot was made; earlier ones are untouched.")
+                .next("Name the folder they are in, and leave out the rest with --exclude."),
+            BackupError::Name { .. } => Self::usage(what)
+                .safe("Nothing was read, no snapshot was made.")
+                .next("Choose another name: --stdin-filename NAME"),
+            BackupError::Pipe { .. } => Self::failed("pipe", what)
+                .safe("No snapshot was made; earlier ones are untouched.")
+                .next("Run the command that makes it by itself to see what is wrong with it."),
             BackupError::Keys(_) => Self::failed("device-keys", what)
                 .safe(older)
                 .next("Enrol this device again: packnback init --owner-key FILE"),
@@ -261,6 +270,15 @@ impl From<RestoreError> for Failure {
             RestoreError::Object { .. } => Self::failed("object", what)
                 .safe("Nothing wrong was written; files restored so far are complete.")
                 .next("Restore from a friend's copy: packnback recover --peer ADDR"),
+            RestoreError::Excess(_) => Self::failed("excess", what)
+                .safe("It was stopped before more was written; files restored so far are as they were saved.")
+                .next("Restore another snapshot: packnback snapshots"),
+            RestoreError::Space { .. } => Self::failed("space", what)
+                .safe("Nothing was written.")
+                .next("Make room, or choose another --target; where the target compresses: --ignore-space"),
+            RestoreError::Untold(_) => Self::refused("untold", what)
+                .safe("Nothing was written and nothing was removed.")
+                .next("Restore without --delete, or a newer snapshot."),
             RestoreError::Target { .. } => Self::failed("target", what)
                 .safe(source)
                 .next("Choose another --target, or make room there, and run it again: it goes on where it stopped."),

@@ -77,6 +77,12 @@ impl Home {
         self.data.join("cache")
     }
 
+    /// Where small files and segments are in the node's store: beside it, so that a lost cache is no lost store.
+    #[must_use]
+    pub fn places(&self) -> PathBuf {
+        self.node_dir().join("places")
+    }
+
     /// The node's folder.
     #[must_use]
     pub fn node_dir(&self) -> PathBuf {

@@ -16,7 +16,6 @@ pub mod compare;
 pub mod enrol;
 pub mod exchange;
 pub mod exit;
-pub mod files;
 pub mod fs;
 pub mod home;
 pub mod meter;
@@ -37,4 +36,5 @@ pub mod spawn;
 mod staging;
 pub mod system;
 
+pub use packnback_sys::files;
 pub use run::run;

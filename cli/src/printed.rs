@@ -67,7 +67,17 @@ pub fn out_of_date(home: &Home, peers: &[PeerInfo]) -> Vec<String> {
     };
     let text = String::from_utf8_lossy(&bytes);
     let printed: Vec<&str> = text.lines().collect();
-    unreached(&printed, &friends(peers))
+    unreached(&printed, &friends(&as_they_are(peers)))
+}
+
+/// The friends with the places where they are now, without those where they were found before.
+fn as_they_are(peers: &[PeerInfo]) -> Vec<PeerInfo> {
+    let mut peers = peers.to_vec();
+    for peer in peers.iter_mut().filter(|peer| peer.fresh > 0) {
+        let fresh = usize::try_from(peer.fresh).unwrap_or(usize::MAX);
+        peer.addrs.truncate(fresh);
+    }
+    peers
 }
 
 fn unreached(printed: &[&str], friends: &[OnSheet]) -> Vec<String> {
@@ -85,6 +95,35 @@ fn unreached(printed: &[&str], friends: &[OnSheet]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_friend_was_before_is_not_where_it_is() {
+        let (new, old) = ("/ip4/192.0.2.9/tcp/1/p2p/x", "/ip4/192.0.2.1/tcp/1/p2p/x");
+        let peer = |fresh| PeerInfo {
+            node: NodeId([1; 32]),
+            name: "ann".into(),
+            role: Role::Friend,
+            addrs: vec![new.into(), old.into()],
+            connected: true,
+            quota_given: 1,
+            used_given: 0,
+            quota_taken: 1,
+            owner: None,
+            last_seen: None,
+            last_error: None,
+            fresh,
+            added: 0,
+            ended: None,
+            refusal: None,
+        };
+        let said =
+            |printed: &str, fresh| unreached(&[printed], &friends(&as_they_are(&[peer(fresh)])));
+        assert_eq!(said(old, 1), ["ann"]);
+        assert!(said(new, 1).is_empty());
+        assert!(said(old, 2).is_empty());
+        // Of a friend that has not said where it is, all that is known counts.
+        assert!(said(old, 0).is_empty());
+    }
 
     #[test]
     fn a_friend_with_none_of_its_printed_addresses_makes_the_sheet_old() {

@@ -23,6 +23,8 @@ const RECORDS_MAX: usize = 64 * 1024 * 1024;
 /// # Errors
 /// When they cannot be written.
 pub fn keep_records(home: &Home, envelopes: &[Vec<u8>]) -> Outcome<()> {
+    // The node of a blank machine may have been started by itself: then there is no such folder yet.
+    home.create()?;
     let path = home.config_dir().join(RECORDS);
     let mut body = Vec::new();
     for envelope in envelopes {
@@ -56,6 +58,7 @@ pub fn kept_records(home: &Home) -> Vec<Vec<u8>> {
 /// # Errors
 /// When it cannot be written.
 pub fn note_owner(home: &Home, owner: OwnerId, hosts: &[NodeId]) -> Outcome<()> {
+    home.create()?;
     let path = home.config_dir().join(FILE);
     let mut text = format!("{owner}\n");
     for host in hosts {
@@ -194,4 +197,24 @@ pub fn check_goes_on(home: &Home, owner: Option<OwnerId>) -> Outcome<()> {
         "To go on as owner {}: packnback init --owner-key FILE (or --words). For another owner use another folder: --home DIR",
         noted.short()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_machine_whose_node_was_started_by_itself_can_be_recovered_to() {
+        let dir = tempfile::tempdir().unwrap();
+        // As the node leaves it: no folder of the owner's gifts.
+        std::fs::create_dir_all(dir.path().join("home/node")).unwrap();
+        for home in ["home", "none"] {
+            let home = Home::below(&dir.path().join(home)).unwrap();
+            keep_records(&home, &[vec![1, 2, 3]]).unwrap();
+            assert_eq!(kept_records(&home), [vec![1, 2, 3]]);
+            note_owner(&home, OwnerId([1; 32]), &[]).unwrap();
+            assert_eq!(noted_owner(&home), Some(OwnerId([1; 32])));
+        }
+    }
 }

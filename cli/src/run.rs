@@ -80,7 +80,11 @@ fn command(cli: Cli, voice: Voice) -> Outcome {
         Command::Ls(args) => commands::ls::run(&context()?, &args),
         Command::Restore(args) => commands::restore::run(&context()?, args),
         Command::Recover(args) => commands::recover::run(&context()?, &args),
-        Command::Status { require, ack } => commands::status::run(&context()?, require, &ack),
+        Command::Status {
+            require,
+            ack,
+            addresses,
+        } => commands::status::run(&context()?, require, &ack, addresses),
         Command::Forget(args) => commands::forget::run(&context()?, &args),
         // Checking and signing a request must not need, nor touch, a home.
         Command::Order(OrderCommand::Show { file }) => commands::order::show(voice, &file),

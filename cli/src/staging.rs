@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use packnback_sys::files::private_folder;
 use serde_json::Value;
 
 use crate::backup::Cancel;
@@ -104,9 +104,9 @@ impl World {
     /// When it cannot be made.
     pub(crate) fn make(what: &'static str, keep: bool) -> Outcome<Self> {
         let cancel = system::cancel_and_clean_up()?;
-        let folder = std::env::temp_dir().join(format!("packnback-{what}-{}", std::process::id()));
-        let made = fs::DirBuilder::new().mode(0o700).create(&folder);
-        made.map_err(|e| Failure::file("make", &folder, &e))?;
+        let top = std::env::temp_dir();
+        let made = private_folder(&top, &format!("packnback-{what}-"));
+        let folder = made.map_err(|e| Failure::file("make a folder in", &top, &e))?;
         Ok(Self {
             what,
             folder,

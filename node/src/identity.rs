@@ -1,11 +1,11 @@
 //! The key of this node: device key, host key and libp2p identity in one.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use packnback_proto::crypto::secret::Secret32;
+use packnback_sys::files::{Existing, write_private};
 use zeroize::Zeroizing;
 
 /// Name of the key file in the folder of the node.
@@ -56,7 +56,7 @@ pub fn load_or_create(dir: &Path) -> Result<Secret32, IdentityError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut seed = Zeroizing::new([0; SEED_LEN]);
             getrandom::fill(seed.as_mut_slice()).map_err(|_| IdentityError::Random)?;
-            write(dir, &path, &seed).map_err(io)?;
+            write(&path, &seed).map_err(io)?;
             Ok(Secret32::new(*seed))
         }
         Err(error) => Err(io(error)),
@@ -75,25 +75,20 @@ fn parse(bytes: &[u8]) -> Option<Secret32> {
 }
 
 /// All of the file or none of it: a crash leaves no half key behind.
-fn write(dir: &Path, path: &Path, seed: &[u8; SEED_LEN]) -> io::Result<()> {
+fn write(path: &Path, seed: &[u8; SEED_LEN]) -> io::Result<()> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_LEN));
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(seed);
     let sum = check(&bytes);
     bytes.extend_from_slice(&sum);
-    let temp = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true).mode(0o600);
-    let mut file = options.open(&temp)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&temp, path)?;
-    File::open(dir)?.sync_all()
+    // What stands there by now is not replaced: another key would be another node.
+    write_private(path, &bytes, Existing::Keep)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -134,9 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_before_the_rename_leaves_no_key() {
+    fn a_crash_before_the_rename_leaves_no_key_and_no_link_leads_it_away() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("identity.new"), b"PNBNODE1 half").unwrap();
+        fs::write(dir.path().join(".identity.key.x.new"), b"PNBNODE1 half").unwrap();
         let key = load_or_create(dir.path()).unwrap();
         assert_eq!(load_or_create(dir.path()).unwrap().expose(), key.expose());
     }

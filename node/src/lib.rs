@@ -10,7 +10,7 @@
 //! | [`network`] | the node among its friends: serving, invites, reading from hosts |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
-//! | [`runtime`], [`config`], [`identity`], [`clocks`] | put a node together |
+//! | [`runtime`], [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
 //! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
 //!
@@ -21,6 +21,7 @@ pub mod config;
 pub mod drill;
 pub mod frames;
 pub mod identity;
+pub mod listen;
 pub mod local;
 pub mod net;
 pub mod network;
@@ -29,4 +30,5 @@ pub mod ports;
 pub mod replicate;
 pub mod runtime;
 pub mod service;
+pub mod settings;
 pub mod store;

@@ -172,6 +172,14 @@ pub trait Network: Send + Sync + 'static {
         name: String,
     ) -> BoxFuture<'_, Result<String, Failure>>;
 
+    /// Makes an invite with a quota that nobody asked for: a friend who takes it up keeps the one it has.
+    fn invite_as_usual(
+        &self,
+        usual: u64,
+        expires_s: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<String, Failure>>;
+
     /// Accepts an invite.
     fn accept(
         &self,
@@ -180,11 +188,28 @@ pub trait Network: Send + Sync + 'static {
         name: String,
     ) -> BoxFuture<'_, Result<PeerInfo, Failure>>;
 
+    /// Accepts an invite, with a quota in return that nobody asked for: a friend keeps the one it has.
+    fn accept_as_usual(
+        &self,
+        token: String,
+        usual: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<PeerInfo, Failure>>;
+
     /// All known peers. [`PeerInfo::used_given`] is filled in by the caller.
     fn peers(&self) -> Vec<PeerInfo>;
 
-    /// Ends a friendship.
-    fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Ends a friendship. Returns whether the other node knows.
+    fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<bool, Failure>>;
+
+    /// Says where a friend can be dialled: these are tried first from now on.
+    ///
+    /// # Errors
+    /// Not a friend, not an address, or the disk failed.
+    fn set_addrs(&self, node: NodeId, addrs: Vec<String>) -> Result<PeerInfo, Failure>;
+
+    /// What this node calls itself to friends from now on.
+    fn set_name(&self, name: &str);
 
     /// Connects to a host to read from it: by multiaddress or by the id of a known peer. With a
     /// recovery seed a connection of its own is made under that key.

@@ -8,19 +8,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
+use packnback_proto::wire::ErrorCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::clocks::moment;
 use crate::config::Config;
 use crate::identity;
+use crate::listen::{Ports, Try, Wish};
 use crate::local::offline::Offline;
 use crate::local::socket::HomeLock;
 use crate::local::{self, LocalNode};
-use crate::net::{DEFAULT_PORT, Multiaddr, default_listen};
+use crate::net::{Multiaddr, NetConfig};
 use crate::network::{P2p, P2pConfig};
-use crate::ports::{Clock, Network};
+use crate::peers::StoredState;
+use crate::ports::{Clock, Failure, Network};
 use crate::service::Host;
+use crate::settings::Settings;
 use crate::store::rocks::RocksEngine;
 use crate::store::{DiskReserve, Store};
 
@@ -67,19 +71,21 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<()> {
+    let (settings, is_new) = settings_of(config, dir)?;
     let seed = identity::load_or_create(dir)?;
     let engine = RocksEngine::open(&dir.join("db")).context("cannot open the store")?;
     let key = SigningKey::from_seed(&seed);
     let store = Store::new(Arc::new(engine), key, DiskReserve::default());
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
-    let (host, network) = compose(config, Arc::clone(&store), &seed).await?;
+    let composed = compose(config, &settings, Arc::clone(&store), &seed).await?;
+    let network = composed.network;
+    if is_new && let Err(error) = settings.save(dir) {
+        tracing::warn!(%error, "where this node listens now is forgotten at its next start");
+    }
     let stop = Arc::new(Notify::new());
-    let node = Arc::new(LocalNode::new(
-        host,
-        Arc::clone(&network),
-        Arc::clone(&stop),
-    ));
+    let node = LocalNode::new(composed.host, Arc::clone(&network), Arc::clone(&stop));
+    let node = Arc::new(node.with_settings(dir, settings, composed.note));
     // Last: a program that can connect finds a node that is ready.
     let listener = lock.listen()?;
     no_core_dumps();
@@ -116,42 +122,124 @@ async fn collect_now_and_then(store: Arc<Store>) {
     }
 }
 
-/// The service and the network that feeds it.
+/// What was set, with what is said at this start, which stays; whether that is new.
+fn settings_of(config: &Config, dir: &Path) -> anyhow::Result<(Settings, bool)> {
+    let mut settings = Settings::load(dir)?;
+    let is_new = !config.listen.is_empty() && settings.listen != config.listen;
+    if is_new {
+        settings.listen.clone_from(&config.listen);
+    }
+    Ok((settings, is_new))
+}
+
+/// The service, the network that feeds it, and what a person has to know of how it listens.
+struct Composed {
+    host: Arc<Host>,
+    network: Arc<dyn Network>,
+    note: Option<String>,
+}
+
 async fn compose(
     config: &Config,
+    settings: &Settings,
     store: Arc<Store>,
     seed: &Secret32,
-) -> anyhow::Result<(Arc<Host>, Arc<dyn Network>)> {
-    let clock = Arc::new(SystemClock);
+) -> anyhow::Result<Composed> {
     if config.offline {
         let network = Arc::new(Offline::default());
-        let host = Host::new(store, Arc::<Offline>::clone(&network), clock);
-        return Ok((Arc::new(host), network));
+        let host = Host::new(
+            store,
+            Arc::<Offline>::clone(&network),
+            Arc::new(SystemClock),
+        );
+        return Ok(Composed {
+            host: Arc::new(host),
+            network,
+            note: None,
+        });
     }
-    let mut listen = Vec::new();
-    for addr in &config.listen {
-        let parsed = addr.parse::<Multiaddr>();
-        listen.push(parsed.with_context(|| format!("{addr} is not a multiaddress"))?);
-    }
-    if !listen.is_empty() {
-        let config = P2pConfig::new(listen);
-        let started = P2p::start(config, seed, store, clock).await;
-        let (host, network) = started.context("cannot start the network")?;
-        return Ok((host, network));
-    }
-    let at = |port| P2pConfig {
-        tune: |net| net.listen_some = true,
-        ..P2pConfig::new(default_listen(port))
+    let addrs: Vec<Multiaddr> = settings.addrs().map_err(anyhow::Error::msg)?;
+    let wish = match (addrs.is_empty(), config.listen.is_empty()) {
+        (true, _) => Wish::Usual,
+        (false, false) => Wish::Now(addrs),
+        (false, true) => Wish::Set(addrs),
     };
-    let first = P2p::start(at(DEFAULT_PORT), seed, Arc::clone(&store), clock.clone()).await;
-    let started = match first {
-        Ok(started) => Ok(started),
-        Err(error) => {
-            tracing::warn!(%error, "port {DEFAULT_PORT} is taken: using any other");
-            P2p::start(at(0), seed, store, clock).await
+    let state = StoredState::new(Arc::clone(&store));
+    let ports = Ports::new(&state);
+    let started = start_somewhere(&ports, &wish, settings, &store, seed).await;
+    started.context("cannot start the network")
+}
+
+/// Tries one place after the other, and keeps the ports of the one that works.
+async fn start_somewhere(
+    ports: &Ports<'_>,
+    wish: &Wish,
+    settings: &Settings,
+    store: &Arc<Store>,
+    seed: &Secret32,
+) -> Result<Composed, Failure> {
+    let mut failed: Option<(Vec<Multiaddr>, Failure)> = None;
+    for one in ports.tries(wish)? {
+        let is_strict = matches!(wish, Wish::Now(_));
+        let was_tried = failed
+            .as_ref()
+            .is_some_and(|(addrs, _)| *addrs == one.addrs);
+        if was_tried || (!is_strict && !one.looks_free()) {
+            continue;
         }
+        match start_at(&one, settings, store, seed).await {
+            Ok((host, network)) => {
+                if let Err(failure) = ports.keep(&one) {
+                    tracing::warn!(%failure, "the port chosen now is forgotten at the next start");
+                }
+                if let Some(note) = &one.note {
+                    tracing::warn!("{note}");
+                }
+                return Ok(Composed {
+                    host,
+                    network,
+                    note: one.note,
+                });
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, "cannot listen here");
+                failed = Some((one.addrs, failure));
+            }
+        }
+    }
+    if matches!(wish, Wish::Now(_)) {
+        let (_, failure) = failed.unwrap_or_else(|| {
+            let message = "there is nowhere to listen";
+            (Vec::new(), Failure::new(ErrorCode::Internal, message))
+        });
+        return Err(failure);
+    }
+    // Backups go on: friends are dialled from here.
+    let nowhere =
+        Try::nowhere("this node cannot listen anywhere: friends cannot reach it, it reaches them");
+    let (host, network) = start_at(&nowhere, settings, store, seed).await?;
+    Ok(Composed {
+        host,
+        network,
+        note: nowhere.note,
+    })
+}
+
+async fn start_at(
+    one: &Try,
+    settings: &Settings,
+    store: &Arc<Store>,
+    seed: &Secret32,
+) -> Result<(Arc<Host>, Arc<dyn Network>), Failure> {
+    let some: fn(&mut NetConfig) = |net| net.listen_some = true;
+    let base = P2pConfig::new(one.addrs.clone());
+    let config = P2pConfig {
+        tune: if one.some { some } else { base.tune },
+        name: settings.shown_name(),
+        ..base
     };
-    let (host, network) = started.context("cannot start the network")?;
+    let (host, network) =
+        P2p::start(config, seed, Arc::clone(store), Arc::new(SystemClock)).await?;
     Ok((host, network))
 }
 

@@ -195,8 +195,7 @@ fn friend(node: &Node) -> Friend {
         addrs: node.listen.iter().map(ToString::to_string).collect(),
         quota_given: GIB,
         quota_taken: GIB,
-        owner: None,
-        added: 0,
+        ..Friend::default()
     }
 }
 

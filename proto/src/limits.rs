@@ -50,6 +50,8 @@ pub const XATTR_NAME_MAX: usize = 255;
 pub const XATTR_VALUE_MAX: usize = 64 * KIB;
 /// Longest user or group name.
 pub const USER_NAME_MAX: usize = 256;
+/// Most names of users and groups that the access lists of one entry mention.
+pub const ACL_NAMES_MAX: usize = 1024;
 
 // ---- roots ----
 
@@ -59,6 +61,10 @@ pub const ROOT_PATHS_MAX: usize = 1024;
 pub const ROOT_EXCLUDES_MAX: usize = 1024;
 /// Longest exclude pattern recorded, in bytes.
 pub const EXCLUDE_LEN_MAX: usize = 4096;
+/// Most paths recorded as left out.
+pub const ROOT_LEFT_PATHS_MAX: usize = 8192;
+/// Bytes of these paths together.
+pub const ROOT_LEFT_BYTES_MAX: usize = 512 * KIB;
 /// Most problems listed; their number is always recorded.
 pub const ROOT_PROBLEMS_MAX: usize = 1024;
 /// Longest text of a problem, in bytes.

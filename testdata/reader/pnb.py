@@ -470,7 +470,7 @@ class Entry:
     TYPES = ["file", "dir", "symlink", "fifo", "char", "block"]
 
     def __init__(self, raw, n_refs, n_sessions):
-        fields(raw, range(1, 8), range(8, 15))
+        fields(raw, range(1, 8), range(8, 16))
         self.path = raw[1]
         octets(self.path)
         number = uint(raw[2])
@@ -480,6 +480,11 @@ class Entry:
         self.mtime_ns, self.size = int64(raw[6]), uint(raw[7])
         self.link, self.xattrs, self.rdev = raw.get(8), raw.get(9, {}), raw.get(10)
         self.hardlink, self.data, self.user, self.group = raw.get(11), raw.get(12), raw.get(13), raw.get(14)
+        self.acl_names = raw.get(15, [])
+        need(15 not in raw or 1 <= len(array(self.acl_names)) <= 1024, "limit")
+        for named in self.acl_names:
+            array(named, 3)
+            uint(named[0], 1), u32(named[1]), text(named[2])
         need(9 not in raw or (type(self.xattrs) is dict and self.xattrs), "limit")
         if 12 in raw:
             check_data_shape(self.data)
@@ -499,6 +504,9 @@ class Entry:
             need(b"\0" not in name, "field", "xattrs")
         for name in (self.user, self.group):
             need(name is None or 1 <= len(text(name).encode()) <= 256, "limit")
+        need(all(1 <= len(named[2].encode()) <= 256 for named in self.acl_names), "limit")
+        ids = [(named[0], named[1]) for named in self.acl_names]
+        need(all(a < b for a, b in zip(ids, ids[1:])), "field", "access list")
         self.check_content(n_refs, n_sessions)
 
     def check_content(self, n_refs, n_sessions):
@@ -599,7 +607,7 @@ class Map:
 
 class Root:
     def __init__(self, raw, n_refs):
-        f = fields(cbor(raw, most=4 * MIB), range(1, 13))
+        f = fields(cbor(raw, most=4 * MIB), range(1, 13), (13,))
         self.label, self.tool = text(f[1]), text(f[4])
         self.start, self.end, self.chunker, self.group = uint(f[2]), uint(f[3]), u32(f[5]), u32(f[6])
         self.paths, self.excludes = [octets(p) for p in array(f[7])], [octets(p) for p in array(f[8])]
@@ -620,6 +628,22 @@ class Root:
         need(all(len(p[0]) <= 64 * KIB and len(p[2].encode()) <= 256 for p in self.problems), "limit")
         sane = self.problem_count >= len(self.problems) and self.group != PRIVATE and self.chunker != 0
         need(sane, "field", "root")
+        self.left = LeftOut(f[13]) if 13 in f else None
+
+
+class LeftOut:
+    """6.6: what a backup left out on purpose."""
+
+    def __init__(self, raw):
+        array(raw, 5)
+        self.rules, self.flags = u32(raw[0]), uint(raw[2], 255)
+        self.patterns, self.paths = [octets(p) for p in array(raw[1])], [octets(p) for p in array(raw[4])]
+        self.larger_than = None if raw[3] is None else uint(raw[3])
+        need(self.flags & ~7 == 0, "field", "left out")
+        need(len(self.patterns) <= 1024 and all(len(p) <= 4096 for p in self.patterns), "limit")
+        need(len(self.paths) <= 8192 and sum(len(p) for p in self.paths) <= 512 * KIB, "limit")
+        for path in self.paths:
+            check_path(path)
 
 
 def open_key_blob(k_blob, dom, ids, kb):

@@ -1,5 +1,6 @@
 //! `backup`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -55,7 +56,7 @@ pub(super) fn set_name(text: &str) -> Result<String, String> {
 #[derive(Debug, Clone, Args)]
 pub struct BackupArgs {
     /// Files and folders
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "exec"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "exec"], conflicts_with_all = ["stdin", "exec"])]
     pub paths: Vec<PathBuf>,
     /// Name of this snapshot; default: the name of the device
     #[arg(long, value_name = "T")]
@@ -64,9 +65,9 @@ pub struct BackupArgs {
     /// follow each other: `latest`, the keep rules and `forget` work on each set for itself
     #[arg(long, value_name = "NAME", value_parser = set_name)]
     pub set: Option<String>,
-    /// Leave out what matches this pattern (as in .gitignore); may be repeated
+    /// Leave out what matches this pattern (as in .gitignore, below the given paths); may be repeated
     #[arg(long, short = 'e', value_name = "GLOB")]
-    pub exclude: Vec<String>,
+    pub exclude: Vec<OsString>,
     /// File with one pattern in each line; may be repeated
     #[arg(long, value_name = "F")]
     pub exclude_file: Vec<PathBuf>,
@@ -85,9 +86,9 @@ pub struct BackupArgs {
     /// Save what comes through standard input as one file
     #[arg(long, conflicts_with = "exec")]
     pub stdin: bool,
-    /// Name of that file
-    #[arg(long, value_name = "N", default_value = "stdin")]
-    pub stdin_filename: PathBuf,
+    /// Name of that file, also with --exec; default: stdin
+    #[arg(long, value_name = "N", conflicts_with = "paths")]
+    pub stdin_filename: Option<PathBuf>,
     /// Save what this shell command prints as one file; no snapshot if it fails
     #[arg(long, value_name = "CMD")]
     pub exec: Option<String>,

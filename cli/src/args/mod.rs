@@ -84,7 +84,7 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Bring everything back on a blank machine, with the owner key and one friend's address
     Recover(RecoverArgs),
-    /// Show the node, the friends, and which snapshots are safe
+    /// Say whether the backups are safe, and show the node, the friends, and which snapshots are where
     Status {
         /// End with 4 if the newest snapshot is on fewer than N friends
         #[arg(long, value_name = "N")]
@@ -92,6 +92,9 @@ pub enum Command {
         /// I have seen the alarm with this number; may be repeated
         #[arg(long, value_name = "N")]
         ack: Vec<u64>,
+        /// Show where this node and its friends can be dialled
+        #[arg(long)]
+        addresses: bool,
     },
     /// Remove snapshots: those named, or those no rule keeps (the owner signs; hosts wait a grace)
     Forget(ForgetArgs),

@@ -76,12 +76,11 @@ impl LsArgs {
 }
 
 /// What happens to files that are already there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OverwriteArg {
     /// Replace them
     Always,
     /// Replace them unless kind, size, time and mode are the same
-    #[default]
     IfChanged,
     /// Leave them alone
     Never,
@@ -90,19 +89,23 @@ pub enum OverwriteArg {
 /// Options of everything that writes files back.
 #[derive(Debug, Clone, Args)]
 pub struct WriteArgs {
-    /// Only what matches this pattern; may be repeated
+    /// Only what matches this pattern (as in `backup --exclude`), and what is below it; may be repeated
     #[arg(long, short = 'i', value_name = "GLOB")]
-    pub include: Vec<String>,
+    pub include: Vec<OsString>,
     /// Not what matches this pattern; may be repeated
     #[arg(long, short = 'e', value_name = "GLOB")]
-    pub exclude: Vec<String>,
-    /// What to do with files that are already there
-    #[arg(long, value_enum, default_value_t)]
-    pub overwrite: OverwriteArg,
-    /// Remove what is in the target and not in the snapshot
+    pub exclude: Vec<OsString>,
+    /// What to do with files that are already there; default: if-changed, and on a terminal it asks
+    /// before it overwrites what is newer than in the snapshot
+    #[arg(long, value_enum)]
+    pub overwrite: Option<OverwriteArg>,
+    /// Remove what is in the target and not in the snapshot, though the backup would have saved it
     #[arg(long)]
     pub delete: bool,
-    /// Say what would be done, write nothing
+    /// Yes, --delete may remove files of the running system (--target /)
+    #[arg(long, requires = "delete")]
+    pub confirm_delete: bool,
+    /// Say what would be done and name what would be removed, write nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
     /// Read back what was written and compare
@@ -111,9 +114,16 @@ pub struct WriteArgs {
     /// Use the numbers of users and groups, not their names on this machine
     #[arg(long)]
     pub numeric_ids: bool,
-    /// Leave out set-id bits, file capabilities and device nodes, also as root
+    /// Set-id bits, file capabilities, device nodes and labels of security also into a folder that
+    /// others can enter
     #[arg(long)]
+    pub privileges: bool,
+    /// Leave all of these out, also as root
+    #[arg(long, conflicts_with = "privileges")]
     pub no_privileges: bool,
+    /// Start even if there seems to be too little room: the target compresses, or room is made meanwhile
+    #[arg(long)]
+    pub ignore_space: bool,
     /// Worker threads; default: one for each core
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub threads: usize,

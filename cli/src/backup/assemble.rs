@@ -1,6 +1,6 @@
 //! The assembler: takes entries in path order, builds the segments, and tells the cache.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crossbeam_channel::Receiver;
 use packnback_proto::format::entry::{Entry, EntryType};
@@ -16,7 +16,7 @@ use super::checkpoint::Checkpoints;
 use super::ctx::{Ctx, Stop, WINDOW};
 use super::pack::PackBox;
 use super::report::BackupError;
-use super::segment::{build, split};
+use super::segment::{build, of_no_run, split};
 use super::stage::{Built, Content, Finished, GroupEnd, Message, Reused, Step};
 use crate::cache::{DataRef, FileFact, FileRecord, Hash16, SegmentRecord, SmallRef};
 use crate::client::Permit;
@@ -38,6 +38,17 @@ pub(super) struct Assembled {
     pub(super) segments: Vec<(Hash16, SegmentRecord)>,
     /// Segments used again.
     pub(super) reused: Vec<Hash16>,
+    /// What all segments hold,
+    pub(super) contents: HashSet<Hash16>,
+    /// and which of them are new.
+    pub(super) contents_new: Vec<(Hash16, ObjectId)>,
+}
+
+/// A segment that is stored.
+struct Stored {
+    id: ObjectId,
+    entries: u32,
+    content: Hash16,
 }
 
 /// A run of entries whose packs may be open still.
@@ -191,6 +202,7 @@ impl<'a, 'c> Assembler<'a, 'c> {
                 entries: u64::from(*entries),
             });
         }
+        self.made.contents.extend(record.contents);
         self.made.reused.push(print);
     }
 
@@ -211,10 +223,16 @@ impl<'a, 'c> Assembler<'a, 'c> {
                 record.packs.push(*pack);
             }
             if let Some(told) = built.told {
+                // Who shares nothing leaves no trace of a content either.
+                let is_traced = self.ctx.shares() || !matches!(data, DataRef::Small { .. });
                 let new = FileRecord {
                     stat: told.stat,
                     dir: told.dir,
-                    data: data.clone(),
+                    data: if is_traced {
+                        data.clone()
+                    } else {
+                        DataRef::None
+                    },
                 };
                 facts.push(FileFact {
                     key: told.key,
@@ -225,8 +243,9 @@ impl<'a, 'c> Assembler<'a, 'c> {
             entries.push((built.entry, data));
         }
         for part in split(entries) {
-            let (id, n) = self.segment(part)?;
-            record.segments.push((id, n));
+            let stored = self.segment(part)?;
+            record.segments.push((stored.id, stored.entries));
+            record.contents.push(stored.content);
         }
         self.ctx.facts.lock().files.extend(facts);
         if let Some(end) = group
@@ -239,7 +258,7 @@ impl<'a, 'c> Assembler<'a, 'c> {
         Ok(())
     }
 
-    fn segment(&mut self, part: Vec<(Entry, DataRef)>) -> Result<(ObjectId, u32), Stop> {
+    fn segment(&mut self, part: Vec<(Entry, DataRef)>) -> Result<Stored, Stop> {
         let ctx = self.ctx;
         let format = |e: String| ctx.fail(BackupError::Format(e));
         let first = part
@@ -248,19 +267,39 @@ impl<'a, 'c> Assembler<'a, 'c> {
             .unwrap_or_default();
         let (segment, refs) =
             build(part).ok_or_else(|| format("a reference is not in its list".into()))?;
-        let n = segment.entries.len();
+        let entries = u32::try_from(segment.entries.len()).map_err(|e| format(e.to_string()))?;
         let raw = segment::encode(&segment).map_err(|e| format(e.to_string()))?;
-        let header = ctx.session.header(Kind::Segment, 2, refs);
-        let sealed = seal_object(&mut self.compressor, &header, &ctx.session.node, &raw)
-            .map_err(|e| format(e.to_string()))?;
-        let id = ctx.put(sealed)?;
-        let n = u32::try_from(n).map_err(|e| format(e.to_string()))?;
+        let plain = of_no_run(&segment).map_err(|e| format(e.to_string()))?;
+        let plain = plain.as_deref().unwrap_or(&raw);
+        let content = ctx.cache_key.content(ctx.session.epoch, plain, &refs);
+        let known = ctx.cache.content(&content);
+        let id = match known.filter(|_| ctx.shares() && !ctx.full) {
+            Some(id) => {
+                ctx.assume([id]);
+                id
+            }
+            None => {
+                let header = ctx.session.header(Kind::Segment, 2, refs);
+                let sealed = seal_object(&mut self.compressor, &header, &ctx.session.node, &raw)
+                    .map_err(|e| format(e.to_string()))?;
+                let id = ctx.put(sealed)?;
+                if ctx.shares() {
+                    self.made.contents_new.push((content, id));
+                }
+                id
+            }
+        };
+        self.made.contents.insert(content);
         self.made.nodes.push(Node {
             first,
             id,
-            entries: n.into(),
+            entries: entries.into(),
         });
-        Ok((id, n))
+        Ok(Stored {
+            id,
+            entries,
+            content,
+        })
     }
 
     fn count(&mut self, entry: &Entry, record: &mut SegmentRecord) {

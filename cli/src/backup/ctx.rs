@@ -1,6 +1,6 @@
 //! What every stage of one run shares.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use packnback_proto::chunk::Chunker;
@@ -13,12 +13,13 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::OBJECT_MAX;
 use parking_lot::Mutex;
 
+use super::left::LeftPaths;
 use super::options::{Cancel, Dedup, DeviceBundleKeys};
-use super::report::BackupError;
+use super::report::{BackupError, Cause};
 use super::seen::Seen;
 use crate::cache::{Cache, CacheKey, Facts};
 use crate::client::{Budget, NodeLink};
-use crate::fs::IdNames;
+use crate::fs::{IdNames, Problem};
 use crate::progress::{Counters, Progress};
 
 /// Memory for entries between planner and assembler.
@@ -42,6 +43,12 @@ pub(super) struct Numbers {
     pub(super) files_unmodified: AtomicU64,
     pub(super) files_reread: AtomicU64,
     pub(super) files_differ: AtomicU64,
+    /// Entries at or below the given paths,
+    pub(super) inside: AtomicU64,
+    /// and those of them that are no folders.
+    pub(super) content: AtomicU64,
+    /// Left out by patterns and limits.
+    pub(super) excluded: AtomicU64,
     pub(super) bytes_read: AtomicU64,
     pub(super) objects_new: AtomicU64,
     pub(super) bytes_stored: AtomicU64,
@@ -60,6 +67,7 @@ pub(super) struct Trouble {
 pub(super) struct Troubles {
     pub(super) listed: Vec<Trouble>,
     pub(super) count: u64,
+    pub(super) causes: BTreeSet<Cause>,
 }
 
 pub(super) struct Ctx<'a> {
@@ -93,6 +101,10 @@ pub(super) struct Ctx<'a> {
     pub(super) numbers: Numbers,
     pub(super) troubles: Mutex<Troubles>,
     pub(super) skipped: Mutex<Troubles>,
+    /// Left out for another reason than a pattern or a cache tag.
+    pub(super) left: Mutex<LeftPaths>,
+    /// Parts of homes of nodes that were left out.
+    pub(super) homes: Mutex<Vec<Vec<u8>>>,
     pub(super) warnings: Mutex<Vec<String>>,
     /// The first file that had other content than the cache said.
     pub(super) first_differs: Mutex<Option<Vec<u8>>>,
@@ -155,6 +167,8 @@ impl<'a> Ctx<'a> {
             numbers: Numbers::default(),
             troubles: Mutex::default(),
             skipped: Mutex::default(),
+            left: Mutex::default(),
+            homes: Mutex::default(),
             warnings: Mutex::default(),
             first_differs: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -211,9 +225,17 @@ impl<'a> Ctx<'a> {
     }
 
     /// Notes a problem with a file; it makes the exit code 3.
-    pub(super) fn trouble(&self, path: &[u8], kind: ProblemKind, text: String) {
+    pub(super) fn trouble(&self, path: &[u8], cause: Cause, text: String) {
         self.progress.problem(path, &text);
-        note(&mut self.troubles.lock(), path, kind, text);
+        let mut troubles = self.troubles.lock();
+        troubles.causes.insert(cause);
+        note(&mut troubles, path, cause.kind(), text);
+    }
+
+    /// The same for what the system said.
+    pub(super) fn problem(&self, problem: &Problem) {
+        let text = format!("cannot {}: {}", problem.action, problem.error);
+        self.trouble(&problem.path, Cause::of(problem), text);
     }
 
     /// Notes a file left out by design.
@@ -241,6 +263,27 @@ impl<'a> Ctx<'a> {
                 .repack_left
                 .fetch_sub(i64::from(len), Ordering::Relaxed)
                 > 0
+    }
+}
+
+impl Cause {
+    /// Of what could not be read at all.
+    pub(super) fn of(problem: &Problem) -> Self {
+        match problem.error.kind() {
+            _ if problem.vanished() => Self::Vanished,
+            std::io::ErrorKind::PermissionDenied => Self::Forbidden,
+            _ => Self::Failing,
+        }
+    }
+
+    /// As the snapshot names it.
+    fn kind(self) -> ProblemKind {
+        match self {
+            Self::Forbidden | Self::Failing => ProblemKind::Unreadable,
+            Self::Vanished => ProblemKind::Vanished,
+            Self::Changed => ProblemKind::Changed,
+            Self::Metadata => ProblemKind::Metadata,
+        }
     }
 }
 

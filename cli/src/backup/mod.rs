@@ -13,6 +13,8 @@ mod assemble;
 mod checkpoint;
 mod chunks;
 mod ctx;
+mod devices;
+mod left;
 mod options;
 mod pack;
 mod plan;
@@ -32,7 +34,8 @@ mod worker;
 mod tests;
 
 pub use options::{BackupOptions, Cancel, Dedup, DeviceBundleKeys, StdinFile};
-pub use report::{BackupError, BackupReport, FileNote, Totals};
+pub use report::{BackupError, BackupReport, Cause, FileNote, Totals};
+pub use stdin::check_name;
 
 use crate::cache::Cache;
 use crate::client::NodeLink;
@@ -49,6 +52,9 @@ pub fn run(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
+    if let Some(stdin) = &options.stdin {
+        stdin::check_name(&stdin.name)?;
+    }
     let piped = options.stdin.is_some();
     if piped && !options.roots.is_empty() {
         let both = "standard input and paths cannot be saved in one snapshot";

@@ -55,8 +55,6 @@ pub struct BackupOptions {
     pub walk: WalkOptions,
     /// Instead of or beside the roots.
     pub stdin: Option<StdinFile>,
-    /// The excludes as the person wrote them, for the record.
-    pub exclude_texts: Vec<String>,
     /// Label of the snapshot.
     pub label: String,
     /// Name of the backup set; `None`: it goes by what is saved.

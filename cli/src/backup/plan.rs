@@ -7,17 +7,17 @@
 use std::collections::{HashMap, HashSet};
 
 use crossbeam_channel::Sender;
-use packnback_proto::format::root::ProblemKind;
 use packnback_proto::limits::{CHUNK_MIN, REFS_MAX, SEGMENT_ENTRIES_MAX, SEGMENT_RAW_MAX};
 
 use super::ctx::{Ctx, Stop};
+use super::devices::Devices;
 use super::report::BackupError;
 use super::reread::Turns;
 use super::stage::{Batch, GroupEnd, Message, Planned, Reused, Step};
 use super::stale::Watch;
 use crate::cache::{DataRef, FileKey, FileRecord, Hash16, PathHash, SegmentRecord};
 use crate::client::Permit;
-use crate::fs::{Item, Kind, SkipReason, Walk, WalkItem};
+use crate::fs::{Item, Kind, LeftWhy, SkipReason, Walk, WalkItem};
 use crate::progress::Counters;
 
 /// Entries of one batch at most.
@@ -42,6 +42,7 @@ pub(super) struct Planner<'a, 'c> {
     out: Sender<Message>,
     run: Run,
     watch: Watch,
+    devices: Devices,
     links: HashSet<[u8; 8]>,
     seq: u64,
 }
@@ -73,22 +74,26 @@ impl<'a, 'c> Planner<'a, 'c> {
             out,
             run: Run::default(),
             watch: Watch::default(),
+            devices: Devices::default(),
             links: HashSet::new(),
             seq: 0,
         }
     }
 
-    /// Follows a walk to its end. Returns how many entries there were.
-    pub(super) fn follow(mut self, mut walk: Walk) -> Result<u64, Stop> {
+    /// Follows a walk to its end.
+    pub(super) fn follow(mut self, mut walk: Walk) -> Result<(), Stop> {
         self.watch = Watch::new(walk.roots());
         let counters = self.ctx.progress.counters();
-        let mut entries = 0u64;
+        let (mut inside, mut content) = (0u64, 0u64);
         for step in walk.by_ref() {
             self.ctx.check()?;
             match step {
                 WalkItem::Entry(item) => {
-                    entries = entries.saturating_add(1);
                     Counters::add(&counters.entries_found, 1);
+                    if item.inside {
+                        let is_dir = item.stat.kind == Kind::Dir;
+                        (inside, content) = (inside + 1, content + u64::from(!is_dir));
+                    }
                     if item.stat.kind == Kind::File {
                         Counters::add(&counters.bytes_found, item.stat.size);
                     }
@@ -101,27 +106,36 @@ impl<'a, 'c> Planner<'a, 'c> {
                     };
                     self.ctx.skip(&item.path(), text.to_owned());
                 }
-                WalkItem::Problem(problem) => {
-                    let kind = if problem.vanished() {
-                        ProblemKind::Vanished
-                    } else {
-                        ProblemKind::Unreadable
-                    };
-                    let text = format!("cannot {}: {}", problem.action, problem.error);
-                    self.ctx.trouble(&problem.path, kind, text);
-                }
+                WalkItem::Left { path, why } => self.left(&path, why),
+                WalkItem::Problem(problem) => self.ctx.problem(&problem),
             }
         }
+        let numbers = &self.ctx.numbers;
+        Counters::add(&numbers.inside, inside);
+        Counters::add(&numbers.content, content);
+        Counters::add(&numbers.excluded, walk.excluded());
         Counters::add(&counters.found_all, 1);
         self.close_run()?;
         self.watch.finish(self.ctx);
-        Ok(entries)
+        Ok(())
+    }
+
+    /// What is left out on purpose; only of a home nobody asked for it.
+    fn left(&self, path: &[u8], why: LeftWhy) {
+        self.ctx.left.lock().add(path.to_vec());
+        if why == LeftWhy::Home {
+            self.ctx
+                .skip(path, "belongs to the home of a node".to_owned());
+            self.ctx.homes.lock().push(path.to_vec());
+        }
     }
 
     fn entry(&mut self, item: Item) -> Result<(), Stop> {
         let path = item.path();
         let hash = self.ctx.cache_key.path(&path);
-        let stat = self.ctx.cache_key.stat(&item.stat);
+        let file_system = self.devices.of(&item, &hash);
+        let lasting = file_system.lasting(&item.stat);
+        let stat = self.ctx.cache_key.stat(&lasting);
         let (raw, refs) = estimate(&path, &item);
         let full = self.run.planned.len() >= SEGMENT_ENTRIES_MAX
             || self.run.raw.saturating_add(raw) > SEGMENT_RAW_MAX / 2
@@ -132,13 +146,13 @@ impl<'a, 'c> Planner<'a, 'c> {
         let hardlink = item
             .stat
             .hardlink_key()
-            .map(|key| self.ctx.cache_key.hard_link(key));
+            .map(|(_, ino)| self.ctx.cache_key.hard_link(&file_system.first, ino));
         let carries = hardlink.is_none_or(|group| self.links.insert(group));
         let is_dir = item.stat.kind == Kind::Dir;
         let dir = is_dir.then(|| hash.dir_key());
         let key = self.watch.enter(self.ctx, &path, &hash, dir);
         self.run
-            .describe(self.ctx, &hash, &stat, &item, (hardlink.is_some(), carries));
+            .describe(self.ctx, &hash, &stat, &item, (hardlink, carries));
         self.run.raw = self.run.raw.saturating_add(raw);
         self.run.refs = self.run.refs.saturating_add(refs);
         self.run.files = self
@@ -279,7 +293,7 @@ impl Run {
         hash: &PathHash,
         stat: &Hash16,
         item: &Item,
-        (linked, carries): (bool, bool),
+        (hardlink, carries): (Option<[u8; 8]>, bool),
     ) {
         if self.described.is_empty() {
             self.first = Some(*hash);
@@ -290,7 +304,10 @@ impl Run {
         self.described.extend_from_slice(hash.as_bytes());
         self.described.extend_from_slice(stat);
         self.described
-            .push(u8::from(linked) | (u8::from(carries) << 1));
+            .push(u8::from(hardlink.is_some()) | (u8::from(carries) << 1));
+        // Links find each other by it, across segments that are used again and such that are not.
+        self.described
+            .extend_from_slice(hardlink.as_ref().map_or(&[], |group| group.as_slice()));
         // Names can change while numbers do not.
         let ids = (item.stat.uid, item.stat.gid);
         if self.ids != Some(ids) {

@@ -1,5 +1,7 @@
 //! What a backup did.
 
+use std::collections::BTreeSet;
+
 use packnback_proto::ids::{ObjectId, SetId, SnapshotId};
 use packnback_proto::wire::admin::AlarmInfo;
 
@@ -12,6 +14,21 @@ pub struct FileNote {
     pub path: Vec<u8>,
     /// What happened.
     pub reason: String,
+}
+
+/// Why a file is not in the snapshot as it is, by what a person can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// This user may not read it.
+    Forbidden,
+    /// The system could not read it.
+    Failing,
+    /// It was not there.
+    Vanished,
+    /// It changed while it was read; what was read is saved.
+    Changed,
+    /// Some attributes of it are not saved.
+    Metadata,
 }
 
 /// Numbers of a run.
@@ -63,10 +80,14 @@ pub struct BackupReport {
     pub problems: Vec<FileNote>,
     /// Problems beyond those listed.
     pub problems_more: u64,
+    /// The causes of all of them.
+    pub causes: BTreeSet<Cause>,
     /// Left out on purpose (a socket, another file system, ...).
     pub skipped: Vec<FileNote>,
     /// Left out beyond those listed.
     pub skipped_more: u64,
+    /// What a person should know of what was saved, though nothing is wrong with it (a link was followed).
+    pub remarks: Vec<String>,
     /// What was odd but did no harm (a damaged cache rebuilt, ...).
     pub warnings: Vec<String>,
     /// Orders of the owner the node has not carried out yet.
@@ -92,9 +113,28 @@ pub enum BackupError {
     /// Interrupted; what was already stored is used by the next run.
     #[error("interrupted: no snapshot was made; the next backup continues where this one stopped")]
     Cancelled,
-    /// None of the paths could be read.
-    #[error("nothing to save: none of the given paths could be read")]
-    Nothing,
+    /// Nothing of what was asked for would be in the snapshot.
+    #[error("nothing was saved: {0}")]
+    Nothing(String),
+    /// More paths than a snapshot can name.
+    #[error("{0} paths are more than a snapshot can name")]
+    Paths(usize),
+    /// The name for what comes through a pipe could never be restored.
+    #[error("{name:?} cannot be the name of a file: {reason}")]
+    Name {
+        /// As given.
+        name: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What comes through a pipe ended with an error.
+    #[error("cannot read what is to be saved as {name}: {reason}")]
+    Pipe {
+        /// The name it was to have.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The system gave no random numbers.
     #[error("the system gave no random numbers: {0}")]
     Random(String),

@@ -8,6 +8,7 @@ use crossbeam_channel::bounded;
 use packnback_proto::crypto::keys::{SetName, set_id};
 use packnback_proto::format::root::Stats;
 use packnback_proto::ids::{ObjectId, SetId};
+use packnback_proto::limits::ROOT_PATHS_MAX;
 
 use super::assemble::{Assembled, Assembler};
 use super::checkpoint;
@@ -15,19 +16,23 @@ use super::ctx::{Ctx, CtxParts, Stop};
 use super::options::{BackupOptions, DeviceBundleKeys};
 use super::pack::PackBox;
 use super::plan::{Known, Planner, known_segments};
-use super::report::{BackupError, BackupReport, FileNote, Totals};
+use super::report::{BackupError, BackupReport, Cause, FileNote, Totals};
 use super::reread::{self, Turns};
 use super::tree::{self, About};
-use super::{stdin, worker};
+use super::{left, stdin, worker};
 use crate::cache::{Cache, Facts, Hash16};
 use crate::client::{Committed, NodeLink, Opened};
-use crate::fs::{Walk, stored_path};
+use crate::fs::{Excludes, FollowedLink, Sources, Walk};
 use crate::progress::{Counters, Progress};
+use crate::render;
 
 /// Files changed this short before the start may change again without showing it.
 const RACY_NS: i64 = 2_000_000_000;
+/// Paths or patterns of one kind named in one remark.
+const NAMED_MAX: usize = 5;
 
-fn now_ns() -> i64 {
+/// The clock, nanoseconds since the epoch.
+pub(super) fn now_ns() -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -77,9 +82,7 @@ pub(super) fn once(
         ..BackupReport::default()
     };
     report.warnings.extend(cache.warning().map(str::to_owned));
-    let set = set_of(options, keys);
-    report.set_label = crate::sets::label(options.set.as_deref(), &paths(options));
-    match pipeline(&ctx, options, set, &mut report) {
+    match pipeline(&ctx, options, keys, &mut report) {
         Ok(()) => {
             fill(&ctx, &mut report);
             Ok(report)
@@ -93,18 +96,30 @@ pub(super) fn once(
 fn pipeline(
     ctx: &Ctx<'_>,
     options: &mut BackupOptions,
-    set: SetId,
+    keys: &DeviceBundleKeys,
     report: &mut BackupReport,
 ) -> Result<(), Stop> {
-    let paths = paths(options);
+    let sources = match &options.stdin {
+        Some(_) => Sources::default(),
+        None => Sources::resolve(&options.roots, &options.cwd),
+    };
+    report.remarks.extend(sources.links().iter().map(followed));
+    let paths = paths(options, &sources).map_err(|e| ctx.fail(e))?;
+    let named = match &options.stdin {
+        Some(_) => paths.as_slice(),
+        None => sources.named(),
+    };
+    let set = set_of(options, named, keys);
+    report.set_label = crate::sets::label(options.set.as_deref(), named);
     let scope = ctx.cache_key.scope(&paths);
     let all = ctx.cache.segments();
     let of_scope = all.iter().filter(|(_, record)| record.scope == scope);
     let of_scope: Vec<Hash16> = of_scope.map(|(print, _)| *print).collect();
     let known = known_segments(ctx, all).map_err(|e| ctx.fail(e))?;
     let turns = turns(ctx, options, &scope);
-    let assembled = stages(ctx, options, (known, turns), scope)?;
-    let (stats, nodes) = (assembled.stats, assembled.nodes);
+    let piped = options.stdin.is_some();
+    let mut assembled = stages(ctx, options, sources, (known, turns), scope)?;
+    let (stats, nodes) = (assembled.stats, std::mem::take(&mut assembled.nodes));
     let named = stats.files.saturating_add(stats.dirs);
     report.totals = Totals {
         entries: named.saturating_add(stats.others),
@@ -113,8 +128,11 @@ fn pipeline(
         bytes: stats.bytes,
         ..Totals::default()
     };
-    if nodes.is_empty() {
-        return Err(ctx.fail(BackupError::Nothing));
+    if !piped {
+        let empty = nothing(ctx, nodes.is_empty()).map_err(|e| ctx.fail(e))?;
+        report.remarks.extend(empty);
+        report.remarks.extend(homes(&ctx.homes.lock()));
+        ctx.warnings.lock().extend(unused(&options.walk.excludes));
     }
     let root = tree::build(ctx, nodes, about(ctx, options, paths, stats))?;
     if ctx.dry_run {
@@ -122,16 +140,9 @@ fn pipeline(
     }
     ctx.check()?;
     commit(ctx, root, set, options.time, report)?;
-    let kept = assembled.segments.iter().map(|(print, _)| print);
-    let kept: HashSet<Hash16> = kept.chain(&assembled.reused).copied().collect();
     let facts = Facts {
-        segments: assembled.segments,
-        segments_gone: of_scope
-            .into_iter()
-            .filter(|print| !kept.contains(print))
-            .collect(),
         turns: turns.taken().map(|day| (scope, day)),
-        ..Facts::default()
+        ..learned(ctx, assembled, of_scope, scope)
     };
     let written = ctx.cache.apply(&facts).and_then(|()| ctx.cache.flush());
     if let Err(error) = written {
@@ -139,6 +150,28 @@ fn pipeline(
         ctx.warnings.lock().push(text);
     }
     Ok(())
+}
+
+/// What the cache is told once the snapshot is there.
+fn learned(ctx: &Ctx<'_>, assembled: Assembled, of_scope: Vec<Hash16>, scope: [u8; 8]) -> Facts {
+    let kept = assembled.segments.iter().map(|(print, _)| print);
+    let kept: HashSet<Hash16> = kept.chain(&assembled.reused).copied().collect();
+    Facts {
+        segments: assembled.segments,
+        segments_gone: of_scope
+            .into_iter()
+            .filter(|print| !kept.contains(print))
+            .collect(),
+        contents_gone: ctx
+            .cache
+            .contents(&scope)
+            .into_iter()
+            .filter(|content| !assembled.contents.contains(content))
+            .collect(),
+        contents: assembled.contents_new,
+        scope,
+        ..Facts::default()
+    }
 }
 
 /// What is read again although it looks unchanged.
@@ -160,7 +193,8 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
         end: end.max(options.time),
         tool: options.tool.clone(),
         paths,
-        excludes: options.exclude_texts.clone(),
+        excludes: options.walk.excludes.texts().map(<[u8]>::to_vec).collect(),
+        left: left::left_out(ctx, options),
         stats: Stats {
             new_objects: Counters::get(&ctx.numbers.objects_new),
             new_bytes: Counters::get(&ctx.numbers.bytes_stored),
@@ -169,12 +203,12 @@ fn about(ctx: &Ctx<'_>, options: &BackupOptions, paths: Vec<Vec<u8>>, stats: Sta
     }
 }
 
-/// The backup set of this run: by its name, else by what it saves.
-fn set_of(options: &BackupOptions, keys: &DeviceBundleKeys) -> SetId {
-    let paths = paths(options);
+/// The backup set of this run: by its name, else by what it was asked to save. What a link among it points to may
+/// change from run to run.
+fn set_of(options: &BackupOptions, named: &[Vec<u8>], keys: &DeviceBundleKeys) -> SetId {
     let name = match &options.set {
         Some(name) => SetName::Given(name),
-        None => SetName::Roots(&paths),
+        None => SetName::Roots(named),
     };
     set_id(&keys.device.set_key, name)
 }
@@ -206,26 +240,108 @@ fn commit(
     }
 }
 
-fn paths(options: &BackupOptions) -> Vec<Vec<u8>> {
-    match &options.stdin {
-        Some(stdin) => vec![stored_path(&stdin.name, std::path::Path::new("/"))],
-        None => {
-            let mut paths: Vec<_> = options
-                .roots
-                .iter()
-                .map(|root| stored_path(root, &options.cwd))
-                .collect();
-            paths.sort_by(|a, b| crate::fs::path_cmp(a, b));
-            paths.dedup();
-            paths
-        }
+/// What was asked for, as stored paths.
+fn paths(options: &BackupOptions, sources: &Sources) -> Result<Vec<Vec<u8>>, BackupError> {
+    if let Some(stdin) = &options.stdin {
+        return Ok(vec![stdin::stored(&stdin.name)]);
     }
+    let paths = sources.paths().to_vec();
+    if paths.len() > ROOT_PATHS_MAX {
+        return Err(BackupError::Paths(paths.len()));
+    }
+    Ok(paths)
+}
+
+fn followed(link: &FollowedLink) -> String {
+    format!(
+        "/{} is a link: it is saved, and so is /{}, which it points to.",
+        render::path(&link.link),
+        render::path(&link.target)
+    )
+}
+
+/// Refuses if nothing of what was asked for is there to be saved, and says why; a remark if there are only folders.
+fn nothing(ctx: &Ctx<'_>, is_empty: bool) -> Result<Option<String>, BackupError> {
+    let numbers = &ctx.numbers;
+    let (inside, content) = (
+        Counters::get(&numbers.inside),
+        Counters::get(&numbers.content),
+    );
+    let excluded = Counters::get(&numbers.excluded);
+    if content > 0 && !is_empty {
+        return Ok(None);
+    }
+    let first = [&ctx.troubles, &ctx.skipped].into_iter().find_map(|notes| {
+        let notes = notes.lock();
+        let more = match notes.count.saturating_sub(1) {
+            0 => String::new(),
+            n => format!(" (and {} more)", render::count(n)),
+        };
+        let first = notes.listed.first()?;
+        Some(format!(
+            "/{}: {}{more}",
+            render::path(&first.path),
+            first.text
+        ))
+    });
+    if excluded > 0 && !is_empty {
+        let what = render::counted(excluded, "file or folder", "files and folders");
+        let text = format!("what was given to be left out covers everything there is ({what})");
+        return Err(BackupError::Nothing(text));
+    }
+    let failed = {
+        let troubles = ctx.troubles.lock();
+        let is_lost = |cause: &Cause| !matches!(cause, Cause::Changed | Cause::Metadata);
+        troubles.causes.iter().any(is_lost)
+    };
+    if inside == 0 || is_empty || failed {
+        let text = first.unwrap_or_else(|| "none of the given paths is there".into());
+        return Err(BackupError::Nothing(text));
+    }
+    let only_folders = "There is no file in what was given, only folders: is a disk missing?";
+    Ok(first.is_none().then(|| only_folders.to_owned()))
+}
+
+/// What is said of homes that were left out.
+fn homes(found: &[Vec<u8>]) -> Option<String> {
+    let named = found.iter().take(NAMED_MAX);
+    let named: Vec<String> = named
+        .map(|path| format!("/{}", render::path(path)))
+        .collect();
+    let more = match found.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let named = named.join(", ");
+    (!found.is_empty()).then(|| format!("The home of a node is never saved: {named}{more}."))
+}
+
+/// What is said of patterns that decided nothing.
+fn unused(excludes: &Excludes) -> Option<String> {
+    let unused: Vec<String> = excludes.unused().map(render::path).collect();
+    let named: Vec<String> = unused
+        .iter()
+        .take(NAMED_MAX)
+        .map(|p| format!("'{p}'"))
+        .collect();
+    let more = match unused.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    (!named.is_empty()).then(|| {
+        format!(
+            "nothing matched {}{more}: patterns see what is below the given paths, and only those that \
+             start with a slash see the whole path",
+            named.join(", ")
+        )
+    })
 }
 
 /// Planner, workers, assembler and checkpoints, each in threads of its own.
 fn stages(
     ctx: &Ctx<'_>,
     options: &mut BackupOptions,
+    sources: Sources,
     known: (Known, Turns),
     scope: [u8; 8],
 ) -> Result<Assembled, Stop> {
@@ -236,7 +352,6 @@ fn stages(
     let (queue, jobs) = bounded(n.saturating_mul(8));
     let (checkpoints, facts) = checkpoint::pair();
     let piped = options.stdin.take();
-    let (roots, cwd) = (options.roots.clone(), options.cwd.clone());
     let walk = options.walk.clone();
     std::thread::scope(|scope_threads| {
         let saver = scope_threads.spawn(move || checkpoint::run(ctx, &facts));
@@ -258,10 +373,8 @@ fn stages(
                 }
                 None => {
                     drop((jobs, queue));
-                    let walk = Walk::new(&roots, &cwd, walk);
-                    Planner::new(ctx, known, (batches_in, messages_in))
-                        .follow(walk)
-                        .map(drop)
+                    let walk = Walk::over(sources, walk);
+                    Planner::new(ctx, known, (batches_in, messages_in)).follow(walk)
                 }
             };
             // The reason is in the context.
@@ -317,6 +430,7 @@ fn fill(ctx: &Ctx<'_>, report: &mut BackupReport) {
         (listed, more)
     };
     (report.problems, report.problems_more) = notes(&ctx.troubles);
+    report.causes.clone_from(&ctx.troubles.lock().causes);
     (report.skipped, report.skipped_more) = notes(&ctx.skipped);
     report.warnings.append(&mut ctx.warnings.lock());
     if let Some(first) = ctx.first_differs.lock().take() {

@@ -2,7 +2,8 @@
 
 use packnback_proto::format::entry::{Entry, FileData, Part};
 use packnback_proto::format::entry_len;
-use packnback_proto::format::segment::{Segment, Session};
+use packnback_proto::format::payload::PayloadError;
+use packnback_proto::format::segment::{Segment, Session, encode};
 use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::{
     REFS_MAX, SEGMENT_ENTRIES_MAX, SEGMENT_RAW_MAX, SEGMENT_SESSIONS_MAX,
@@ -75,6 +76,23 @@ pub(super) fn build(entries: Vec<(Entry, DataRef)>) -> Option<(Segment, Vec<Obje
         },
         refs,
     ))
+}
+
+/// The bytes of a segment without what only its run could seal, so that two runs can be compared: the keys of chunks
+/// follow from the chunks, and are sealed anew each time. `None` if there is nothing of the kind in it.
+pub(super) fn of_no_run(segment: &Segment) -> Result<Option<Vec<u8>>, PayloadError> {
+    if segment.sessions.is_empty() {
+        return Ok(None);
+    }
+    let mut plain = segment.clone();
+    plain.sessions = vec![([0; 32], 0)];
+    for entry in &mut plain.entries {
+        if let Some(FileData::Chunks { ses_idx, kb, .. }) = &mut entry.data {
+            *ses_idx = 0;
+            kb.fill(0);
+        }
+    }
+    encode(&plain).map(Some)
 }
 
 /// `None` only if a reference is not in the list.

@@ -1,11 +1,13 @@
 //! A backup of bytes from a pipe: one file, as long as the pipe gives.
 
 use std::io::Read;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Sender;
 use packnback_proto::format::entry::{Entry, EntryType};
 use packnback_proto::format::frame::Compressor;
+use packnback_proto::limits::PATH_LEN_MAX;
 
 use super::chunks::{FileCutter, Hands};
 use super::ctx::{Ctx, Stop};
@@ -14,8 +16,34 @@ use super::read::stretch;
 use super::report::BackupError;
 use super::stage::{Built, Content, Finished, GroupEnd, Message, Step};
 use crate::cache::DataRef;
-use crate::fs::{show, stored_path};
+use crate::fs::{check_path, show, stored_path};
 use crate::progress::Counters;
+
+/// The path what comes through a pipe is saved under.
+pub(super) fn stored(name: &Path) -> Vec<u8> {
+    stored_path(name, Path::new("/"))
+}
+
+/// Whether what comes through a pipe can be saved under this name and restored again. Cheap: to be asked before
+/// anything is read.
+///
+/// # Errors
+/// [`BackupError::Name`].
+pub fn check_name(name: &Path) -> Result<(), BackupError> {
+    let bad = |reason: String| BackupError::Name {
+        name: name.to_owned(),
+        reason,
+    };
+    if name.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(bad("it ends with a slash".into()));
+    }
+    let stored = stored(name);
+    check_path(&stored).map_err(|e| bad(e.to_string()))?;
+    if stored.len() > PATH_LEN_MAX {
+        return Err(bad(format!("it is longer than {PATH_LEN_MAX} bytes")));
+    }
+    Ok(())
+}
 
 /// Reads the pipe to its end and hands one entry to the assembler.
 pub(super) fn run(
@@ -36,7 +64,7 @@ pub(super) fn run(
         queue: &queue,
     };
     let mut cutter = FileCutter::new(true);
-    let path = stored_path(&stdin.name, std::path::Path::new("/"));
+    let path = stored(&stdin.name);
     let mut buf = Vec::new();
     let read = |_: u64, want: usize, buf: &mut Vec<u8>| {
         let want = u64::try_from(want).unwrap_or(u64::MAX);
@@ -50,10 +78,10 @@ pub(super) fn run(
     let len = match stretch(&mut hands, &mut buf, &mut cutter, u64::MAX, read)? {
         Ok(len) => len,
         Err(error) => {
-            let name = show(&path);
-            return Err(internal(format!(
-                "cannot read standard input for {name}: {error}"
-            )));
+            return Err(ctx.fail(BackupError::Pipe {
+                name: format!("/{}", show(&path)),
+                reason: error.to_string(),
+            }));
         }
     };
     let data = cutter.finish(&mut hands)?;
@@ -99,5 +127,6 @@ fn entry(ctx: &Ctx<'_>, path: Vec<u8>, size: u64) -> Entry {
         data: None,
         user: ctx.names.user(uid).map(|n| n.to_string()),
         group: ctx.names.group(gid).map(|n| n.to_string()),
+        acl_names: Vec::new(),
     }
 }

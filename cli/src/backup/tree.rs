@@ -5,11 +5,11 @@ use packnback_proto::format::frame::Compressor;
 use packnback_proto::format::header::Kind;
 use packnback_proto::format::index::{self, Child, child_len};
 use packnback_proto::format::object::seal_object;
-use packnback_proto::format::root::{self, Problem, Root, Stats};
+use packnback_proto::format::root::{self, LeftOut, Problem, Root, Stats};
 use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::{
-    EXCLUDE_LEN_MAX, PATH_LEN_MAX, PROBLEM_TEXT_MAX, ROOT_EXCLUDES_MAX, ROOT_LABEL_MAX,
-    ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX, ROOT_TOOL_MAX,
+    PATH_LEN_MAX, PROBLEM_TEXT_MAX, ROOT_EXCLUDES_MAX, ROOT_LABEL_MAX, ROOT_PATHS_MAX,
+    ROOT_PROBLEMS_MAX, ROOT_TOOL_MAX,
 };
 
 use super::assemble::Node;
@@ -29,7 +29,8 @@ pub(super) struct About {
     pub(super) end: u64,
     pub(super) tool: String,
     pub(super) paths: Vec<Vec<u8>>,
-    pub(super) excludes: Vec<String>,
+    pub(super) excludes: Vec<Vec<u8>>,
+    pub(super) left: LeftOut,
     pub(super) stats: Stats,
 }
 
@@ -131,14 +132,13 @@ fn root(ctx: &Ctx<'_>, about: About, children: Vec<Child>) -> Root {
         chunker: CHUNKER_ID,
         group: ctx.group,
         paths: about.paths.into_iter().take(ROOT_PATHS_MAX).collect(),
-        excludes: excludes
-            .map(|text| clip(text, EXCLUDE_LEN_MAX).into_bytes())
-            .collect(),
+        excludes: excludes.collect(),
         problem_count: count,
         problems,
         stats: about.stats,
         children,
         set: about.set.unwrap_or_default(),
+        left: Some(about.left),
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
 use packnback_proto::format::entry::{Entry, EntryType};
 use packnback_proto::format::frame::Compressor;
-use packnback_proto::format::root::ProblemKind;
 use packnback_proto::format::validate_entry;
 use packnback_proto::limits::SMALL_MAX;
 
@@ -13,13 +12,17 @@ use super::chunks::{Hands, Job};
 use super::ctx::{Ctx, Stop};
 use super::pack::PackBox;
 use super::read::{self, Read};
-use super::report::BackupError;
+use super::report::{BackupError, Cause};
 use super::reread;
+use super::run::now_ns;
 use super::seen::PendingSmall;
 use super::stage::{Batch, Built, Content, Finished, Message, Planned, Step, Told};
 use crate::cache::{DataRef, Hash16};
-use crate::fs::{Kind, Problem, Stat, read_attributes};
+use crate::fs::{Action, Kind, Problem, Stat, acl_names, read_attributes};
 use crate::progress::Counters;
+
+/// How far the clock of a file server may be ahead of this machine's.
+const CLOCKS_APART_NS: i64 = 60_000_000_000;
 
 /// No attributes have this hash: the content is known, the state of the file is not.
 pub(super) const UNSTEADY: Hash16 = [0; 16];
@@ -162,8 +165,8 @@ impl Worker<'_, '_> {
         let mut problems = Vec::new();
         let stat = planned.item.stat;
         let entry = describe(self.ctx, &planned, None, &stat, &mut problems);
-        let steady = problems.is_empty() && !is_racy(self.ctx, &stat);
-        finished.steady &= steady;
+        let steady = !is_racy(self.ctx, &stat);
+        finished.steady &= steady && problems.is_empty();
         metadata_problems(self.ctx, problems);
         let told = told(planned, steady);
         self.add(
@@ -217,14 +220,13 @@ impl Worker<'_, '_> {
                 Content::Stored(data)
             }
         };
-        let same = self.ctx.cache_key.stat(&stat) == planned.stat;
-        let steady = clean && same && problems.is_empty() && !is_racy(self.ctx, &stat);
-        finished.steady &= steady;
+        let steady = clean && stat.is_as(&planned.item.stat) && !is_racy(self.ctx, &stat);
+        finished.steady &= steady && problems.is_empty();
         metadata_problems(self.ctx, problems);
         if !clean {
             self.ctx.trouble(
                 &planned.path,
-                ProblemKind::Changed,
+                Cause::Changed,
                 "changed while it was read; what was read is saved".into(),
             );
         }
@@ -255,8 +257,7 @@ impl Worker<'_, '_> {
             Err(error) => {
                 finished.steady = false;
                 let text = format!("cannot be described: {error}");
-                self.ctx
-                    .trouble(&probe.entry.path, ProblemKind::Unreadable, text);
+                self.ctx.trouble(&probe.entry.path, Cause::Failing, text);
             }
         }
     }
@@ -288,9 +289,12 @@ fn small(
     Ok(Content::Pending { content, at })
 }
 
-/// Whether a change now might leave the attributes as they are.
+/// Whether a change now might leave the attributes as they are: if they are from just now. A time that is
+/// still to come is nobody's now, but for a clock of another machine that is a little ahead.
 fn is_racy(ctx: &Ctx<'_>, stat: &Stat) -> bool {
-    stat.mtime_ns >= ctx.racy_ns || stat.ctime_ns >= ctx.racy_ns
+    let just_now =
+        |time: i64| time >= ctx.racy_ns && time <= now_ns().saturating_add(CLOCKS_APART_NS);
+    just_now(stat.mtime_ns) || just_now(stat.ctime_ns)
 }
 
 fn told(planned: Planned, steady: bool) -> Told {
@@ -305,23 +309,17 @@ fn told(planned: Planned, steady: bool) -> Told {
 fn metadata_problems(ctx: &Ctx<'_>, problems: Vec<Problem>) {
     for problem in problems {
         let text = format!("cannot {}: {}", problem.action, problem.error);
-        ctx.trouble(&problem.path, ProblemKind::Metadata, text);
+        ctx.trouble(&problem.path, Cause::Metadata, text);
     }
 }
 
 fn lost(ctx: &Ctx<'_>, path: &[u8], problem: &Problem) {
-    let (kind, text) = if problem.vanished() {
-        (
-            ProblemKind::Vanished,
-            "vanished before it could be read".to_owned(),
-        )
+    if problem.vanished() {
+        let text = "vanished before it could be read".to_owned();
+        ctx.trouble(path, Cause::Vanished, text);
     } else {
-        (
-            ProblemKind::Unreadable,
-            format!("cannot {}: {}", problem.action, problem.error),
-        )
-    };
-    ctx.trouble(path, kind, text);
+        ctx.problem(problem);
+    }
 }
 
 /// The entry of a file, without its content.
@@ -333,6 +331,7 @@ fn describe(
     problems: &mut Vec<Problem>,
 ) -> Entry {
     let attributes = read_attributes(&planned.item, file, problems);
+    problems.extend(lost_time(planned, stat));
     let kind = stat.kind.entry_type().unwrap_or(EntryType::File);
     let name = |name: Option<Arc<str>>| name.filter(|n| !n.is_empty()).map(|n| n.to_string());
     Entry {
@@ -348,6 +347,7 @@ fn describe(
             0
         },
         link: attributes.link,
+        acl_names: acl_names(&attributes.xattrs, &ctx.names),
         xattrs: attributes.xattrs,
         rdev: matches!(kind, EntryType::Char | EntryType::Block).then_some(stat.rdev),
         hardlink: planned.hardlink,
@@ -355,6 +355,16 @@ fn describe(
         user: name(ctx.names.user(stat.uid)),
         group: name(ctx.names.group(stat.gid)),
     }
+}
+
+/// A modification time that the format cannot hold.
+fn lost_time(planned: &Planned, stat: &Stat) -> Option<Problem> {
+    let lost = stat.mtime_ns == i64::MAX || stat.mtime_ns == i64::MIN;
+    lost.then(|| Problem {
+        path: planned.path.clone(),
+        action: Action::KeepTime,
+        error: std::io::Error::other("it is not in the years 1678 to 2262"),
+    })
 }
 
 /// Small files go into packs: with holes they do not, so that the holes stay.

@@ -19,9 +19,44 @@ pub(super) enum OpenError {
     /// Another process has it.
     #[error("another run uses the cache")]
     Busy,
-    /// It does not open.
+    /// Not now: what is in it may be as good as ever.
+    #[error("{0}")]
+    NotNow(String),
+    /// What is in it cannot be used.
     #[error("{0}")]
     Damaged(String),
+}
+
+/// Tells what passes from what stays. Only what the database calls damage is taken for it, and only if the
+/// system was not the one who refused: what is taken for damage is thrown away.
+fn opening_failed(error: &rocksdb::Error) -> OpenError {
+    use rocksdb::ErrorKind;
+    const OF_THE_SYSTEM: [&str; 8] = [
+        "Too many open files",
+        "Cannot allocate memory",
+        "No space left",
+        "Disk quota exceeded",
+        "Permission denied",
+        "Operation not permitted",
+        "Read-only file system",
+        "Input/output error",
+    ];
+    let text = error.to_string();
+    if text.contains("lock hold by") || text.contains("While lock file") {
+        return OpenError::Busy;
+    }
+    let refused = OF_THE_SYSTEM.iter().any(|reason| text.contains(reason));
+    // A file that is gone is an error of the system, but stays one.
+    let gone = error.kind() == ErrorKind::IOError && text.contains("No such file");
+    let unreadable = matches!(
+        error.kind(),
+        ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotSupported
+    );
+    if !refused && (gone || unreadable) {
+        OpenError::Damaged(text)
+    } else {
+        OpenError::NotNow(text)
+    }
 }
 
 pub(super) struct Db {
@@ -59,20 +94,13 @@ impl Db {
             .mode(0o700)
             .create(dir);
         if let Err(error) = made {
-            return Err(OpenError::Damaged(error.to_string()));
+            return Err(OpenError::NotNow(error.to_string()));
         }
         let mut options = options();
         if let Ok(env) = Env::new() {
             options.set_env(&env);
         }
-        let db = DB::open(&options, dir).map_err(|error| {
-            let text = error.to_string();
-            if text.contains("lock") {
-                OpenError::Busy
-            } else {
-                OpenError::Damaged(text)
-            }
-        })?;
+        let db = DB::open(&options, dir).map_err(|error| opening_failed(&error))?;
         let was_empty = db.iterator(IteratorMode::Start).next().is_none();
         Ok(Self { db, was_empty })
     }
@@ -80,6 +108,11 @@ impl Db {
     /// Whether nothing was in it when it was opened.
     pub(super) fn was_empty(&self) -> bool {
         self.was_empty
+    }
+
+    /// It has been filled since.
+    pub(super) fn is_filled(&mut self) {
+        self.was_empty = false;
     }
 
     /// A read error counts as not there: the file is then simply read again.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use packnback_proto::ids::ObjectId;
 use rocksdb::WriteBatch;
 
+use super::places::News;
 use super::record::{self, DataRef, FileRecord, PackUse, SegmentRecord, SmallRef};
 use super::{Cache, FileKey, Hash16, key, kind};
 
@@ -32,6 +33,12 @@ pub struct Facts {
     pub segments: Vec<(Hash16, SegmentRecord)>,
     /// Segments that are no longer part of a run.
     pub segments_gone: Vec<Hash16>,
+    /// Segments stored, by what they hold,
+    pub contents: Vec<(Hash16, ObjectId)>,
+    /// of runs with these roots.
+    pub scope: [u8; 8],
+    /// What no segment of these runs holds any more.
+    pub contents_gone: Vec<Hash16>,
     /// Runs with these roots have read again what had its turn up to this day since 1970.
     pub turns: Option<([u8; 8], u32)>,
 }
@@ -44,6 +51,8 @@ impl Facts {
         let segments = self.segments.len().saturating_add(self.segments_gone.len());
         self.files
             .len()
+            .saturating_add(self.contents.len())
+            .saturating_add(self.contents_gone.len())
             .saturating_add(stored)
             .saturating_add(segments)
             .saturating_add(usize::from(self.turns.is_some()))
@@ -91,14 +100,19 @@ impl Cache {
     /// # Errors
     /// What the database says.
     pub fn apply(&self, facts: &Facts) -> Result<(), String> {
-        let Some(db) = self.db.as_ref().filter(|_| !facts.is_empty()) else {
+        if facts.is_empty() {
             return Ok(());
-        };
-        let mut batch = WriteBatch::default();
+        }
         let mut changes = Changes::new();
         for fact in &facts.files {
             count(&mut changes, fact.old.as_ref(), -1);
             count(&mut changes, fact.new.as_ref(), 1);
+        }
+        let Some(db) = &self.db else {
+            return self.remember(&changes, facts);
+        };
+        let mut batch = WriteBatch::default();
+        for fact in &facts.files {
             let file = key(kind::FILE, &fact.key);
             match &fact.new {
                 Some(new) => batch.put(file, new.encode()),
@@ -108,22 +122,57 @@ impl Cache {
         for (chunk, id, len) in &facts.chunks {
             batch.put(key(kind::CHUNK, chunk), record::encode_chunk(id, *len));
         }
-        self.apply_small(&mut batch, &changes, &facts.packs);
+        let mut news = self.apply_small(&mut batch, &changes, &facts.packs);
         for (print, segment) in &facts.segments {
             batch.put(key(kind::SEGMENT, print), segment.encode());
         }
         for print in &facts.segments_gone {
             batch.delete(key(kind::SEGMENT, print));
         }
+        for content in &facts.contents_gone {
+            batch.delete(key(kind::CONTENT, content));
+        }
+        for (content, id) in &facts.contents {
+            let value = record::encode_content(&facts.scope, id);
+            batch.put(key(kind::CONTENT, content), value);
+        }
+        news.places.segments.clone_from(&facts.contents);
+        news.gone = news
+            .gone
+            .saturating_add(u64::try_from(facts.contents_gone.len()).unwrap_or(0));
         if let Some((scope, day)) = &facts.turns {
             batch.put(key(kind::TURNS, scope), day.to_le_bytes());
+            self.drop_unused(&mut batch, *day);
         }
-        db.write(batch)
+        let kept = self.keep(&mut batch, &news);
+        db.write(batch)?;
+        kept.and_then(|()| self.shorten())
+    }
+
+    /// Without a database: what is stored now is known to this run, and to later ones from the second list.
+    fn remember(&self, changes: &Changes, facts: &Facts) -> Result<(), String> {
+        let mut news = News::default();
+        let mut memory = self.memory.lock();
+        for (content, change) in changes {
+            if change.current && memory.small(content) != Some(change.at) {
+                news.places.small.push((*content, change.at));
+            }
+        }
+        news.places.segments.clone_from(&facts.contents);
+        memory.add(&news.places);
+        drop(memory);
+        self.append(&news.places).map_err(|e| e.to_string())
     }
 
     /// The index of small files counts the files with each content; a pack, the bytes still counted.
-    fn apply_small(&self, batch: &mut WriteBatch, changes: &Changes, new: &[(ObjectId, u32)]) {
-        let Some(db) = &self.db else { return };
+    fn apply_small(
+        &self,
+        batch: &mut WriteBatch,
+        changes: &Changes,
+        new: &[(ObjectId, u32)],
+    ) -> News {
+        let mut news = News::default();
+        let Some(db) = &self.db else { return news };
         let mut packs: BTreeMap<ObjectId, (u32, i64)> =
             new.iter().map(|(id, total)| (*id, (*total, 0))).collect();
         for (content, change) in changes {
@@ -147,6 +196,11 @@ impl Cache {
                 (true, false) => add(&mut packs, at.pack, -i64::from(at.len)),
                 _ => {}
             }
+            if old.is_none_or(|(old_at, _)| old_at != at) && after > 0 {
+                news.places.small.push((*content, at));
+            }
+            let is_gone = moved.is_some() || (old.is_some() && after == 0);
+            news.gone = news.gone.saturating_add(u64::from(is_gone));
             match u32::try_from(after) {
                 Ok(0) => batch.delete(small),
                 Ok(files) => batch.put(small, record::encode_small(&at, files)),
@@ -167,6 +221,7 @@ impl Cache {
                 Err(_) => {}
             }
         }
+        news
     }
 
     /// Forgets everything that rests on these objects: the node does not have them.
@@ -174,6 +229,7 @@ impl Cache {
     /// # Errors
     /// What the database says.
     pub fn forget_objects(&self, lost: &BTreeSet<ObjectId>) -> Result<(), String> {
+        self.memory.lock().forget(lost);
         let Some(db) = &self.db else { return Ok(()) };
         let mut batch = WriteBatch::default();
         db.scan(&[kind::FILE], |key, value| {
@@ -194,10 +250,12 @@ impl Cache {
         });
         // A segment names its packs and chunks only in itself: any of them may be concerned.
         db.scan(&[kind::SEGMENT], |key, _| batch.delete(key));
+        db.scan(&[kind::CONTENT], |key, _| batch.delete(key));
         for id in lost {
             batch.delete(key(kind::PACK, id.as_bytes()));
         }
-        db.write(batch)
+        db.write(batch)?;
+        self.keep_anew()
     }
 
     /// Brings everything written to disk.
@@ -205,6 +263,7 @@ impl Cache {
     /// # Errors
     /// What the database says.
     pub fn flush(&self) -> Result<(), String> {
+        self.sync_kept()?;
         self.db.as_ref().map_or(Ok(()), db::Db::flush)
     }
 }

@@ -3,6 +3,7 @@
 
 use packnback_proto::crypto::hash::keyed_hash;
 use packnback_proto::crypto::secret::Secret32;
+use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::SEGMENT_ENTRIES_AVG;
 
 use crate::fs::Stat;
@@ -89,11 +90,11 @@ impl CacheKey {
         PathHash(self.hash(path))
     }
 
-    /// Of everything `stat` says that changes when content or attributes do.
+    /// Of everything `stat` says that changes when content or attributes do. The number of the device is not
+    /// among it: the same disk has another one in another port or after a restart.
     #[must_use]
     pub fn stat(&self, stat: &Stat) -> Hash16 {
         let words = [
-            stat.dev,
             stat.ino,
             stat.size,
             stat.mtime_ns.cast_unsigned(),
@@ -101,7 +102,7 @@ impl CacheKey {
             (u64::from(stat.uid) << 32) | u64::from(stat.gid),
             (u64::from(stat.mode) << 32) | (stat.rdev & 0xffff_ffff),
         ];
-        let mut bytes = [0; 56];
+        let mut bytes = [0; 48];
         let (slots, _) = bytes.as_chunks_mut::<8>();
         slots
             .iter_mut()
@@ -122,16 +123,31 @@ impl CacheKey {
         first(self.hash(k.expose()))
     }
 
-    /// Group number of the hard links of one file.
+    /// Group number of the hard links of one file: by its number on its file system, and by the first path
+    /// seen on that file system.
     #[must_use]
-    pub fn hard_link(&self, (dev, ino): (u64, u64)) -> [u8; 8] {
-        first(self.hash(&[dev.to_le_bytes(), ino.to_le_bytes()].concat()))
+    pub fn hard_link(&self, file_system: &PathHash, ino: u64) -> [u8; 8] {
+        first(self.hash(&[file_system.as_bytes().as_slice(), &ino.to_le_bytes()].concat()))
     }
 
     /// Of everything a segment is made from.
     #[must_use]
     pub fn segment(&self, described: &[u8]) -> Hash16 {
         first(self.hash(described))
+    }
+
+    /// Of everything a segment holds, whatever run it is of: its description without what only that run could seal, and
+    /// the objects it refers to.
+    #[must_use]
+    pub fn content(&self, epoch: u32, raw: &[u8], refs: &[ObjectId]) -> Hash16 {
+        let mut ids = Vec::with_capacity(refs.len().saturating_mul(32));
+        refs.iter()
+            .for_each(|id| ids.extend_from_slice(id.as_bytes()));
+        let mut text = b"segment".to_vec();
+        text.extend_from_slice(&epoch.to_le_bytes());
+        text.extend_from_slice(&self.hash(raw));
+        text.extend_from_slice(&self.hash(&ids));
+        first(self.hash(&text))
     }
 
     /// Which roots a run had: what it did not find below them is gone.

@@ -2,7 +2,8 @@
 //!
 //! Everything in here is keyed ([`CacheKey`]) and nothing opens anything: no content, no chunk key,
 //! no session key, no file name. It is written only for what the node has acknowledged as durable.
-//! Losing it costs time, never data: an unusable cache is a warning.
+//! Losing it costs time, never data: an unusable cache is a warning. That it costs no space either, a second list of
+//! places sees to ([`kept`]).
 //!
 //! ```text
 //! f dir8 path8    -> FileRecord      what was seen of a path, and where its content is
@@ -10,12 +11,16 @@
 //! c chunk16       -> object, len     chunks of large files
 //! p pack32        -> PackUse         how much of a pack is still needed
 //! g fingerprint16 -> SegmentRecord   a run of entries that was stored as it is now
+//! h content16     -> scope, object   a segment by what it holds
 //! t scope8        -> day             up to when what looks unchanged was read again
+//! m name          -> value           how the cache stands to the second list
 //! ```
 
 mod db;
 mod facts;
+mod kept;
 mod key;
+mod places;
 mod record;
 
 pub use facts::{Facts, FileFact};
@@ -26,12 +31,18 @@ use std::path::Path;
 
 use packnback_proto::ids::ObjectId;
 
+use parking_lot::Mutex;
+
 use db::Db;
 
 /// The cache of this device, or nothing that behaves like an empty one.
 pub struct Cache {
     db: Option<Db>,
     warning: Option<String>,
+    /// The second list of places, if there is one.
+    kept: Mutex<Option<kept::Kept>>,
+    /// What it says, where there is no database to hold it.
+    memory: Mutex<places::Memory>,
 }
 
 /// Start of the keys of each kind.
@@ -48,6 +59,10 @@ pub(crate) mod kind {
     pub(crate) const SEGMENT: u8 = b'g';
     /// Days of reading again.
     pub(crate) const TURNS: u8 = b't';
+    /// Segments by what they hold.
+    pub(crate) const CONTENT: u8 = b'h';
+    /// About the cache itself.
+    pub(crate) const META: u8 = b'm';
 }
 
 fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
@@ -60,20 +75,48 @@ fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
 impl Cache {
     /// Opens the cache in `dir`, makes it if needed, rebuilds it if damaged. If all fails (another
     /// run holds it, for one) the result knows nothing and keeps nothing; [`Cache::warning`] says why.
+    /// What does not open for a reason that may pass is left as it is.
     #[must_use]
     pub fn open(dir: &Path) -> Self {
         match Db::open(dir) {
-            Ok(db) => Self {
-                db: Some(db),
-                warning: None,
-            },
-            Err(db::OpenError::Busy) => Self {
-                db: None,
-                warning: Some(
-                    "another run uses the cache: going on without, which takes longer".into(),
-                ),
-            },
+            Ok(db) => Self::with(Some(db), None),
+            Err(db::OpenError::Busy) => Self::with(
+                None,
+                Some("another run uses the cache: going on without, which takes longer".into()),
+            ),
+            Err(db::OpenError::NotNow(reason)) => Self::with(
+                None,
+                Some(format!(
+                    "the cache cannot be used now and is left as it is: {reason}; going on without, which takes longer"
+                )),
+            ),
             Err(db::OpenError::Damaged(reason)) => Self::rebuild(dir, &reason),
+        }
+    }
+
+    /// The same, with the second list of places in the file `kept`: what the cache does not know, it learns from there.
+    #[must_use]
+    pub fn open_kept(dir: &Path, kept: &Path) -> Self {
+        let mut cache = Self::open(dir);
+        if let Err(reason) = cache.take_over(kept) {
+            let text = format!(
+                "{} cannot be used: {reason}; should the cache be lost, small files are stored once more",
+                kept.display()
+            );
+            cache.warning = Some(match cache.warning.take() {
+                Some(first) => format!("{first}; {text}"),
+                None => text,
+            });
+        }
+        cache
+    }
+
+    fn with(db: Option<Db>, warning: Option<String>) -> Self {
+        Self {
+            db,
+            warning,
+            kept: Mutex::new(None),
+            memory: Mutex::default(),
         }
     }
 
@@ -87,19 +130,13 @@ impl Cache {
                 format!("going on without, which takes longer ({error})"),
             ),
         };
-        Self {
-            db,
-            warning: Some(format!("the cache was damaged: {reason}; {what}")),
-        }
+        Self::with(db, Some(format!("the cache was damaged: {reason}; {what}")))
     }
 
     /// Knows nothing, keeps nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self {
-            db: None,
-            warning: None,
-        }
+        Self::with(None, None)
     }
 
     /// Why the cache is not in use, or that it was rebuilt.
@@ -150,8 +187,35 @@ impl Cache {
     /// Where a small file with this content is.
     #[must_use]
     pub fn small(&self, content: &Hash16) -> Option<SmallRef> {
+        if self.db.is_none() {
+            return self.memory.lock().small(content);
+        }
         let value = self.ask()?.get(&key(kind::SMALL, content))?;
         record::decode_small(&value).map(|(at, _)| at)
+    }
+
+    /// A segment that holds exactly this.
+    #[must_use]
+    pub fn content(&self, content: &Hash16) -> Option<ObjectId> {
+        if self.db.is_none() {
+            return self.memory.lock().segment(content);
+        }
+        let value = self.ask()?.get(&key(kind::CONTENT, content))?;
+        record::decode_content(&value).map(|(_, id)| id)
+    }
+
+    /// What the segments of runs with these roots hold, as far as known.
+    #[must_use]
+    pub fn contents(&self, scope: &[u8; 8]) -> Vec<Hash16> {
+        let mut contents = Vec::new();
+        if let Some(db) = self.ask() {
+            db.scan(&[kind::CONTENT], |key, value| {
+                let content = key.get(1..).and_then(|k| Hash16::try_from(k).ok());
+                let of_scope = record::decode_content(value).is_some_and(|(s, _)| s == *scope);
+                contents.extend(content.filter(|_| of_scope));
+            });
+        }
+        contents
     }
 
     /// The object of a chunk.

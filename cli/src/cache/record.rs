@@ -85,6 +85,8 @@ pub struct SegmentRecord {
     pub segments: Vec<(ObjectId, u32)>,
     /// First bytes of the ids of the packs they refer to.
     pub packs: Vec<[u8; 8]>,
+    /// Keyed hashes of what each of the segments holds.
+    pub contents: Vec<Hash16>,
 }
 
 struct Out(Vec<u8>);
@@ -288,6 +290,10 @@ impl SegmentRecord {
         for pack in &self.packs {
             out.put(pack);
         }
+        out.count(self.contents.len());
+        for content in &self.contents {
+            out.put(content);
+        }
         out.0
     }
 
@@ -302,6 +308,7 @@ impl SegmentRecord {
             bytes: from.u64()?,
             segments: from.list(|from| Some((from.id()?, from.u32()?)))?,
             packs: from.list(In::take)?,
+            contents: from.list(In::take)?,
         };
         from.0.is_empty().then_some(record)
     }
@@ -322,6 +329,20 @@ pub(super) fn decode_small(bytes: &[u8]) -> Option<(SmallRef, u32)> {
     let mut from = In(bytes);
     let small = (SmallRef::read(&mut from)?, from.u32()?);
     from.0.is_empty().then_some(small)
+}
+
+/// Value of the index of segments: the roots of the run it belongs to, and the segment.
+#[must_use]
+pub(super) fn encode_content(scope: &[u8; 8], id: &ObjectId) -> Vec<u8> {
+    [scope.as_slice(), id.as_bytes()].concat()
+}
+
+/// The reverse of [`encode_content`].
+#[must_use]
+pub(super) fn decode_content(bytes: &[u8]) -> Option<([u8; 8], ObjectId)> {
+    let mut from = In(bytes);
+    let content = (from.take()?, from.id()?);
+    from.0.is_empty().then_some(content)
 }
 
 /// Value of the index of chunks.

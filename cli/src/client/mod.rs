@@ -8,6 +8,7 @@ mod admin;
 mod budget;
 mod connect;
 mod error;
+mod friends;
 mod link;
 mod requests;
 mod threads;

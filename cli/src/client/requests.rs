@@ -5,9 +5,7 @@ use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
 use packnback_proto::record::{Record, decode_record};
 use packnback_proto::wire::frame;
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids, split_records};
-use packnback_proto::wire::local::{
-    API_VERSION, HostCopy, LocalReply, LocalRequest, PeerInfo, StatusInfo,
-};
+use packnback_proto::wire::local::{API_VERSION, HostCopy, LocalReply, LocalRequest, StatusInfo};
 use packnback_proto::wire::{Nonce16, SecretBytes};
 
 use super::ClientError;
@@ -266,57 +264,6 @@ impl Client {
             grant: grant.into(),
         };
         self.expect_ok(&request, "RemoteGrant")
-    }
-
-    /// Makes an invite for a friend.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn invite(&self, quota: u64, expires_s: u64, name: &str) -> Result<String, ClientError> {
-        let request = LocalRequest::Invite {
-            quota,
-            expires_s,
-            name: name.to_owned(),
-        };
-        match self.request(&request, Vec::new())?.0 {
-            LocalReply::Invited { token } => Ok(token),
-            _ => Err(ClientError::OutOfTurn("Invite")),
-        }
-    }
-
-    /// Accepts an invite.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn accept(&self, token: &str, quota: u64, name: &str) -> Result<PeerInfo, ClientError> {
-        let request = LocalRequest::Accept {
-            token: token.to_owned(),
-            quota,
-            name: name.to_owned(),
-        };
-        match self.request(&request, Vec::new())?.0 {
-            LocalReply::Peer { peer } => Ok(peer),
-            _ => Err(ClientError::OutOfTurn("Accept")),
-        }
-    }
-
-    /// All other nodes known.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn peers(&self) -> Result<Vec<PeerInfo>, ClientError> {
-        match self.request(&LocalRequest::Peers, Vec::new())?.0 {
-            LocalReply::Peers { peers } => Ok(peers),
-            _ => Err(ClientError::OutOfTurn("Peers")),
-        }
-    }
-
-    /// Ends a friendship.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn remove_peer(&self, node: NodeId) -> Result<(), ClientError> {
-        self.expect_ok(&LocalRequest::RemovePeer { node }, "RemovePeer")
     }
 
     /// Hands an owner-signed order to the node.

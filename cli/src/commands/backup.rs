@@ -1,11 +1,15 @@
 //! `packnback backup`: a new snapshot.
 
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use packnback_proto::ids::NodeId;
+use packnback_proto::limits::{EXCLUDE_LEN_MAX, ROOT_EXCLUDES_MAX};
+use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::admin::AlarmInfo;
 use packnback_proto::wire::local::HostCopy;
 use serde_json::{Value, json};
@@ -14,9 +18,10 @@ use super::Context;
 use super::alarm::{self, alarm_json, is_about};
 use super::restore::{note_json, show_notes};
 use crate::args::{BackupArgs, DedupArg};
-use crate::backup::{self, BackupOptions, BackupReport, Dedup, StdinFile};
+use crate::backup::{self, BackupOptions, BackupReport, Cause, Dedup, StdinFile};
 use crate::bundle::Bundle;
 use crate::cache::Cache;
+use crate::client::Client;
 use crate::commands::wait::{self, Waited};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
@@ -59,44 +64,73 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     }
     let waited = match report.snapshot {
         Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
-        None => Waited::default(),
+        None => Waited::nobody_asked(),
     };
-    context.voice.result(&report_json(&report, &waited, time))?;
-    finish(context.voice, &args, &report, &waited, bundle.device())
+    let day = match report.snapshot {
+        Some(_) => day_used_up(&client, &bundle, &waited),
+        None => None,
+    };
+    let json = report_json(&report, &waited, time, day.as_ref());
+    context.voice.result(&json)?;
+    let exit = finish(context.voice, &args, &report, &waited, bundle.device())?;
+    Ok(match (day, exit) {
+        (Some(reason), Exit::Done | Exit::Incomplete | Exit::NotSafe) => {
+            say_day(context.voice, &reason);
+            Exit::NotSafe
+        }
+        (_, exit) => exit,
+    })
+}
+
+/// Why friends take no more of this device today, if so: hosts go by its certificate, this machine's own node
+/// does not.
+fn day_used_up(client: &Client, bundle: &Bundle, waited: &Waited) -> Option<String> {
+    let mut left = waited.hosts.iter().filter(|copy| !copy.receipt).peekable();
+    left.peek()?;
+    let cert = bundle.cert.value();
+    let devices = client.devices().unwrap_or_default();
+    let own = devices.iter().find(|info| info.device == bundle.device());
+    if let Some(own) = own.filter(|own| own.day_snaps > cert.snaps_per_day) {
+        return Some(format!(
+            "this is snapshot {} of this device today, and friends take {} a day",
+            render::count(own.day_snaps),
+            render::count(cert.snaps_per_day)
+        ));
+    }
+    if let Some(own) = own.filter(|own| own.day_bytes > cert.new_bytes_per_day) {
+        return Some(format!(
+            "this device has stored {} today, and friends take {} a day",
+            render::bytes(own.day_bytes),
+            render::bytes(cert.new_bytes_per_day)
+        ));
+    }
+    let code = format!("({})", ErrorCode::DayBudget.as_str());
+    let error = left.find_map(|copy| copy.last_error.as_ref().filter(|e| e.contains(&code)));
+    error.map(|error| render::path(error.as_bytes()))
+}
+
+fn say_day(voice: Voice, reason: &str) {
+    voice.note(&format!("Not safe yet: {reason}."));
+    voice.note(
+        "  safe: the snapshot is complete on this machine, and goes out by itself on another day.",
+    );
+    voice.note("  next: back up less often, or have the owner allow more: packnback device limits");
 }
 
 fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {
-    let mut exclude_texts = args.exclude.clone();
     let walk = WalkOptions {
-        excludes: excludes(args, &mut exclude_texts)?,
+        excludes: excludes(args)?,
         exclude_caches: args.exclude_caches,
         exclude_larger_than: args.exclude_larger_than,
         one_file_system: args.one_file_system,
         exclude_inodes: own_folders(context),
         threads: None,
     };
-    for path in &args.paths {
-        if let Err(error) = path.symlink_metadata() {
-            return Err(Failure::file("save", path, &error)
-                .safe("No snapshot was made; earlier ones are untouched.")
-                .next("Check the path."));
-        }
-    }
-    let stdin: Option<Box<dyn Read + Send>> = match &args.exec {
-        Some(command) => Some(Box::new(Output::of(command)?)),
-        None if args.stdin => Some(Box::new(io::stdin())),
-        None => None,
-    };
     Ok(BackupOptions {
         roots: args.paths.clone(),
-        cwd: std::env::current_dir()
-            .map_err(|e| Failure::file("find", std::path::Path::new("."), &e))?,
+        cwd: cwd(&args.paths)?,
         walk,
-        stdin: stdin.map(|reader| StdinFile {
-            name: args.stdin_filename.clone(),
-            reader,
-        }),
-        exclude_texts,
+        stdin: pipe(args)?,
         label: args.tag.clone().unwrap_or_else(|| bundle.label.clone()),
         set: args.set.clone(),
         time: system::now(),
@@ -113,7 +147,44 @@ fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<Bac
     })
 }
 
-fn excludes(args: &BackupArgs, texts: &mut Vec<String>) -> Outcome<Excludes> {
+/// Where relative paths start; not asked for if there are none, as it may be gone.
+fn cwd(paths: &[PathBuf]) -> Outcome<PathBuf> {
+    if paths.iter().any(|path| path.as_os_str().is_empty()) {
+        return Err(Failure::usage("a path is empty: is a variable not set?")
+            .safe("No snapshot was made; earlier ones are untouched.")
+            .next("Name what is to be saved; the working folder is `.`"));
+    }
+    if paths.iter().all(|path| path.is_absolute()) {
+        return Ok(PathBuf::from("/"));
+    }
+    std::env::current_dir().map_err(|e| {
+        Failure::failed("cwd", format!("the working folder is gone: {e}"))
+            .safe("No snapshot was made; earlier ones are untouched.")
+            .next("Go to another folder, or name paths that start with a slash.")
+    })
+}
+
+/// What is read instead of files.
+fn pipe(args: &BackupArgs) -> Outcome<Option<StdinFile>> {
+    let name = args
+        .stdin_filename
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("stdin"));
+    if args.stdin || args.exec.is_some() {
+        backup::check_name(&name)?;
+    }
+    let reader: Box<dyn Read + Send> = match &args.exec {
+        Some(command) if command.trim().is_empty() => {
+            return Err(Failure::usage("--exec has no command").safe("No snapshot was made."));
+        }
+        Some(command) => Box::new(Output::of(command)?),
+        None if args.stdin => Box::new(io::stdin()),
+        None => return Ok(None),
+    };
+    Ok(Some(StdinFile { name, reader }))
+}
+
+fn excludes(args: &BackupArgs) -> Outcome<Excludes> {
     let bad = |e: crate::fs::PatternError| {
         Failure::usage(format!("the pattern cannot be understood: {e}"))
             .safe("No snapshot was made.")
@@ -127,14 +198,27 @@ fn excludes(args: &BackupArgs, texts: &mut Vec<String>) -> Outcome<Excludes> {
             Failure::file("read the patterns in", file, &e).safe("No snapshot was made.")
         })?;
         excludes.add_file(&text).map_err(bad)?;
-        texts.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
+    }
+    let too_long = excludes.texts().any(|text| text.len() > EXCLUDE_LEN_MAX);
+    if too_long || excludes.texts().count() > ROOT_EXCLUDES_MAX {
+        // A snapshot that names some of its patterns only would pass for one that had no others.
+        return Err(Failure::usage(format!(
+            "a snapshot can name {ROOT_EXCLUDES_MAX} patterns of {EXCLUDE_LEN_MAX} bytes"
+        ))
+        .safe("No snapshot was made."));
     }
     Ok(excludes)
 }
 
-/// The node's store and the cache never go into a backup: it would grow by itself with every run.
+/// The own home, should it not look like one (its cache is elsewhere, its node has never run): a store in a backup
+/// would grow by itself with every run.
 fn own_folders(context: &Context) -> Vec<(u64, u64)> {
-    let folders = [context.home.node_dir(), context.home.cache_dir()];
+    let home = &context.home;
+    let folders = [
+        home.node_dir(),
+        home.cache_dir(),
+        home.config_dir().to_owned(),
+    ];
     folders
         .iter()
         .filter_map(|dir| dir.metadata().ok())
@@ -143,7 +227,7 @@ fn own_folders(context: &Context) -> Vec<(u64, u64)> {
 }
 
 fn open_cache(context: &Context) -> Cache {
-    let cache = Cache::open(&context.home.cache_dir());
+    let cache = Cache::open_kept(&context.home.cache_dir(), &context.home.places());
     if let Some(warning) = cache.warning() {
         context.voice.note(&format!("note: {warning}"));
     }
@@ -228,6 +312,9 @@ fn say_report(
             render::count(totals.files_reread)
         ))?;
     }
+    for remark in &report.remarks {
+        voice.say(&format!("  {remark}"))?;
+    }
     for warning in &report.warnings {
         voice.note(&format!("note: {warning}"));
     }
@@ -251,7 +338,12 @@ fn say_report(
     Ok(())
 }
 
-fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value {
+fn report_json(
+    report: &BackupReport,
+    waited: &Waited,
+    time: Duration,
+    day_limit: Option<&String>,
+) -> Value {
     let totals = &report.totals;
     json!({
         "snapshot": report.snapshot.map(|id| id.to_string()),
@@ -276,12 +368,14 @@ fn report_json(report: &BackupReport, waited: &Waited, time: Duration) -> Value 
         "problems_more": report.problems_more,
         "skipped": report.skipped.iter().map(note_json).collect::<Vec<_>>(),
         "skipped_more": report.skipped_more,
+        "remarks": report.remarks,
         "warnings": report.warnings,
         "pending_orders": report.pending_orders,
         "alarms": report.alarms.iter().map(alarm_json).collect::<Vec<_>>(),
         "safe": waited.enough,
         "friends": waited.done(),
         "copies": waited.hosts.iter().map(super::status::copy_json).collect::<Vec<_>>(),
+        "day_limit": day_limit,
         "wait_seconds": waited.time.as_secs_f64(),
     })
 }
@@ -304,9 +398,9 @@ fn finish(
             report.problems_more,
         );
         voice.note("  safe: everything else is in the snapshot.");
-        voice.note(
-            "  next: run it again as a user who may read them, or leave them out with --exclude.",
-        );
+        for cause in &report.causes {
+            voice.note(&format!("  next: {}", remedy(*cause)));
+        }
     }
     alarm::shout(voice, &report.alarms);
     let exit = match (waited.enough, report.is_complete()) {
@@ -318,6 +412,27 @@ fn finish(
     let own = report.alarms.iter().filter(|alarm| is_about(alarm, own));
     let own: Vec<AlarmInfo> = own.cloned().collect();
     Ok(alarm::exit_with(&own, exit))
+}
+
+/// What to do about files that are not saved as they are.
+fn remedy(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Forbidden => {
+            "what is denied: run it again as a user who may read it, or leave it out with --exclude."
+        }
+        Cause::Failing => {
+            "what cannot be read: the reason is the system's; look after the disk, or at limits of this user."
+        }
+        Cause::Vanished => {
+            "what was not there: nothing, if it was removed meanwhile; else check the path, and whether its disk is there."
+        }
+        Cause::Changed => {
+            "what changed: run it again when nothing writes to it, save a snapshot of the file system, or a dump with --exec."
+        }
+        Cause::Metadata => {
+            "attributes that are lost: the content is saved; keep what they say elsewhere if it matters."
+        }
+    }
 }
 
 fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {

@@ -45,10 +45,13 @@ pub fn run(voice: Voice, dir: Option<PathBuf>, keep: bool) -> Outcome {
     ))?;
     let mut world = World::make("demo", keep)?;
     let outcome = demo.play(&mut world, &dir);
+    let folder = world.folder().display().to_string();
     if keep {
+        voice.note(&format!("The folders of the demo are in {folder}"));
+    } else {
         voice.note(&format!(
-            "The folders of the demo are in {}",
-            world.folder().display()
+            "Tidying up: the nodes of the demo end, and {folder} is removed; {} was only read.",
+            dir.display()
         ));
     }
     let seconds = demo.started.elapsed().as_secs_f64();
@@ -268,25 +271,31 @@ impl Demo {
             bytes,
             xattrs,
             hard_links,
+            never_saved,
             differences,
         } = &found;
-        self.done(
-            since,
-            "Compared with the original",
-            &[
-                format!(
-                    "{}: kind, mode, owner, time to the nanosecond, links, holes;",
-                    render::counted(*entries, "entry", "entries")
-                ),
-                format!(
-                    "{} byte by byte ({}), {}, {}.",
-                    render::counted(*files, "file", "files"),
-                    render::bytes(*bytes),
-                    render::counted(*xattrs, "extended attribute", "extended attributes"),
-                    render::counted(*hard_links, "group of hard links", "groups of hard links")
-                ),
-            ],
-        )?;
+        let mut more = Vec::new();
+        if *never_saved > 0 {
+            more.push(format!(
+                "Left out on purpose, as always: {} (sockets of running programs, homes of nodes).",
+                render::counted(*never_saved, "entry", "entries")
+            ));
+        }
+        let mut lines = vec![
+            format!(
+                "{}: kind, mode, owner, time to the nanosecond, links, holes;",
+                render::counted(*entries, "entry", "entries")
+            ),
+            format!(
+                "{} byte by byte ({}), {}, {}.",
+                render::counted(*files, "file", "files"),
+                render::bytes(*bytes),
+                render::counted(*xattrs, "extended attribute", "extended attributes"),
+                render::counted(*hard_links, "group of hard links", "groups of hard links")
+            ),
+        ];
+        lines.append(&mut more);
+        self.done(since, "Compared with the original", &lines)?;
         self.voice.say("")?;
         if differences.is_empty() {
             self.voice.say(&format!(

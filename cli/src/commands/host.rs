@@ -2,10 +2,12 @@
 
 use packnback_proto::ids::OwnerId;
 use packnback_proto::wire::admin::{CollectInfo, EvictInfo, HostedOwner};
+use packnback_proto::wire::local::PeerInfo;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::order::ask;
+use super::peer::display_name;
 use crate::args::HostCommand;
 use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
@@ -39,14 +41,25 @@ pub fn run(context: &Context, command: HostCommand) -> Outcome {
 
 fn owners(context: &Context, client: &Client) -> Outcome {
     let owners = client.host_owners()?;
+    let peers = client.peers()?;
+    let with_friends = owners.iter().map(|owner| {
+        let mut fields = owner_json(owner);
+        if let Some(fields) = fields.as_object_mut() {
+            let friends = friends_of(owner, &peers);
+            let friends =
+                friends.map(|peer| json!({ "node": peer.node.to_string(), "name": peer.name }));
+            fields.insert("friends".into(), friends.collect());
+        }
+        fields
+    });
     context
         .voice
-        .result(&json!({ "owners": owners.iter().map(owner_json).collect::<Vec<_>>() }))?;
+        .result(&json!({ "owners": with_friends.collect::<Vec<_>>() }))?;
     if owners.is_empty() {
         context.voice.say("This machine stores for nobody yet.")?;
         return Ok(Exit::Done);
     }
-    context.voice.say(&table(&owners, system::now()))?;
+    context.voice.say(&table(&owners, &peers, system::now()))?;
     for owner in &owners {
         if let Some(evict) = &owner.evict {
             context
@@ -57,9 +70,20 @@ fn owners(context: &Context, client: &Client) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn table(owners: &[HostedOwner], now: u64) -> String {
+/// The friends that store for this owner here.
+fn friends_of<'a>(
+    owner: &'a HostedOwner,
+    peers: &'a [PeerInfo],
+) -> impl Iterator<Item = &'a PeerInfo> {
+    peers
+        .iter()
+        .filter(|peer| peer.owner == Some(owner.owner) || owner.devices.contains(&peer.node))
+}
+
+fn table(owners: &[HostedOwner], peers: &[PeerInfo], now: u64) -> String {
     let head = [
         "owner",
+        "friend",
         "stored",
         "at most",
         "snapshots",
@@ -69,9 +93,15 @@ fn table(owners: &[HostedOwner], now: u64) -> String {
     ];
     let mut rows = vec![head.iter().map(ToString::to_string).collect::<Vec<_>>()];
     for owner in owners {
-        let own = if owner.own { " (this machine's)" } else { "" };
+        let names: Vec<String> = friends_of(owner, peers).map(display_name).collect();
+        let who = match (owner.own, names.is_empty()) {
+            (true, _) => "this machine".to_owned(),
+            (false, true) => "none now".to_owned(),
+            (false, false) => names.join(", "),
+        };
         rows.push(vec![
-            format!("{}{own}", owner.owner.short()),
+            owner.owner.short(),
+            who,
             render::bytes(owner.bytes),
             owner.quota.map_or_else(|| "no limit".into(), render::bytes),
             render::count(owner.snaps),
@@ -85,7 +115,7 @@ fn table(owners: &[HostedOwner], now: u64) -> String {
                 .map_or_else(|| "-".into(), |evict| render::path(evict.stage.as_bytes())),
         ]);
     }
-    render::table(&rows, &[1, 2, 3, 4])
+    render::table(&rows, &[2, 3, 4, 5])
 }
 
 /// How far the end of hosting has come, in words.

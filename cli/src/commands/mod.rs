@@ -15,6 +15,7 @@ pub mod keypart;
 pub mod ls;
 pub mod node;
 pub mod order;
+pub mod patterns;
 pub mod peer;
 pub mod policy;
 pub mod reading;
@@ -23,6 +24,7 @@ pub mod restore;
 pub mod snapshots;
 pub mod stats;
 pub mod status;
+pub mod verdict;
 pub mod version;
 pub mod wait;
 

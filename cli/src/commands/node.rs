@@ -8,9 +8,11 @@ use super::Context;
 use crate::args::NodeCommand;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render;
-use crate::spawn::{lock_is_held, log_tail, running_node, start_node};
+use crate::spawn::{lock_is_held, log_tail, reach_node, running_node, start_node};
 
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+const NEXT_START: &str =
+    "The addresses count from its next start on: packnback node stop, then packnback node start.";
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs the command.
@@ -21,6 +23,7 @@ pub fn run(context: &Context, command: NodeCommand) -> Outcome {
     context.home.check_user()?;
     match command {
         NodeCommand::Start { listen } => start(context, &listen),
+        NodeCommand::Set { listen, name } => set(context, &listen, name),
         NodeCommand::Stop => stop(context),
         NodeCommand::Log => log(context),
     }
@@ -44,12 +47,47 @@ fn start(context: &Context, listen: &[String]) -> Outcome {
     };
     context.voice.say(&format!("The node {how}."))?;
     if was_running && !listen.is_empty() {
-        context
-            .voice
-            .note("It keeps its addresses; stop it first to change them.");
+        client.configure(Some(listen.to_vec()), None)?;
+        context.voice.note(NEXT_START);
     }
     for address in &hello.listen {
         context.voice.say(&format!("  {address}"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn set(context: &Context, listen: &[String], name: Option<String>) -> Outcome {
+    let client = reach_node(&context.home)?;
+    let wanted = match listen {
+        [] => None,
+        [one] if one == "default" => Some(Vec::new()),
+        all => Some(all.to_vec()),
+    };
+    let is_moved = wanted.is_some();
+    let now = client.configure(wanted, name)?;
+    context.voice.result(&json!({
+        "listen": now.listen, "name": now.name, "name_is_set": now.name_is_set,
+    }))?;
+    let listens = if now.listen.is_empty() {
+        "a port of its own on all interfaces, chosen once".to_owned()
+    } else {
+        now.listen.join(", ")
+    };
+    let named = if now.name_is_set {
+        ""
+    } else {
+        " (the name of this machine)"
+    };
+    context.voice.say(&format!(
+        "Listens on    {}",
+        render::path(listens.as_bytes())
+    ))?;
+    context.voice.say(&format!(
+        "Friends see   {}{named}",
+        render::path(now.name.as_bytes())
+    ))?;
+    if is_moved {
+        context.voice.note(NEXT_START);
     }
     Ok(Exit::Done)
 }

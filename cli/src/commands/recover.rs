@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
     let found = ask_all(context, &client, &reading, &args.peer)?.with_sets(&client, &reading);
     let set = found.sets.pick(args.set.as_deref(), &found.snaps, None)?;
     let chosen = select(&found.snaps, args, keys.owner(), set)?;
-    note_owner(&context.home, keys.owner(), &found.hosts)?;
+    remember(context, keys.owner(), &found);
     if args.target.is_none() && args.handed.unseal_request.is_none() {
         return list(context, &found);
     }
@@ -94,6 +94,20 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
     Ok(worst)
 }
 
+/// Notes whose backups these are. That it cannot be noted keeps nobody from having them back.
+fn remember(context: &Context, owner: OwnerId, found: &Found) {
+    let noted = context.home.create().and_then(|()| {
+        note_owner(&context.home, owner, &found.hosts)?;
+        keep_records(&context.home, &found.records)
+    });
+    if let Err(failure) = noted {
+        context.voice.note(&format!(
+            "note: {}. This home will not know whose backups were brought back.",
+            failure.what
+        ));
+    }
+}
+
 /// An address that cannot be one is told before anybody types 24 words.
 fn check_addresses(peers: &[String]) -> Outcome<()> {
     for addr in peers {
@@ -112,6 +126,8 @@ fn check_addresses(peers: &[String]) -> Outcome<()> {
 
 /// What the friends have.
 struct Found {
+    /// All that was listed, each once.
+    records: Vec<Vec<u8>>,
     /// Newest first, each once.
     snaps: Vec<LoadedSnapshot>,
     /// Where each one is, in the order the friends were named.
@@ -171,12 +187,12 @@ fn ask_all(
         }
     }
     let records: Vec<Vec<u8>> = records.into_values().collect();
-    keep_records(&context.home, &records)?;
     let catalog = Catalog::build(owner, &records, &view);
     let snaps = restore::named(&catalog, &reading.keys);
     match last {
         Some(failure) if snaps.is_empty() => Err(whose_words(failure, owner)),
         _ => Ok(Found {
+            records,
             snaps,
             holders,
             hosts,
@@ -206,7 +222,7 @@ enum Came {
     /// It was to be listed only.
     Nothing,
     /// It was restored, whole or not.
-    Back(Finished),
+    Back(Box<Finished>),
 }
 
 struct Work<'a> {
@@ -266,8 +282,10 @@ impl Work<'_> {
         } else {
             whole.clone()
         };
-        if !self.args.write.dry_run {
-            folders.note(&self.context.home, line, &whole, &folder)?;
+        if !self.args.write.dry_run
+            && let Err(failure) = folders.note(&self.context.home, line, &whole, &folder)
+        {
+            self.context.voice.note(&format!("note: {}.", failure.what));
         }
         Ok(folder)
     }
@@ -292,7 +310,7 @@ impl Work<'_> {
             cancel: self.cancel.clone(),
         };
         job.run(context.voice, &self.reading.keys, &remote, snap)
-            .map(Came::Back)
+            .map(|done| Came::Back(Box::new(done)))
     }
 }
 

@@ -1,12 +1,13 @@
 //! `packnback restore`: files come back from a snapshot.
 
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use packnback_proto::format::entry::Entry;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::patterns::patterns;
 use super::reading::{Reading, own_catalog, tell_choice};
 use crate::args::{OverwriteArg, RestoreArgs, WriteArgs};
 use crate::backup::{Cancel, FileNote};
@@ -18,7 +19,7 @@ use crate::meter::Meter;
 use crate::records::choose;
 use crate::render::{self, Voice};
 use crate::restore::{
-    self, LoadedSnapshot, ReaderKeys, RestoreError, RestoreOptions, RestoreReport,
+    self, LoadedSnapshot, ReaderKeys, RestoreError, RestoreOptions, RestoreReport, Survey,
 };
 use crate::sets::{Sets, of_set, present};
 use crate::spawn::reach_node;
@@ -126,6 +127,8 @@ pub struct Finished {
     pub time: Duration,
     /// Where to.
     pub target: std::path::PathBuf,
+    /// What was newer in the target than in the snapshot.
+    pub survey: Survey,
 }
 
 impl Job<'_> {
@@ -153,30 +156,12 @@ impl Job<'_> {
                 return Err(RestoreError::NoPath(format!("/{}", render::path(below))).into());
             }
         }
-        let privileged = !write.no_privileges && rustix::process::geteuid().is_root();
-        let options = RestoreOptions {
-            snapshot: snap.clone(),
-            below: self.below,
-            include: globs(&write.include)?,
-            exclude: globs(&write.exclude)?,
-            target: self.target.clone(),
-            write: fs::RestoreOptions {
-                overwrite: match write.overwrite {
-                    OverwriteArg::Always => fs::Overwrite::Always,
-                    OverwriteArg::IfChanged => fs::Overwrite::IfChanged,
-                    OverwriteArg::Never => fs::Overwrite::Never,
-                },
-                dry_run: write.dry_run,
-                numeric_ids: write.numeric_ids,
-                set_id: privileged,
-                devices: privileged,
-            },
-            delete: write.delete,
-            dry_run: write.dry_run,
-            verify: write.verify,
-            threads: write.threads,
-            cancel: self.cancel,
-        };
+        if write.delete && !write.dry_run {
+            self.confirm_delete(voice, &restore::about(source, keys, snap)?.paths)?;
+        }
+        let options = self.options(snap)?;
+        let survey = restore::survey(&options, keys, source)?;
+        confirm_newer(voice, &survey, write)?;
         let meter = Meter::start(
             voice,
             if write.dry_run {
@@ -190,9 +175,126 @@ impl Job<'_> {
         Ok(Finished {
             report,
             time: started.elapsed(),
-            target: self.target,
+            target: options.target,
+            survey,
         })
     }
+
+    fn options(&self, snap: &LoadedSnapshot) -> Outcome<RestoreOptions> {
+        let write = self.write;
+        let is_root = rustix::process::geteuid().is_root();
+        let privileged = write.privileges || (is_root && !write.no_privileges);
+        Ok(RestoreOptions {
+            snapshot: snap.clone(),
+            below: self.below.clone(),
+            include: patterns(&write.include)?,
+            exclude: patterns(&write.exclude)?,
+            target: self.target.clone(),
+            write: fs::RestoreOptions {
+                overwrite: match write.overwrite {
+                    Some(OverwriteArg::Always) => fs::Overwrite::Always,
+                    Some(OverwriteArg::IfChanged) | None => fs::Overwrite::IfChanged,
+                    Some(OverwriteArg::Never) => fs::Overwrite::Never,
+                },
+                dry_run: write.dry_run,
+                numeric_ids: write.numeric_ids,
+                set_id: privileged,
+                devices: privileged,
+                labels: privileged,
+                closed_only: !write.privileges,
+            },
+            delete: write.delete,
+            ignore_space: write.ignore_space,
+            dry_run: write.dry_run,
+            verify: write.verify,
+            threads: write.threads,
+            cancel: self.cancel.clone(),
+        })
+    }
+
+    /// Removing files of the running system is not done by the way. Who says what it is about, or has saved
+    /// no more than some folders further down, has said it.
+    fn confirm_delete(&self, voice: Voice, roots: &[Vec<u8>]) -> Outcome<()> {
+        let write = self.write;
+        let filtered =
+            self.below.is_some() || !write.include.is_empty() || !write.exclude.is_empty();
+        let is_top = self
+            .target
+            .canonicalize()
+            .is_ok_and(|target| target == std::path::Path::new("/"));
+        if filtered || !is_top || write.confirm_delete {
+            return Ok(());
+        }
+        let named: Vec<String> = roots
+            .iter()
+            .map(|root| format!("/{}", render::path(root)))
+            .collect();
+        let what = format!(
+            "everything below {} that is not in the snapshot, and would have been saved, will be removed",
+            named.join(", ")
+        );
+        let agreed = if may_ask(voice) {
+            ask(&format!("{what}. Type `delete` to go on: "))? == "delete"
+        } else {
+            !roots.iter().any(|root| !root.contains(&b'/'))
+        };
+        if agreed {
+            return Ok(());
+        }
+        Err(Failure::refused("delete", what)
+            .safe("Nothing was written and nothing was removed.")
+            .next("Say what is meant (SNAP:PATH or --include), or confirm it: --confirm-delete. With -n what would go is named."))
+    }
+}
+
+fn may_ask(voice: Voice) -> bool {
+    !voice.json && io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks the person at the terminal.
+fn ask(question: &str) -> Outcome<String> {
+    let failed = |e: io::Error| {
+        Failure::failed("ask", format!("cannot ask: {e}")).safe("Nothing was written.")
+    };
+    let mut out = io::stderr().lock();
+    out.write_all(question.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    Ok(answer.trim().to_lowercase())
+}
+
+/// Names what is newer here than in the snapshot; on a terminal, a person decides unless she has.
+fn confirm_newer(voice: Voice, survey: &Survey, write: &WriteArgs) -> Outcome<()> {
+    if survey.newer.is_empty() || write.overwrite == Some(OverwriteArg::Always) {
+        return Ok(());
+    }
+    let newer: Vec<FileNote> = survey
+        .newer
+        .iter()
+        .map(|path| FileNote {
+            path: path.clone(),
+            reason: "changed here since it was saved".into(),
+        })
+        .collect();
+    let will = if write.dry_run {
+        "Newer here than in the snapshot; these would be overwritten"
+    } else {
+        "Newer here than in the snapshot; these are overwritten"
+    };
+    show_notes(voice, will, &newer, survey.newer_more);
+    if write.dry_run || write.overwrite.is_some() || !may_ask(voice) {
+        return Ok(());
+    }
+    if matches!(ask("Overwrite them? [y/N] ")?.as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(
+        Failure::refused("newer", "what is newer here was not to be overwritten")
+            .safe("Nothing was written.")
+            .next("Keep all that is there: --overwrite never. Bring a part back elsewhere: --include, another --target."),
+    )
 }
 
 impl Finished {
@@ -212,6 +314,12 @@ impl Finished {
             "files_kept": report.files_kept,
             "bytes_written": report.bytes_written,
             "deleted": report.deleted,
+            "removed": report.removed.iter().map(|path| path_json(path)).collect::<Vec<_>>(),
+            "left": report.left.iter().map(note_json).collect::<Vec<_>>(),
+            "left_more": report.left_more,
+            "newer": self.survey.newer.iter().map(|path| path_json(path)).collect::<Vec<_>>(),
+            "newer_more": self.survey.newer_more,
+            "unmatched": report.unmatched.iter().map(|p| String::from_utf8_lossy(p)).collect::<Vec<_>>(),
             "objects": report.objects,
             "bytes_fetched": report.bytes_fetched,
             "seconds": self.time.as_secs_f64(),
@@ -243,20 +351,27 @@ impl Finished {
             render::duration(self.time),
             render::rate(report.bytes_written, self.time),
         ))?;
-        if report.deleted > 0 {
-            voice.say(&format!(
-                "Removed {} not in the snapshot.",
-                render::counted(report.deleted, "entry", "entries")
-            ))?;
-        }
+        self.say_removed(voice, write)?;
         show_notes(
             voice,
-            "Attributes that could not be set",
+            "Not restored exactly",
             &report.notes,
             report.notes_more,
         );
+        for pattern in &report.unmatched {
+            voice.note(&format!(
+                "note: nothing in the snapshot matches '{}'",
+                render::path(pattern)
+            ));
+        }
         if report.is_complete() {
             return Ok(Exit::Done);
+        }
+        if report.is_nothing() {
+            voice.note("NOTHING was restored: nothing in the snapshot is what was asked for.");
+            voice.note("  safe: nothing was written.");
+            voice.note("  next: look at what is in it: packnback ls SNAP");
+            return Ok(Exit::Incomplete);
         }
         show_notes(
             voice,
@@ -264,9 +379,47 @@ impl Finished {
             &report.damage,
             report.damage_more,
         );
-        voice.note("  safe: everything else is restored and checked.");
-        voice.note("  next: another copy may be whole: packnback restore --from FRIEND ...");
+        if report.source_at_fault {
+            voice.note("  safe: everything else is restored and checked.");
+            voice.note("  next: another copy may be whole: packnback restore --from FRIEND ...");
+        } else {
+            voice.note("  safe: the snapshot is whole, and everything else is restored.");
+            voice.note("  next: see to what is named above (move it away, or let it go with --delete), and run the same command again: it goes on where it stopped.");
+        }
         Ok(Exit::Incomplete)
+    }
+}
+
+impl Finished {
+    /// What was removed because the snapshot does not have it, and what was not.
+    fn say_removed(&self, voice: Voice, write: &WriteArgs) -> Outcome<()> {
+        let report = &self.report;
+        if report.deleted > 0 {
+            let removed = if write.dry_run {
+                "Would remove"
+            } else {
+                "Removed"
+            };
+            voice.say(&format!(
+                "{removed} {} not in the snapshot{}",
+                render::counted(report.deleted, "entry", "entries"),
+                if write.dry_run { ":" } else { "." }
+            ))?;
+            if write.dry_run || voice.verbose > 0 {
+                for path in &report.removed {
+                    voice.say(&format!("  /{}", render::path(path)))?;
+                }
+            }
+        }
+        if !report.left.is_empty() && (write.dry_run || voice.verbose > 0) {
+            show_notes(
+                voice,
+                "Left, though not in the snapshot",
+                &report.left,
+                report.left_more,
+            );
+        }
+        Ok(())
     }
 }
 
@@ -305,57 +458,8 @@ pub fn note_json(note: &FileNote) -> Value {
     })
 }
 
-/// Patterns on stored paths. One without a slash matches at any depth; what is below a match matches.
-fn globs(patterns: &[String]) -> Outcome<Option<GlobSet>> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    let bad = |e: globset::Error| {
-        Failure::usage(format!("the pattern cannot be understood: {e}"))
-            .safe("Nothing was written.")
-    };
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let plain = pattern.trim_end_matches('/');
-        let base = match plain.strip_prefix('/') {
-            Some(rooted) => rooted.to_owned(),
-            None => format!("**/{plain}"),
-        };
-        for glob in [base.clone(), format!("{base}/**")] {
-            set.add(
-                GlobBuilder::new(&glob)
-                    .literal_separator(true)
-                    .build()
-                    .map_err(bad)?,
-            );
-        }
-    }
-    set.build().map(Some).map_err(bad)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn patterns_match_files_and_what_is_below() {
-        let set = globs(&["*.txt".into(), "/home/ann/".into()])
-            .unwrap()
-            .unwrap();
-        for (path, matches) in [
-            ("a.txt", true),
-            ("x/y/a.txt", true),
-            ("a.txt/below", true),
-            ("a.txtx", false),
-            ("home/ann", true),
-            ("home/ann/x", true),
-            ("home/anna", false),
-            ("x/home/ann", false),
-        ] {
-            assert_eq!(set.is_match(path), matches, "{path}");
-        }
-        assert!(globs(&[]).unwrap().is_none());
-        assert_eq!(globs(&["a[".into()]).unwrap_err().exit, Exit::Usage);
-    }
+fn path_json(path: &[u8]) -> Value {
+    let mut absolute = b"/".to_vec();
+    absolute.extend_from_slice(path);
+    json!(String::from_utf8_lossy(&absolute))
 }

@@ -1,12 +1,15 @@
 //! `packnback status`: the node, the friends, and which snapshots are safe.
 
+use std::collections::HashMap;
+
 use packnback_proto::wire::local::{CopyState, HostCopy, SnapInfo, StatusInfo};
 use serde_json::{Value, json};
 
 use super::Context;
 use super::alarm::{self, alarm_json};
 use super::order::waiting_lines;
-use super::peer::{peer_json, peer_table};
+use super::peer::{address_lines, peer_json, peer_table};
+use super::verdict::{Facts, Newest, Verdict, verdict};
 use crate::bundle::Bundle;
 use crate::exit::{Exit, Outcome};
 use crate::render;
@@ -19,7 +22,7 @@ const SNAPS_SHOWN: usize = 10;
 ///
 /// # Errors
 /// When the node cannot be asked.
-pub fn run(context: &Context, require: Option<u32>, ack: &[u64]) -> Outcome {
+pub fn run(context: &Context, require: Option<u32>, ack: &[u64], addresses: bool) -> Outcome {
     context.home.check_user()?;
     let bundle = Bundle::load_if_there(&context.home)?;
     let client = reach_node(&context.home)?;
@@ -31,19 +34,17 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64]) -> Outcome {
         Some(_) => waiting_lines(&client.orders()?),
         None => Vec::new(),
     };
-    let newest = status
-        .snaps
-        .first()
-        .map_or(0, |snap| copies_done(&snap.copies));
-    let enough =
-        require.is_none_or(|wanted| newest >= usize::try_from(wanted).unwrap_or(usize::MAX));
-    let mut result = status_json(&status, bundle.as_ref(), enough);
+    let facts = facts(&status, require);
+    let verdict = verdict(&facts);
+    let mut result = status_json(&status, bundle.as_ref(), &verdict);
     if let Some(fields) = result.as_object_mut() {
         fields.insert("orders_waiting".into(), json!(waiting.len()));
         let moved = crate::printed::out_of_date(&context.home, &status.peers);
         fields.insert("sheet_out_of_date".into(), json!(moved));
     }
     context.voice.result(&result)?;
+    context.voice.say(&verdict.text)?;
+    context.voice.say("")?;
     let mut top = alarm::lines(&status.alarms);
     top.extend(waiting);
     let moved = crate::printed::out_of_date(&context.home, &status.peers);
@@ -57,24 +58,70 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64]) -> Outcome {
         top.push(String::new());
         context.voice.say(&top.join("\n"))?;
     }
-    context
-        .voice
-        .say(&text(&status, bundle.as_ref(), context.voice.verbose > 0))?;
-    if enough {
+    let how = How {
+        verbose: context.voice.verbose > 0,
+        addresses,
+    };
+    context.voice.say(&text(&status, bundle.as_ref(), how))?;
+    if verdict.friends >= facts.wanted {
         return Ok(alarm::exit_with(&status.alarms, Exit::Done));
     }
     context.voice.note(&format!(
-        "Not safe yet: the newest snapshot is on {newest} of the {} friends asked for.",
-        require.unwrap_or(0)
+        "Not safe yet: the newest snapshot is on {} of the {} friends asked for.",
+        verdict.friends, facts.wanted
     ));
     Ok(alarm::exit_with(&status.alarms, Exit::NotSafe))
+}
+
+/// What the verdict goes by.
+fn facts(status: &StatusInfo, require: Option<u32>) -> Facts {
+    let wanted = require.map_or(0, |wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
+    let storing = status
+        .peers
+        .iter()
+        .filter(|peer| peer.quota_taken > 0 && peer.ended.is_none());
+    Facts {
+        now: system::now(),
+        has_owner: status.owner.is_some(),
+        friends: storing.count(),
+        wanted,
+        newest: newest_of_each(&status.snaps),
+        alarms: status.alarms.len(),
+    }
+}
+
+/// The newest snapshot of each backup set; `snaps` are newest first.
+fn newest_of_each(snaps: &[SnapInfo]) -> Vec<Newest> {
+    let mut all: Vec<Newest> = Vec::new();
+    for snap in snaps {
+        let set = format!("set {}", snap.set.short());
+        let friends = copies_done(&snap.copies);
+        let safe_time = (friends > 0).then_some(snap.time);
+        match all.iter_mut().find(|newest| newest.set == set) {
+            Some(newest) => newest.safe_time = newest.safe_time.or(safe_time),
+            None => all.push(Newest {
+                set,
+                time: snap.time,
+                friends,
+                safe_time,
+            }),
+        }
+    }
+    all
+}
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    verbose: bool,
+    addresses: bool,
 }
 
 fn copies_done(copies: &[HostCopy]) -> usize {
     copies.iter().filter(|copy| copy.receipt).count()
 }
 
-fn text(status: &StatusInfo, bundle: Option<&Bundle>, verbose: bool) -> String {
+fn text(status: &StatusInfo, bundle: Option<&Bundle>, how: How) -> String {
     let mut lines = Vec::new();
     let owner = match (bundle, status.owner) {
         (Some(bundle), _) => format!(
@@ -108,7 +155,7 @@ fn text(status: &StatusInfo, bundle: Option<&Bundle>, verbose: bool) -> String {
             render::bytes(status.disk_reserve)
         ));
     }
-    if verbose || status.peers.is_empty() {
+    if how.addresses || how.verbose {
         for address in &status.listen {
             lines.push(format!("Address       {address}"));
         }
@@ -121,12 +168,13 @@ fn text(status: &StatusInfo, bundle: Option<&Bundle>, verbose: bool) -> String {
         );
     } else {
         lines.push(peer_table(&status.peers));
+        lines.extend(address_lines(&status.peers, how.addresses, how.verbose));
     }
     lines.push(String::new());
     if status.snaps.is_empty() {
         lines.push("No snapshots yet. Make one: packnback backup PATH...".into());
     } else {
-        lines.push(snap_table(&status.snaps, verbose));
+        lines.push(snap_table(&status.snaps, how.verbose));
     }
     lines.join("\n")
 }
@@ -153,7 +201,7 @@ fn snap_table(snaps: &[SnapInfo], verbose: bool) -> String {
                 copies_done(&snap.copies),
                 snap.copies.len()
             ),
-            left(&snap.copies),
+            left_in(&snap.copies, verbose),
         ]);
     }
     let more = snaps.len().saturating_sub(limit);
@@ -165,9 +213,14 @@ fn snap_table(snaps: &[SnapInfo], verbose: bool) -> String {
     }
 }
 
-/// What keeps the copies that are not done.
+/// What keeps the copies that are not done, in a few words each.
 #[must_use]
 pub fn left(copies: &[HostCopy]) -> String {
+    left_in(copies, false)
+}
+
+fn left_in(copies: &[HostCopy], verbose: bool) -> String {
+    let now = system::now();
     let missing = copies.iter().filter(|copy| !copy.receipt);
     let parts: Vec<String> = missing
         .map(|copy| {
@@ -176,18 +229,36 @@ pub fn left(copies: &[HostCopy]) -> String {
             } else {
                 render::path(copy.name.as_bytes())
             };
-            match (copy.state, &copy.last_error) {
+            let what = match (copy.state, &copy.last_error) {
                 (CopyState::Sending, _) if copy.bytes_left > 0 => {
-                    format!("{name}: {} to send", render::bytes(copy.bytes_left))
+                    format!("{} to send", render::bytes(copy.bytes_left))
                 }
-                (CopyState::Sending, _) => format!("{name}: sending"),
-                (_, Some(error)) => format!("{name}: {error}"),
-                (CopyState::Done, None) => format!("{name}: waiting for its receipt"),
-                (_, None) => format!("{name}: waiting"),
-            }
+                (CopyState::Sending, _) => "sending".to_owned(),
+                (_, Some(error)) if copy.away && verbose => {
+                    format!(
+                        "{} ({})",
+                        off(copy.last_seen, now),
+                        render::path(error.as_bytes())
+                    )
+                }
+                (_, _) if copy.away => off(copy.last_seen, now),
+                (_, Some(error)) => render::path(error.as_bytes()),
+                (CopyState::Done, None) => "waiting for its receipt".to_owned(),
+                (_, None) => "waiting".to_owned(),
+            };
+            format!("{name}: {what}")
         })
         .collect();
     parts.join("; ")
+}
+
+/// Said of a friend that is not there.
+#[must_use]
+pub fn off(last_seen: Option<u64>, now: u64) -> String {
+    match last_seen {
+        Some(seen) => format!("off, last seen {}", render::ago(seen, now)),
+        None => "off, never seen".to_owned(),
+    }
 }
 
 /// A copy for programs.
@@ -202,10 +273,12 @@ pub fn copy_json(copy: &HostCopy) -> Value {
     json!({
         "host": copy.host.to_string(), "name": copy.name, "state": state, "receipt": copy.receipt,
         "objects_left": copy.objects_left, "bytes_left": copy.bytes_left, "last_error": copy.last_error,
+        "off": copy.away, "last_seen": copy.last_seen.map(render::time_utc),
     })
 }
 
-fn status_json(status: &StatusInfo, bundle: Option<&Bundle>, enough: bool) -> Value {
+fn status_json(status: &StatusInfo, bundle: Option<&Bundle>, verdict: &Verdict) -> Value {
+    let names = owner_names(status);
     json!({
         "version": status.version,
         "node": status.node.to_string(),
@@ -219,7 +292,9 @@ fn status_json(status: &StatusInfo, bundle: Option<&Bundle>, enough: bool) -> Va
         "stored_bytes": status.bytes,
         "disk_free": status.disk_free,
         "disk_reserve": status.disk_reserve,
-        "safe": enough,
+        "safe": verdict.safe,
+        "verdict": verdict.text,
+        "friends": verdict.friends,
         "alarms": status.alarms.iter().map(alarm_json).collect::<Vec<_>>(),
         "snapshots": status.snaps.iter().map(|snap| json!({
             "id": snap.snap.to_string(),
@@ -232,7 +307,67 @@ fn status_json(status: &StatusInfo, bundle: Option<&Bundle>, enough: bool) -> Va
         })).collect::<Vec<_>>(),
         "owners": status.owners.iter().map(|owner| json!({
             "owner": owner.owner.to_string(), "objects": owner.objects, "stored_bytes": owner.bytes, "snapshots": owner.snaps,
+            "own": status.owner == Some(owner.owner), "friends": names.get(&owner.owner.to_string()).unwrap_or(&Vec::new()),
         })).collect::<Vec<_>>(),
         "peers": status.peers.iter().map(peer_json).collect::<Vec<_>>(),
     })
+}
+
+/// The friends each owner is here.
+fn owner_names(status: &StatusInfo) -> HashMap<String, Vec<String>> {
+    let mut names: HashMap<String, Vec<String>> = HashMap::new();
+    for peer in &status.peers {
+        if let Some(owner) = peer.owner {
+            names
+                .entry(owner.to_string())
+                .or_default()
+                .push(super::peer::display_name(peer));
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use packnback_proto::ids::NodeId;
+
+    use super::*;
+
+    fn copy(name: &str) -> HostCopy {
+        HostCopy {
+            host: NodeId([1; 32]),
+            name: name.to_owned(),
+            state: CopyState::Failing,
+            receipt: false,
+            objects_left: 0,
+            bytes_left: 0,
+            last_error: Some("node 12D3 cannot be reached: Dial error".to_owned()),
+            away: true,
+            last_seen: None,
+        }
+    }
+
+    #[test]
+    fn a_friend_that_is_off_is_a_few_words() {
+        assert_eq!(left(&[copy("bob")]), "bob: off, never seen");
+        let seen = HostCopy {
+            last_seen: Some(system::now().saturating_sub(2 * 3600 + 5)),
+            ..copy("bob")
+        };
+        assert_eq!(
+            left(std::slice::from_ref(&seen)),
+            "bob: off, last seen 2 h ago"
+        );
+        assert!(left_in(&[seen], true).contains("Dial error"));
+        let refused = HostCopy {
+            away: false,
+            last_error: Some("the host refuses (quota): used up\x1b[2J".to_owned()),
+            ..copy("bob")
+        };
+        let said = left(&[refused]);
+        assert!(
+            said.starts_with("bob: the host refuses (quota)") && !said.contains('\x1b'),
+            "{said}"
+        );
+    }
 }

@@ -26,6 +26,15 @@ pub struct Waited {
 }
 
 impl Waited {
+    /// There is nothing to wait for.
+    #[must_use]
+    pub fn nobody_asked() -> Self {
+        Self {
+            enough: true,
+            ..Self::default()
+        }
+    }
+
     /// Hosts whose receipt is here.
     #[must_use]
     pub fn done(&self) -> usize {

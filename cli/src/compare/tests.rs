@@ -95,3 +95,33 @@ fn every_kind_of_difference_is_found() {
         assert!(told.contains(what), "{what} in {told}");
     }
 }
+
+#[test]
+fn what_no_backup_saves_is_no_difference() {
+    let dir = tempfile::tempdir().unwrap();
+    let (left, right) = (dir.path().join("left"), dir.path().join("right"));
+    for side in [&left, &right] {
+        std::fs::create_dir(side).unwrap();
+        std::fs::write(side.join("file"), b"x").unwrap();
+    }
+    let time = std::time::UNIX_EPOCH;
+    drop(std::os::unix::net::UnixListener::bind(left.join("socket")).unwrap());
+    std::fs::create_dir_all(left.join("home/node")).unwrap();
+    std::fs::write(left.join("home/node/identity.key"), b"PNBNODE1").unwrap();
+    std::fs::create_dir(right.join("home")).unwrap();
+    for path in ["file", "home", ""] {
+        for side in [&left, &right] {
+            let file = std::fs::File::open(side.join(path)).unwrap();
+            file.set_modified(time).unwrap();
+        }
+    }
+    let found = compare_trees(&left, &right).unwrap();
+    assert_eq!((found.differences, found.never_saved), (Vec::new(), 2));
+    // The other way round it is one.
+    let found = compare_trees(&right, &left).unwrap();
+    assert_eq!(found.differences.len(), 2);
+    std::fs::remove_file(right.join("file")).unwrap();
+    let found = compare_trees(&left, &right).unwrap();
+    let files = found.differences.iter().filter(|d| d.path == b"file");
+    assert_eq!(files.count(), 1, "a file is saved");
+}

@@ -74,6 +74,8 @@ pub struct Dir {
     /// Whether a symbolic link of this name is followed: only for the ancestors of the roots.
     follow: bool,
     cache: Arc<FdCache>,
+    /// The directory itself, found before: it is not looked for again.
+    held: Option<Arc<OwnedFd>>,
     state: Mutex<State>,
 }
 
@@ -95,6 +97,7 @@ impl Dir {
             levels_to_kept: 0,
             follow: true,
             cache,
+            held: None,
             state: Mutex::default(),
         })
     }
@@ -121,8 +124,19 @@ impl Dir {
             levels_to_kept: if keep { 0 } else { self.levels_to_kept + 1 },
             follow,
             cache: Arc::clone(&self.cache),
+            held: None,
             state: Mutex::default(),
         })
+    }
+
+    /// The same directory, opened already, good for passing through only.
+    pub(crate) fn held(self: Arc<Dir>, fd: &Arc<OwnedFd>) -> Arc<Dir> {
+        let mut dir = self;
+        // Nobody else has it yet.
+        if let Some(dir) = Arc::get_mut(&mut dir) {
+            dir.held = Some(Arc::clone(fd));
+        }
+        dir
     }
 
     /// Stored path of this directory; empty for `/`.
@@ -131,6 +145,11 @@ impl Dir {
         let mut out = Vec::with_capacity(self.path_len);
         self.push_path(&mut out);
         out
+    }
+
+    /// Length of the stored path.
+    pub(crate) fn path_len(&self) -> usize {
+        self.path_len
     }
 
     /// Appends the stored path to `out`.
@@ -168,6 +187,9 @@ impl Dir {
     /// # Errors
     /// What `openat` says; [`Errno::STALE`] when another directory is now in its place.
     pub fn fd(self: &Arc<Dir>) -> io::Result<Arc<OwnedFd>> {
+        if let Some(fd) = &self.held {
+            return Ok(Arc::clone(fd));
+        }
         if let Some(fd) = &self.state.lock().fd {
             return Ok(Arc::clone(fd));
         }
@@ -176,7 +198,7 @@ impl Dir {
         let mut base: Option<Arc<OwnedFd>> = None;
         let mut at = self;
         while let Some(parent) = &at.parent {
-            if let Some(fd) = &parent.state.lock().fd {
+            if let Some(fd) = parent.held.as_ref().or(parent.state.lock().fd.as_ref()) {
                 base = Some(Arc::clone(fd));
                 break;
             }

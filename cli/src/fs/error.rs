@@ -20,8 +20,12 @@ pub enum Action {
     Read,
     /// Reading extended attributes.
     ReadXattr,
+    /// Keeping a modification time.
+    KeepTime,
     /// Reading the target of a link.
     ReadLink,
+    /// Going where a link points to.
+    Follow,
     /// Creating a file system node.
     Create,
     /// Writing content.
@@ -45,7 +49,9 @@ impl fmt::Display for Action {
             Action::Open => "open",
             Action::Read => "read",
             Action::ReadXattr => "read the extended attributes of",
+            Action::KeepTime => "keep the modification time of",
             Action::ReadLink => "read the link",
+            Action::Follow => "find what is at the end of the link",
             Action::Create => "create",
             Action::Write => "write",
             Action::Remove => "remove",
@@ -104,6 +110,21 @@ pub enum WriteError {
         /// The path of the directory that is none.
         path: Vec<u8>,
     },
+    /// The path leads into the home of a node.
+    #[error(
+        "refused: {} is of the home of a node, nothing is written there",
+        show(path)
+    )]
+    Home {
+        /// The path that belongs to a home.
+        path: Vec<u8>,
+    },
+    /// A folder is in the way that cannot go.
+    #[error("a folder with something in it is in the way of {}", show(path))]
+    InTheWay {
+        /// The path of the entry.
+        path: Vec<u8>,
+    },
     /// The entry contradicts itself: a symbolic link without target, a device without number, a wrong kind.
     #[error("refused: the entry for {} is malformed: {what}", show(path))]
     Malformed {
@@ -146,10 +167,24 @@ impl WriteError {
         }
     }
 
+    /// The path concerned.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        match self {
+            WriteError::BadPath { path, .. }
+            | WriteError::NotADirectory { path }
+            | WriteError::Home { path }
+            | WriteError::InTheWay { path }
+            | WriteError::Malformed { path, .. }
+            | WriteError::WrongSize { path, .. }
+            | WriteError::Io { path, .. } => path,
+        }
+    }
+
     /// Whether the snapshot is at fault rather than the machine: the entry is hostile or damaged.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, WriteError::Io { .. })
+        !matches!(self, WriteError::Io { .. } | WriteError::InTheWay { .. })
     }
 
     /// Whether going on is pointless because the disk is full or broken.

@@ -3,13 +3,16 @@
 //! - [`Walk`] lists trees in the order of the format and never stops at an error.
 //! - [`Excludes`] decides what is left out.
 //! - [`OpenFile`] reads content and notices change; [`read_attributes`] reads what `stat` does not say.
+//! - [`home_mark`] recognises the home of a node, which is neither saved nor written to.
 //! - [`Target`] writes below one directory and nowhere else, however hostile the snapshot is.
 //!
 //! Paths are raw bytes relative to `/`, without leading slash ("stored paths"). Linux only.
 
+mod acl;
 mod dir;
 mod error;
 mod exclude;
+mod home_mark;
 mod meta;
 mod path;
 mod read;
@@ -19,17 +22,19 @@ mod tests;
 mod walk;
 mod write;
 
+pub use acl::acl_names;
 pub use dir::{Dir, FdCache};
 pub use error::{Action, Problem, WriteError, show};
 pub use exclude::{Excludes, PatternError};
+pub use home_mark::{HomeMark, home_mark, is_in_home};
 pub use meta::{Attributes, IdNames, read_attributes};
 pub use path::{
     BadPath, NAME_MAX, check_path, is_at_or_below, join, path_cmp, split_parent, stored_path,
 };
 pub use read::{Extent, OpenFile, ReadOutcome};
 pub use stat::{Kind, Stat};
-pub use walk::{Item, SkipReason, Walk, WalkItem, WalkOptions};
+pub use walk::{FollowedLink, Item, LeftWhy, SkipReason, Sources, Walk, WalkItem, WalkOptions};
 pub use write::{
-    Created, Done, FileSink, Note, NoteKind, Overwrite, Pruner, Report, RestoreOptions, Target,
-    TargetDir,
+    Created, Done, FileSink, Judge, Kept, Level, Note, NoteKind, Overwrite, Pruner, Report,
+    RestoreOptions, Swept, Target, TargetDir,
 };

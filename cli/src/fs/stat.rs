@@ -123,6 +123,13 @@ impl Stat {
             && self.ctime_ns == other.ctime_ns
     }
 
+    /// The same in everything that changes when content or attributes do.
+    #[must_use]
+    pub fn is_as(&self, other: &Stat) -> bool {
+        let shown = |stat: &Stat| (stat.mode, stat.uid, stat.gid, stat.rdev);
+        self.same_content_as(other) && shown(self) == shown(other)
+    }
+
     /// Same device, inode and kind.
     #[must_use]
     pub fn same_file_as(&self, other: &Stat) -> bool {

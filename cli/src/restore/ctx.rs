@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use packnback_proto::format::entry::Entry;
 use parking_lot::Mutex;
 
+use super::held::Asked;
 use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
 use super::packs::Packs;
 use crate::backup::FileNote;
-use crate::fs::{Done, Target, WriteError};
+use crate::fs::{Done, Kept, Swept, Target, WriteError};
 use crate::progress::{Counters, Progress};
 
 /// Damage kept with texts.
@@ -44,7 +45,6 @@ pub(super) struct Numbers {
     written: AtomicU64,
     kept: AtomicU64,
     pub(super) bytes_written: AtomicU64,
-    pub(super) deleted: AtomicU64,
     pub(super) objects: AtomicU64,
 }
 
@@ -56,6 +56,10 @@ pub(super) struct Ctx<'a> {
     pub(super) packs: Packs,
     /// Something is in the target already: ask before fetching.
     pub(super) resumes: bool,
+    /// What may be removed, if anything.
+    pub(super) asked: Option<Asked<'a>>,
+    pub(super) swept: Mutex<Swept>,
+    source_at_fault: AtomicBool,
     pub(super) numbers: Numbers,
     damage: Mutex<Notes>,
     notes: Mutex<Notes>,
@@ -69,7 +73,7 @@ impl<'a> Ctx<'a> {
         reader: Reader<'a>,
         target: &'a Target,
         progress: &'a dyn Progress,
-        resumes: bool,
+        asked: Option<Asked<'a>>,
     ) -> Self {
         Self {
             options,
@@ -77,7 +81,10 @@ impl<'a> Ctx<'a> {
             target,
             progress,
             packs: Packs::default(),
-            resumes,
+            resumes: !target.is_empty(),
+            asked,
+            swept: Mutex::default(),
+            source_at_fault: AtomicBool::new(false),
             numbers: Numbers::default(),
             damage: Mutex::default(),
             notes: Mutex::default(),
@@ -113,6 +120,31 @@ impl<'a> Ctx<'a> {
         self.damage.lock().add(path, reason);
     }
 
+    /// The same because of what the source gave: another copy may do better.
+    pub(super) fn damaged_in_source(&self, path: &[u8], reason: String) {
+        self.blame_source();
+        self.damaged(path, reason);
+    }
+
+    /// Something in the source is missing or wrong.
+    pub(super) fn blame_source(&self) {
+        self.source_at_fault.store(true, Ordering::Release);
+    }
+
+    /// Makes room for an entry where a folder is, if what is in it may be removed. Whether there is room.
+    pub(super) fn clear(&self, entry: &Entry) -> Result<bool, Stop> {
+        let Some(asked) = self.asked.as_ref().filter(|_| self.resumes) else {
+            return Ok(true);
+        };
+        let cleared = self
+            .target
+            .clear(&entry.path, asked, &mut self.swept.lock());
+        match cleared {
+            Ok(()) => Ok(true),
+            Err(error) => self.unwritten(&entry.path, &error).map(|()| false),
+        }
+    }
+
     /// Something about a file whose content is fine.
     pub(super) fn note(&self, path: &[u8], reason: String) {
         self.notes.lock().add(path, reason);
@@ -128,7 +160,7 @@ impl<'a> Ctx<'a> {
             return Err(self.fail(error.clone().into()));
         }
         for path in paths {
-            self.damaged(path, fault.reason());
+            self.damaged_in_source(path, fault.reason());
         }
         Ok(())
     }
@@ -141,7 +173,11 @@ impl<'a> Ctx<'a> {
                 reason: error.to_string(),
             }));
         }
-        self.damaged(path, error.to_string());
+        if matches!(error, WriteError::Home { .. }) {
+            self.note(path, "of the home of a node, left as it is".into());
+        } else {
+            self.damaged(path, error.to_string());
+        }
         Ok(())
     }
 
@@ -165,6 +201,19 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
+    /// Patterns that decided about nothing.
+    fn unmatched(&self) -> Vec<Vec<u8>> {
+        let lists = [&self.options.include, &self.options.exclude];
+        let unused = lists.into_iter().flatten().flat_map(|list| list.unused());
+        unused.map(<[u8]>::to_vec).collect()
+    }
+
+    /// Notes of which only the number is known.
+    pub(super) fn more_notes(&self, count: u64) {
+        let mut notes = self.notes.lock();
+        notes.more = notes.more.saturating_add(count);
+    }
+
     pub(super) fn report(&self) -> RestoreReport {
         let numbers = &self.numbers;
         let take = |notes: &Mutex<Notes>| {
@@ -173,13 +222,30 @@ impl<'a> Ctx<'a> {
         };
         let (mut damage, damage_more) = take(&self.damage);
         let (notes, notes_more) = take(&self.notes);
+        let swept = std::mem::take(&mut *self.swept.lock());
+        let left: Vec<FileNote> = swept
+            .kept
+            .iter()
+            .map(|(path, why)| FileNote {
+                path: path.clone(),
+                reason: kept_text(*why).into(),
+            })
+            .collect();
+        let left_more = swept
+            .kept_count
+            .saturating_sub(u64::try_from(left.len()).unwrap_or(0));
         damage.sort_by(|a, b| crate::fs::path_cmp(&a.path, &b.path));
         RestoreReport {
             entries: Counters::get(&numbers.entries),
             files_written: Counters::get(&numbers.written),
             files_kept: Counters::get(&numbers.kept),
             bytes_written: Counters::get(&numbers.bytes_written),
-            deleted: Counters::get(&numbers.deleted),
+            deleted: swept.removed_count,
+            removed: swept.removed,
+            left,
+            left_more,
+            unmatched: self.unmatched(),
+            source_at_fault: self.source_at_fault.load(Ordering::Acquire),
             objects: Counters::get(&numbers.objects),
             bytes_fetched: Counters::get(&self.progress.counters().bytes_moved),
             damage,
@@ -187,5 +253,15 @@ impl<'a> Ctx<'a> {
             notes,
             notes_more,
         }
+    }
+}
+
+fn kept_text(why: Kept) -> &'static str {
+    match why {
+        Kept::Outside => "not asked for",
+        Kept::LeftOut => "the backup was told to leave it out",
+        Kept::NotSaved => "the backup could not save it",
+        Kept::OtherFileSystem => "on another file system",
+        Kept::Home => "of the home of a node",
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use packnback_proto::format::header::verify_object;
 use packnback_proto::ids::{ObjectId, OwnerId, SnapshotId};
 use packnback_proto::limits::GET_IDS_MAX;
 use packnback_proto::record::{Record, decode_record};
+use packnback_sys::files::write_usual;
 
 use super::options::{RawExport, RestoreError};
 use crate::client::ObjectSource;
@@ -80,7 +81,7 @@ impl Export<'_> {
 
     fn record(&mut self, id: &str, envelope: &[u8]) -> Result<(), RestoreError> {
         let path = self.dir.join("records").join(format!("{id}.cbor"));
-        write_whole(&path, envelope).map_err(|e| self.fault(&e))?;
+        write_usual(&path, envelope).map_err(|e| self.fault(&e))?;
         self.done.records = self.done.records.saturating_add(1);
         Ok(())
     }
@@ -133,7 +134,7 @@ impl Export<'_> {
             if let Some(parent) = path.parent() {
                 self.make_dir(parent)?;
             }
-            write_whole(&path, bytes).map_err(|e| self.fault(&e))?;
+            write_usual(&path, bytes).map_err(|e| self.fault(&e))?;
         }
         let counters = self.progress.counters();
         Counters::add(&counters.entries_done, 1);
@@ -148,13 +149,4 @@ impl Export<'_> {
         let start = hex.get(..2).unwrap_or_default();
         self.dir.join("objects").join(start).join(&hex)
     }
-}
-
-/// A file is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("part");
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    drop(file);
-    fs::rename(&temporary, path)
 }

@@ -148,7 +148,10 @@ impl ChunkJob {
             match self.write(ctx, decompressor, buf) {
                 Ok(()) => {}
                 Err(ObjectFault::Source(error)) => return Err(ctx.fail(error.into())),
-                Err(fault) => self.file.spoil(fault.reason()),
+                Err(fault) => {
+                    ctx.blame_source();
+                    self.file.spoil(fault.reason());
+                }
             }
         }
         self.file.release(ctx)
@@ -261,7 +264,10 @@ impl<'s, 'c> Spread<'s, 'c> {
                     }
                 }
             }
-            Err(reason) => self.file.spoil(reason),
+            Err(reason) => {
+                self.ctx.blame_source();
+                self.file.spoil(reason);
+            }
         }
         self.finish()
     }
@@ -294,6 +300,7 @@ impl<'s, 'c> Spread<'s, 'c> {
                 Ok(Ok(())) => {}
                 Ok(Err(ObjectFault::Source(error))) => return Err(self.ctx.fail(error.into())),
                 Ok(Err(fault)) => {
+                    self.ctx.blame_source();
                     self.file.spoil(fault.reason());
                     break;
                 }

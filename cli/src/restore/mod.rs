@@ -7,8 +7,10 @@
 //! then: hard links, deletions, attributes of directories
 //! ```
 
+mod after;
 mod ctx;
 mod export;
+mod held;
 mod keys;
 mod large;
 mod open;
@@ -18,6 +20,8 @@ mod records;
 mod run;
 mod select;
 mod sessions;
+mod survey;
+mod totals;
 mod tree;
 mod verify;
 mod work;
@@ -28,4 +32,5 @@ pub use options::{LoadedSnapshot, RawExport, RestoreError, RestoreOptions, Resto
 pub use records::{named, snapshots};
 pub use run::run;
 pub use sessions::{closed_sessions, visible_sessions};
+pub use survey::{Survey, survey};
 pub use tree::{about, tree};

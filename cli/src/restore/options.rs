@@ -30,16 +30,18 @@ pub struct RestoreOptions {
     pub snapshot: LoadedSnapshot,
     /// Only what is at or below this stored path. The path is kept below the target.
     pub below: Option<Vec<u8>>,
-    /// Only what matches one of these globs (on stored paths), if any.
-    pub include: Option<globset::GlobSet>,
-    /// Nothing that matches one of these globs, nor anything below it.
-    pub exclude: Option<globset::GlobSet>,
+    /// Only what these patterns ask for, with everything below it, if any.
+    pub include: Option<crate::fs::Excludes>,
+    /// Nothing that matches these patterns, nor anything below it.
+    pub exclude: Option<crate::fs::Excludes>,
     /// Where to.
     pub target: PathBuf,
     /// How to write: what to do with files that are there, ids by number, devices, ...
     pub write: crate::fs::RestoreOptions,
-    /// Remove what is in the target but not in the snapshot.
+    /// Remove what is in the target and not in the snapshot, though it would have been saved.
     pub delete: bool,
+    /// Start even if there seems to be too little room.
+    pub ignore_space: bool,
     /// Report only, write nothing.
     pub dry_run: bool,
     /// Read back what was written and compare.
@@ -63,6 +65,16 @@ pub struct RestoreReport {
     pub bytes_written: u64,
     /// Removed because not in the snapshot.
     pub deleted: u64,
+    /// Their stored paths: all of them in a dry run, else the first.
+    pub removed: Vec<Vec<u8>>,
+    /// Not in the snapshot and left all the same: it would not have been saved.
+    pub left: Vec<FileNote>,
+    /// Left beyond what is listed.
+    pub left_more: u64,
+    /// Patterns that asked for nothing that is there.
+    pub unmatched: Vec<Vec<u8>>,
+    /// Damage that another copy of the snapshot may not have: something in the source is missing or wrong.
+    pub source_at_fault: bool,
     /// Objects fetched.
     pub objects: u64,
     /// Their bytes.
@@ -81,7 +93,13 @@ impl RestoreReport {
     /// Whether everything asked for is in place.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.damage.is_empty()
+        self.damage.is_empty() && !self.is_nothing()
+    }
+
+    /// Whether nothing was found to be restored.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.entries == 0 && self.damage.is_empty()
     }
 }
 
@@ -121,6 +139,22 @@ pub enum RestoreError {
         /// What is wrong.
         reason: String,
     },
+    /// What the snapshot holds is more than it says.
+    #[error("the snapshot holds more than its own record says ({0}): it is damaged or forged")]
+    Excess(String),
+    /// There is too little room.
+    #[error("there is too little room in {}: {needed} bytes are needed, {free} are free", path.display())]
+    Space {
+        /// The target.
+        path: PathBuf,
+        /// Bytes to be written.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The snapshot does not say what it left out, so nothing can be removed.
+    #[error("nothing can be removed after this snapshot: {0}")]
+    Untold(String),
     /// The target could not be used.
     #[error("cannot restore into {}: {reason}", path.display())]
     Target {

@@ -8,16 +8,19 @@ use packnback_proto::format::entry::{Entry, EntryType, FileData};
 use packnback_proto::format::segment::Session;
 use packnback_proto::ids::ObjectId;
 
+use super::after::{finish, prune};
 use super::ctx::{Ctx, Stop};
+use super::held::Asked;
 use super::keys::ReaderKeys;
 use super::large::{Large, Spread};
 use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
-use super::select::Selection;
+use super::select::{Selection, Wanted};
+use super::totals::{Claim, check_totals};
 use super::tree::{Found, Part, Tree, reference};
 use super::work::{self, Small, Task};
 use crate::client::ObjectSource;
-use crate::fs::{Pruner, Target, show};
+use crate::fs::{Target, show};
 use crate::progress::{Counters, Progress};
 
 /// Entries without content handed over together.
@@ -41,20 +44,25 @@ pub fn run(
         counters: Some(progress),
     };
     let tree = Tree::open(reader, options.snapshot.snap.root).map_err(ObjectFault::into_error)?;
-    let resumes = std::fs::read_dir(&options.target).is_ok_and(|mut dir| dir.next().is_some());
+    check_totals(&tree.root)?;
+    let asked = if options.delete {
+        Some(Asked::of(options, &tree.root)?)
+    } else {
+        None
+    };
     let mut write = options.write.clone();
     write.dry_run |= options.dry_run;
     let target = Target::open(&options.target, write).map_err(|e| RestoreError::Target {
         path: options.target.clone(),
         reason: e.to_string(),
     })?;
-    let ctx = Ctx::new(options, reader, &target, progress, resumes);
+    let ctx = Ctx::new(options, reader, &target, progress, asked);
     Counters::add(&progress.counters().entries_found, entries_of(&tree));
     Counters::add(&progress.counters().bytes_found, tree.root.stats.bytes);
     Counters::add(&progress.counters().found_all, 1);
     match restore(&ctx, &tree) {
         Ok(()) => {
-            finish(&ctx);
+            finish(&ctx, &tree.root);
             Ok(ctx.report())
         }
         Err(Stop) => Err(ctx
@@ -93,7 +101,7 @@ fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
         rest.links.extend(found.links);
         for (_, entries) in found.orphans {
             for entry in entries {
-                ctx.damaged(
+                ctx.damaged_in_source(
                     &entry.path,
                     "the file it is a hard link of is not in the snapshot".into(),
                 );
@@ -105,10 +113,14 @@ fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
         let result = ctx.target.add_hard_link(&entry, &first);
         ctx.done(&entry, result)?;
     }
-    if ctx.options.delete {
-        prune(ctx, tree)?;
+    if rest.lost {
+        let text = "nothing was removed: a part of the snapshot is unreadable";
+        if ctx.options.delete {
+            ctx.note(&[], text.into());
+        }
+        return Ok(());
     }
-    Ok(())
+    prune(ctx, tree)
 }
 
 /// What a pass leaves for later.
@@ -119,6 +131,8 @@ struct Rest {
     /// Hard links whose file was not seen.
     orphans: HashMap<[u8; 8], Vec<Entry>>,
     seen: u64,
+    /// A part of the tree could not be read.
+    lost: bool,
 }
 
 /// One pass over the tree with workers. With `orphans`, only to find their content.
@@ -147,6 +161,8 @@ fn passes(
                 ..Rest::default()
             },
             plain: Vec::new(),
+            roots: &tree.root.paths,
+            left: Claim::of(&tree.root),
         };
         let walked = pass.walk(tree);
         let rest = walked.and_then(|()| pass.finish());
@@ -172,26 +188,28 @@ struct Pass<'p, 'c> {
     finding: bool,
     rest: Rest,
     plain: Vec<Entry>,
+    roots: &'p [Vec<u8>],
+    left: Claim,
 }
 
 impl Pass<'_, '_> {
     fn walk(&mut self, tree: &Tree<'_>) -> Result<(), Stop> {
         let options = self.ctx.options;
-        let below = if self.finding {
+        let within = if self.finding {
             None
         } else {
             options.below.as_deref()
         };
-        let (include, exclude) = (options.include.as_ref(), options.exclude.as_ref());
-        let mut selection = Selection::new(options.below.as_deref(), include, exclude);
+        let mut selection = Selection::new(options, self.roots);
         let ctx = self.ctx;
         let mut stopped = false;
-        let walked = tree.walk(below, &mut |found| {
+        let walked = tree.walk(within, &mut |found| {
             let step = match found {
                 Found::Part(part) => self.part(part, &mut selection),
                 Found::Lost { first, fault } => {
+                    self.rest.lost = true;
                     if !self.finding {
-                        ctx.damaged(
+                        ctx.damaged_in_source(
                             &first,
                             format!("names from here on are lost: {}", fault.reason()),
                         );
@@ -227,15 +245,24 @@ impl Pass<'_, '_> {
     fn part(&mut self, part: Part, selection: &mut Selection<'_>) -> Result<(), Stop> {
         let Part { segment, refs } = part;
         let mut packs: BTreeMap<ObjectId, Vec<Small>> = BTreeMap::new();
+        if !self.finding {
+            let taken = self.left.take(&segment.entries);
+            taken.map_err(|error| self.ctx.fail(error))?;
+        }
         for entry in segment.entries {
             let wanted = if self.finding {
                 self.found(entry)
             } else {
                 selection.next(entry)
             };
-            for entry in wanted {
+            for Wanted { entry, is_passage } in wanted {
                 self.rest.seen = self.rest.seen.saturating_add(1);
-                self.entry(entry, &refs, &segment.sessions, &mut packs)?;
+                if is_passage {
+                    let result = self.ctx.target.add_passage(&entry);
+                    self.ctx.done(&entry, result)?;
+                } else if entry.kind == EntryType::Dir || self.ctx.clear(&entry)? {
+                    self.entry(entry, &refs, &segment.sessions, &mut packs)?;
+                }
             }
         }
         for (id, files) in packs {
@@ -245,7 +272,7 @@ impl Pass<'_, '_> {
     }
 
     /// In the second pass: the file of orphaned links, under the name of the first of them.
-    fn found(&mut self, entry: Entry) -> Vec<Entry> {
+    fn found(&mut self, entry: Entry) -> Vec<Wanted> {
         let orphans = entry
             .hardlink
             .filter(|_| entry.data.is_some())
@@ -257,9 +284,12 @@ impl Pass<'_, '_> {
         self.rest
             .links
             .extend(orphans.map(|link| (link, first.path.clone())));
-        vec![Entry {
-            data: entry.data,
-            ..first
+        vec![Wanted {
+            entry: Entry {
+                data: entry.data,
+                ..first
+            },
+            is_passage: false,
         }]
     }
 
@@ -338,64 +368,5 @@ impl Pass<'_, '_> {
             }
             FileData::Pack { .. } => Ok(()),
         }
-    }
-}
-
-/// Removes what is not in the snapshot, in a pass of its own: nothing is being written any more.
-fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
-    let below = ctx.options.below.as_deref();
-    let roots = below.map_or_else(|| tree.root.paths.clone(), |below| vec![below.to_vec()]);
-    let mut pruner = Pruner::new(&roots);
-    let selection = Selection::new(below, None, None);
-    let mut lost = false;
-    let deleted = |gone: Result<Vec<Vec<u8>>, crate::fs::WriteError>| match gone {
-        Ok(gone) => {
-            Counters::add(&ctx.numbers.deleted, u64::try_from(gone.len()).unwrap_or(0));
-        }
-        Err(error) => ctx.note(&[], error.to_string()),
-    };
-    let walked = tree.walk(below, &mut |found| {
-        match found {
-            Found::Part(part) => {
-                for entry in part
-                    .segment
-                    .entries
-                    .iter()
-                    .filter(|e| selection.is_in_part(&e.path))
-                {
-                    let is_dir = entry.kind == EntryType::Dir;
-                    deleted(pruner.visit(ctx.target, &entry.path, is_dir));
-                }
-            }
-            // Not knowing what belongs here, nothing may be removed.
-            Found::Lost { .. } => lost = true,
-        }
-        Ok(!lost && ctx.check().is_ok())
-    });
-    walked.map_err(|error| ctx.fail(error))?;
-    ctx.check()?;
-    if lost {
-        ctx.note(
-            &[],
-            "nothing more was removed: a part of the snapshot is unreadable".into(),
-        );
-    } else {
-        deleted(pruner.finish(ctx.target));
-    }
-    Ok(())
-}
-
-fn finish(ctx: &Ctx<'_>) {
-    let report = ctx.target.finish();
-    for note in report.notes {
-        let kind = format!("{:?}", note.kind).to_lowercase();
-        let reason = match note.error {
-            Some(error) => format!("{kind} not restored: {error}"),
-            None => format!("{kind} not restored"),
-        };
-        ctx.note(&note.path, reason);
-    }
-    for error in report.errors {
-        ctx.damaged(&[], error.to_string());
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use packnback_proto::format::entry::Entry;
 use packnback_proto::format::frame::Decompressor;
-use packnback_proto::format::header::Kind;
+use packnback_proto::format::header::{Header, Kind};
 use packnback_proto::format::index::{self, Child};
 use packnback_proto::format::root::{self, Root};
 use packnback_proto::format::segment::{self, Segment};
@@ -14,7 +14,7 @@ use super::keys::ReaderKeys;
 use super::open::{ObjectFault, Opened, Reader, bad};
 use super::options::{LoadedSnapshot, RestoreError};
 use crate::client::ObjectSource;
-use crate::fs::{is_at_or_below, path_cmp};
+use crate::fs::{is_at_or_below, path_cmp, split_parent};
 
 /// Objects of the tree fetched together.
 const TOGETHER: usize = 4;
@@ -58,7 +58,7 @@ impl<'a> Tree<'a> {
         })
     }
 
-    /// Visits the parts of the tree that may hold something at or below `below`.
+    /// Visits the parts of the tree that may hold something at or below `below`, or a folder above it.
     pub(super) fn walk(
         &self,
         below: Option<&[u8]>,
@@ -70,9 +70,10 @@ impl<'a> Tree<'a> {
             reader: self.reader,
             below,
             decompressor,
+            last: Vec::new(),
             visit,
         };
-        walker.children(&self.root.children, &self.refs, u8::MAX)?;
+        walker.children(&self.root.children, &self.refs, u8::MAX, None)?;
         Ok(())
     }
 }
@@ -81,6 +82,8 @@ struct Walker<'w> {
     reader: Reader<'w>,
     below: Option<&'w [u8]>,
     decompressor: Decompressor,
+    /// Path of the last entry visited: what comes next comes after it.
+    last: Vec<u8>,
     visit: &'w mut dyn FnMut(Found) -> Result<GoOn, RestoreError>,
 }
 
@@ -90,28 +93,28 @@ impl Walker<'_> {
         children: &[Child],
         refs: &[ObjectId],
         height: u8,
+        end: Option<&[u8]>,
     ) -> Result<GoOn, RestoreError> {
         let ends = children
             .iter()
             .skip(1)
             .map(|child| Some(child.first.as_slice()));
-        let wanted: Vec<&Child> = children
+        let wanted: Vec<(&Child, Option<&[u8]>)> = children
             .iter()
-            .zip(ends.chain([None]))
+            .zip(ends.chain([end]))
             .filter(|(child, end)| self.concerns(&child.first, *end))
-            .map(|(child, _)| child)
             .collect();
         for group in wanted.chunks(TOGETHER) {
             let ids: Vec<ObjectId> = group
                 .iter()
-                .map(|child| reference(refs, child.ref_idx))
+                .map(|(child, _)| reference(refs, child.ref_idx))
                 .collect();
             let objects = match self.reader.fetch(&ids) {
                 Ok(objects) => objects,
                 Err(fault) => return Err(fault.into_error()),
             };
-            for ((child, id), bytes) in group.iter().zip(ids).zip(objects) {
-                if !self.child(child, id, bytes, height)? {
+            for (((child, end), id), bytes) in group.iter().zip(ids).zip(objects) {
+                if !self.child((child, *end), (id, bytes), height)? {
                     return Ok(false);
                 }
             }
@@ -122,6 +125,17 @@ impl Walker<'_> {
     /// Whether a part from `first` up to `end` may hold something that is asked for.
     fn concerns(&self, first: &[u8], end: Option<&[u8]>) -> bool {
         let Some(below) = self.below else { return true };
+        let holds = |path: &[u8]| {
+            path_cmp(first, path) != Ordering::Greater
+                && end.is_none_or(|end| path_cmp(path, end) == Ordering::Less)
+        };
+        let mut above = split_parent(below).0;
+        while !above.is_empty() {
+            if holds(above) {
+                return true;
+            }
+            above = split_parent(above).0;
+        }
         let ends_before = end.is_some_and(|end| path_cmp(end, below) != Ordering::Greater);
         let starts_behind =
             path_cmp(first, below) == Ordering::Greater && !is_at_or_below(first, below);
@@ -130,9 +144,8 @@ impl Walker<'_> {
 
     fn child(
         &mut self,
-        child: &Child,
-        id: ObjectId,
-        bytes: Option<Vec<u8>>,
+        (child, end): (&Child, Option<&[u8]>),
+        (id, bytes): (ObjectId, Option<Vec<u8>>),
         height: u8,
     ) -> Result<GoOn, RestoreError> {
         let kinds = [Kind::Segment, Kind::Index];
@@ -141,14 +154,17 @@ impl Walker<'_> {
             Ok(opened) if opened.header.height >= height => bad(id, "the tree is not a tree"),
             Ok(opened) if opened.header.kind == Kind::Index => match check_index(child, &opened) {
                 Ok(children) => {
-                    return self.children(&children, &opened.header.refs, opened.header.height);
+                    let Header { refs, height, .. } = opened.header;
+                    return self.children(&children, &refs, height, end);
                 }
                 Err(fault) => fault,
             },
-            Ok(opened) => match check_segment(child, opened) {
-                Ok(part) => return (self.visit)(Found::Part(part)),
-                Err(fault) => fault,
-            },
+            Ok(opened) => {
+                match check_segment(child, opened).and_then(|part| self.order(part, id, end)) {
+                    Ok(part) => return (self.visit)(Found::Part(part)),
+                    Err(fault) => fault,
+                }
+            }
             Err(ObjectFault::Source(error)) => return Err(error.into()),
             Err(fault) => fault,
         };
@@ -156,6 +172,28 @@ impl Walker<'_> {
             first: child.first.clone(),
             fault,
         })
+    }
+}
+
+impl Walker<'_> {
+    /// Format, 6.1: the order of paths holds over all segments, not only within each. Otherwise one path
+    /// could come twice, and what a part does not name could still be in another.
+    fn order(&mut self, part: Part, id: ObjectId, end: Option<&[u8]>) -> Result<Part, ObjectFault> {
+        let paths = || {
+            part.segment
+                .entries
+                .iter()
+                .map(|entry| entry.path.as_slice())
+        };
+        let (first, last) = (paths().next(), paths().next_back());
+        let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+        let comes_after = self.last.is_empty() || path_cmp(&self.last, first) == Ordering::Less;
+        let ends_before = end.is_none_or(|end| path_cmp(last, end) == Ordering::Less);
+        if !comes_after || !ends_before {
+            return Err(bad(id, "its paths are out of order"));
+        }
+        self.last = last.to_vec();
+        Ok(part)
     }
 }
 

@@ -115,7 +115,7 @@ fn pack(
             .zip(usize::try_from(file.len).ok());
         let bytes = range.and_then(|(off, len)| content.get(off..off.checked_add(len)?));
         let Some(bytes) = bytes else {
-            ctx.damaged(
+            ctx.damaged_in_source(
                 &file.entry.path,
                 "its pack is shorter than its entry says".into(),
             );

@@ -191,7 +191,7 @@ fn use_cases(p: &Paths) -> Vec<Case> {
             "a path that is not there",
             words("backup /not/there"),
             None,
-            1,
+            3,
             &["/not/there"],
         ),
         (

@@ -143,7 +143,7 @@ fn a_friend_that_is_away_means_not_safe_yet_and_catches_up_later() {
     let peers = you.ok(["peer", "list"]);
     assert_eq!(peers["peers"][0]["name"], "ann");
     you.ok(["peer", "ping", "ann"]);
-    you.ok(["peer", "remove", "ann"]);
+    you.ok(["peer", "remove", "ann", "--yes"]);
     assert_eq!(
         you.ok(["peer", "list"])["peers"].as_array().unwrap().len(),
         0

@@ -8,7 +8,9 @@
 )]
 
 mod alarms;
+mod asked;
 mod bad_input;
+mod contacts;
 mod demo;
 mod devices;
 mod disk_full;
@@ -22,6 +24,7 @@ mod late;
 mod orders;
 mod parts;
 mod policy;
+mod restoring;
 mod round_trip;
 mod sets;
 mod signer;

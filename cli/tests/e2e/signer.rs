@@ -256,3 +256,41 @@ fn an_address_without_its_node_is_told_before_the_words() {
         "{refused}"
     );
 }
+
+/// What stands on the sheet is all that is left after a total loss.
+#[test]
+fn the_addresses_on_the_sheet_reach_the_friend() {
+    let (you, ann) = (Machine::with_owner(), Machine::blank());
+    befriend(&you, &ann, "ann");
+    let (ids, tree) = with_snapshots(&you, 1);
+    let words = ["--wait", "1", "--wait-timeout", "120s"];
+    you.run([&["backup", text(&tree)][..], &words].concat())
+        .ends_with(0);
+    let key = you.key();
+    let sheet = you.ok(["key", "sheet", "--owner-key", text(&key)]);
+    let friend = &sheet["friends"][0];
+    assert_eq!(friend["name"], "ann", "{}", sheet["friends"]);
+    let addresses: Vec<&str> = friend["addresses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|address| address.as_str().unwrap())
+        .collect();
+    assert!(!addresses.is_empty());
+    assert!(addresses.iter().all(|a| a.contains("/p2p/12D3KooW")));
+    let status = you.ok(["status"]);
+    assert_eq!(status["sheet_out_of_date"], Value::Array(Vec::new()));
+    you.ok(["node", "stop"]);
+    let blank = Machine::blank();
+    let sheet_words = sheet["words"].as_str().unwrap().as_bytes();
+    let words = ["recover", "--words", "--peer", addresses[0]];
+    let listed = blank.run_with(words, Some(sheet_words)).ends_with(0).json();
+    let listed = listed["snapshots"].as_array().unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().any(|snap| snap["id"] == ids[0]));
+    assert!(listed.iter().all(|snap| snap["may_be_newest"] == true));
+    // The machine that is gone stays in the list of the one that takes its place.
+    blank.ok(["init", "--owner-key", text(&key), "--label", "new"]);
+    let all = blank.ok(["snapshots", "--all"]);
+    assert_eq!(all["snapshots"].as_array().unwrap().len(), 2, "{all}");
+}

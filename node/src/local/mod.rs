@@ -5,6 +5,7 @@
 
 mod admin;
 mod alarms;
+mod friends;
 pub mod offline;
 mod reads;
 mod replies;
@@ -14,12 +15,14 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use packnback_proto::wire::frame::FrameError;
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
 use packnback_proto::wire::{ErrorCode, local};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
@@ -27,6 +30,7 @@ use tokio::sync::Notify;
 use crate::frames::{StreamError, read_frame, write_frame};
 use crate::ports::{Failure, Network};
 use crate::service::{Host, drain};
+use crate::settings::Settings;
 use session::{Answer, Session};
 
 /// What every local connection shares.
@@ -38,6 +42,15 @@ pub struct LocalNode {
     /// Told when a program asks the node to end.
     pub stop: Arc<Notify>,
     started: Instant,
+    own: Option<Own>,
+}
+
+/// What this node has of its own beside the store.
+struct Own {
+    dir: PathBuf,
+    settings: Mutex<Settings>,
+    /// What a person has to know of how it listens.
+    listen_note: Option<String>,
 }
 
 impl LocalNode {
@@ -49,6 +62,26 @@ impl LocalNode {
             network,
             stop,
             started: Instant::now(),
+            own: None,
+        }
+    }
+
+    /// With settings that can be changed, in this folder, and what a person has to know of how it listens.
+    #[must_use]
+    pub fn with_settings(
+        self,
+        dir: &Path,
+        settings: Settings,
+        listen_note: Option<String>,
+    ) -> Self {
+        let own = Own {
+            dir: dir.to_owned(),
+            settings: Mutex::new(settings),
+            listen_note,
+        };
+        Self {
+            own: Some(own),
+            ..self
         }
     }
 }

@@ -23,11 +23,14 @@ impl Default for Offline {
     }
 }
 
-fn offline<T: Send + 'static>() -> BoxFuture<'static, Result<T, Failure>> {
-    let failure = Failure::new(ErrorCode::Unreachable, "this node has no network")
+fn no_network() -> Failure {
+    Failure::new(ErrorCode::Unreachable, "this node has no network")
         .safe("Nothing was changed.")
-        .next("Start the node with a network.");
-    ready(Err(failure)).boxed()
+        .next("Start the node with a network.")
+}
+
+fn offline<T: Send + 'static>() -> BoxFuture<'static, Result<T, Failure>> {
+    ready(Err(no_network())).boxed()
 }
 
 impl Network for Offline {
@@ -43,13 +46,32 @@ impl Network for Offline {
         offline()
     }
 
+    fn invite_as_usual(&self, _: u64, _: u64, _: String) -> BoxFuture<'_, Result<String, Failure>> {
+        offline()
+    }
+
+    fn accept_as_usual(
+        &self,
+        _: String,
+        _: u64,
+        _: String,
+    ) -> BoxFuture<'_, Result<PeerInfo, Failure>> {
+        offline()
+    }
+
     fn peers(&self) -> Vec<PeerInfo> {
         Vec::new()
     }
 
-    fn remove_peer(&self, _: NodeId) -> BoxFuture<'_, Result<(), Failure>> {
+    fn remove_peer(&self, _: NodeId) -> BoxFuture<'_, Result<bool, Failure>> {
         offline()
     }
+
+    fn set_addrs(&self, _: NodeId, _: Vec<String>) -> Result<PeerInfo, Failure> {
+        Err(no_network())
+    }
+
+    fn set_name(&self, _: &str) {}
 
     fn remote_open(
         &self,

@@ -138,28 +138,7 @@ impl Session {
                 self.remote()?.grant(grant).await?;
                 reply(LocalReply::Ok)
             }
-            LocalRequest::Invite {
-                quota,
-                expires_s,
-                name,
-            } => {
-                let token = network.invite(quota, expires_s, name).await?;
-                reply(LocalReply::Invited { token })
-            }
-            LocalRequest::Accept { token, quota, name } => {
-                let peer = network.accept(token, quota, name).await?;
-                network.wake_replication();
-                reply(LocalReply::Peer { peer })
-            }
-            LocalRequest::Peers => self.peers().await,
-            LocalRequest::RemovePeer { node } => {
-                network.remove_peer(node).await?;
-                reply(LocalReply::Ok)
-            }
-            _ => Err(Failure::new(
-                ErrorCode::Protocol,
-                "this request is not possible here",
-            )),
+            other => self.friends(other).await,
         }
     }
 

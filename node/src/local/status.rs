@@ -5,6 +5,7 @@ use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::frame::encode_body;
 use packnback_proto::wire::local::{LocalReply, OwnerInfo, PeerInfo, SnapInfo, StatusInfo};
 
+use super::alarms::no_backup;
 use super::session::{Reply, Session, reply};
 use crate::ports::Failure;
 use crate::store::{Store, StoreError};
@@ -35,7 +36,7 @@ impl Session {
         let me = self.node_id();
         let owner = self.device()?.map(|device| device.owner);
         let peers = self.known_peers().await?;
-        let alarms = self.alarms().await?;
+        let mut alarms = self.alarms().await?;
         let orders_waiting = match owner {
             Some(owner) => {
                 let waiting = self.blocking(move |store| store.pending_orders(&owner));
@@ -45,6 +46,8 @@ impl Session {
         };
         let stored = self.blocking(move |store| look(store, owner, &me)).await?;
         let (disk_free, disk_reserve, owners, mut snaps) = stored;
+        let newest = snaps.iter().map(|snap| snap.time).max();
+        alarms.extend(no_backup(newest, self.node.host.clock.now()));
         for snap in &mut snaps {
             snap.copies = self.node.network.copies(&snap.snap);
         }

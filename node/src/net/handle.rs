@@ -7,7 +7,7 @@ use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 use packnback_proto::ids::NodeId;
 use packnback_proto::wire::Role;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::clock::now_s;
@@ -169,6 +169,12 @@ impl NetHandle {
     #[must_use]
     pub fn listen_addrs(&self) -> Vec<Multiaddr> {
         self.shared.listen.borrow().clone()
+    }
+
+    /// Changes whenever [`NetHandle::listen_addrs`] do.
+    #[must_use]
+    pub fn listen_changed(&self) -> watch::Receiver<Vec<Multiaddr>> {
+        self.shared.listen.subscribe()
     }
 
     /// The live connections.

@@ -29,7 +29,7 @@ pub use libp2p::Multiaddr;
 pub use libp2p::identity::Keypair;
 
 pub use addr::{
-    DEFAULT_PORT, default_listen, format_peer_addr, parse_addrs, parse_peer_addr, reach,
+    DEFAULT_PORT, default_listen, format_peer_addr, parse_addrs, parse_peer_addr, reach, seen_from,
 };
 pub use backoff::{backoff, random_u32};
 pub use clock::now_s;

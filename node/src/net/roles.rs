@@ -84,13 +84,14 @@ mod tests {
     fn roles_open_only_their_protocols() {
         let (roles, peer) = (Roles::default(), PeerId::random());
         assert!(!roles.permits(&peer, Protocol::Store, 0));
-        for (role, store, invite) in [
-            (Role::Friend, true, true),
-            (Role::Recovery, true, false),
-            (Role::Replica, true, false),
-            (Role::Guest, false, true),
-            (Role::Infra, false, false),
-            (Role::Unknown, false, false),
+        for (role, store, invite, contact) in [
+            (Role::Friend, true, true, true),
+            (Role::Recovery, true, false, false),
+            (Role::Replica, true, false, true),
+            (Role::Guest, false, true, false),
+            (Role::Infra, false, false, false),
+            (Role::Former, false, false, true),
+            (Role::Unknown, false, false, false),
         ] {
             roles.set(peer, role, None);
             assert_eq!(roles.permits(&peer, Protocol::Store, 0), store, "{role:?}");
@@ -99,6 +100,8 @@ mod tests {
                 invite,
                 "{role:?}"
             );
+            let may = roles.permits(&peer, Protocol::Contact, 0);
+            assert_eq!(may, contact, "{role:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{ConnectionId, StreamProtocol};
 use libp2p::{Multiaddr, Stream};
 use packnback_proto::ids::NodeId;
-use packnback_proto::wire::{INVITE_PROTOCOL, Role, STORE_PROTOCOL};
+use packnback_proto::wire::{CONTACT_PROTOCOL, INVITE_PROTOCOL, Role, STORE_PROTOCOL};
 use tokio_util::compat::Compat;
 
 /// A stream to a peer, for tokio.
@@ -22,6 +22,7 @@ pub const fn may_open(role: Role, protocol: Protocol) -> bool {
     match protocol {
         Protocol::Store => matches!(role, Role::Friend | Role::Recovery | Role::Replica),
         Protocol::Invite => matches!(role, Role::Friend | Role::Guest),
+        Protocol::Contact => matches!(role, Role::Friend | Role::Replica | Role::Former),
     }
 }
 
@@ -32,11 +33,13 @@ pub enum Protocol {
     Store,
     /// Taking up an invite.
     Invite,
+    /// Saying where one is, and what the other is to one.
+    Contact,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 2] = [Self::Store, Self::Invite];
+    pub const ALL: [Self; 3] = [Self::Store, Self::Invite, Self::Contact];
 
     /// Its name on the wire.
     #[must_use]
@@ -44,6 +47,7 @@ impl Protocol {
         match self {
             Self::Store => STORE_PROTOCOL,
             Self::Invite => INVITE_PROTOCOL,
+            Self::Contact => CONTACT_PROTOCOL,
         }
     }
 

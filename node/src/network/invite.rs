@@ -1,18 +1,20 @@
 //! Making invites, and taking them up from others.
 
-use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::ids::NodeId;
-use packnback_proto::wire::invite::{INVITE_VERSION, InviteToken};
+use packnback_proto::wire::invite::{InviteSecret, InviteToken};
 use packnback_proto::wire::local::PeerInfo;
-use packnback_proto::wire::{ErrorCode, Role, SecretBytes};
+use packnback_proto::wire::{ErrorCode, Role};
+use zeroize::Zeroizing;
 
 use super::{P2p, net_failure};
 use crate::net::{
     Multiaddr, NetConfig, NetError, NetHandle, Protocol, keypair_from_seed, node_id_of, now_s,
-    parse_addrs,
+    parse_addrs, reach,
 };
-use crate::peers::{ClaimOutcome, Friend, Introduction, claim_invite, clean_addrs, clean_name};
-use crate::ports::{Failure, PeerBook as _};
+use crate::peers::{
+    ClaimOutcome, Friend, Introduction, NewInvite, claim_invite, clean_addrs, clean_name,
+};
+use crate::ports::{Failure, PeerBook as _, Reach};
 
 pub(super) fn is_loopback(addr: &Multiaddr) -> bool {
     let text = addr.to_string();
@@ -25,28 +27,88 @@ fn refused(message: impl Into<String>, next: &str) -> Failure {
         .next(next)
 }
 
+/// Bytes offered to a friend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offered {
+    bytes: u64,
+    /// Nobody asked for that number: who is a friend already keeps the one it has.
+    is_usual: bool,
+}
+
+impl Offered {
+    pub(super) const fn wanted(bytes: u64) -> Self {
+        Self {
+            bytes,
+            is_usual: false,
+        }
+    }
+
+    pub(super) const fn usual(bytes: u64) -> Self {
+        Self {
+            bytes,
+            is_usual: true,
+        }
+    }
+}
+
+/// The addresses that are of use to somebody elsewhere, the best first: an invite has room for a few. Loopback only
+/// if there is nothing else.
+fn for_invite(addrs: &[Multiaddr]) -> Vec<String> {
+    let rank = |addr: &Multiaddr| {
+        let text = addr.to_string();
+        let is_six = text.starts_with("/ip6/");
+        let is_link_local = text.starts_with("/ip6/fe80:") || text.starts_with("/ip4/169.254.");
+        match reach(addr) {
+            Reach::Public => u8::from(is_six),
+            Reach::Private if !is_link_local => 2 + u8::from(is_six),
+            Reach::Private => 4,
+            Reach::Loopback => 5 + u8::from(is_six),
+        }
+    };
+    let mut sorted = addrs.to_vec();
+    sorted.sort_by_key(rank);
+    let is_far = |addr: &Multiaddr| reach(addr) > Reach::Loopback;
+    if sorted.iter().any(is_far) {
+        sorted.retain(is_far);
+    }
+    sorted.iter().map(ToString::to_string).collect()
+}
+
 impl P2p {
     pub(super) fn make_invite(
         &self,
-        quota: u64,
+        offer: Offered,
         expires_s: u64,
         name: &str,
     ) -> Result<String, Failure> {
-        let seed = Secret32::try_init_with(|bytes| getrandom::fill(bytes))
+        let addrs = for_invite(&self.net.listen_addrs());
+        if addrs.is_empty() {
+            let message = "this node listens nowhere, so nobody could take the invite up";
+            let next = "set where it listens: packnback node set --listen ADDR";
+            return Err(refused(message, next));
+        }
+        let mut random = Zeroizing::new([0; 16]);
+        getrandom::fill(random.as_mut_slice())
             .map_err(|e| Failure::new(ErrorCode::Internal, e.to_string()))?;
-        let guest = keypair_from_seed(*seed.expose()).map_err(net_failure)?;
+        let secret = InviteSecret::new(*random);
+        let guest = keypair_from_seed(*secret.guest_seed().expose()).map_err(net_failure)?;
         let guest = node_id_of(&guest)
             .ok_or_else(|| Failure::new(ErrorCode::Internal, "the guest key has no id"))?;
-        let expires = self
-            .table
-            .add_invite(guest, name, quota, expires_s, now_s())?;
+        let new = NewInvite {
+            guest,
+            name,
+            quota: offer.bytes,
+            is_usual: offer.is_usual,
+            lifetime_s: expires_s,
+        };
+        let expires = self.table.add_invite(new, now_s())?;
         let token = InviteToken {
-            version: INVITE_VERSION,
             inviter: self.net.node(),
-            addrs: self.own_addrs(),
+            name: self.name.borrow().clone(),
+            addrs,
             expires,
-            quota,
-            seed: SecretBytes::new(*seed.expose()),
+            quota: offer.bytes,
+            secret,
         };
         token
             .to_text()
@@ -56,7 +118,7 @@ impl P2p {
     pub(super) async fn accept_invite(
         &self,
         token: &str,
-        quota: u64,
+        offer: Offered,
         name: &str,
     ) -> Result<PeerInfo, Failure> {
         let token = InviteToken::from_text(token)
@@ -65,11 +127,10 @@ impl P2p {
             let next = "give it to a friend, who accepts it on another machine";
             return Err(refused("this invite was made by this node", next));
         }
-        let me = Introduction {
-            name: String::new(),
-            addrs: self.own_addrs(),
-            quota,
-        };
+        let known = self.table.friend(&token.inviter);
+        let kept = known.as_ref().filter(|_| offer.is_usual);
+        let quota = kept.map_or(offer.bytes, |friend| friend.quota_given);
+        let me = self.introduction(quota);
         let outcome = self.claim(&token, &me).await?;
         let inviter = match outcome {
             ClaimOutcome::Accepted(inviter) => inviter,
@@ -80,26 +141,36 @@ impl P2p {
                 ));
             }
         };
-        let known = self.table.friend(&token.inviter);
-        let shown = if name.is_empty() { &inviter.name } else { name };
-        let mut addrs = clean_addrs(&token.addrs, true);
-        addrs.extend(inviter.addrs);
+        let known = self.table.friend(&token.inviter).unwrap_or_else(|| Friend {
+            added: now_s(),
+            ..Friend::default()
+        });
+        let name = clean_name(name);
+        let fresh = inviter.addrs.len();
+        let mut addrs = inviter.addrs;
+        addrs.extend(token.addrs);
+        addrs.extend(known.addrs);
         let friend = Friend {
-            name: clean_name(shown),
+            // A new invite to a friend leaves it the name it has here.
+            name: if name.is_empty() { known.name } else { name },
+            told_name: inviter.name,
             addrs: clean_addrs(&addrs, true),
+            fresh,
             quota_given: quota,
             quota_taken: inviter.quota,
-            owner: known.as_ref().and_then(|f| f.owner),
-            added: known.map_or_else(now_s, |f| f.added),
+            owner: known.owner,
+            added: known.added,
+            ended: None,
         };
         self.table.put_friend(token.inviter, friend.clone())?;
-        Ok(self.info(token.inviter, friend))
+        Ok(self.info(token.inviter, &friend))
     }
 
     /// As the guest; if that door is closed, as ourselves, in case an earlier answer got lost.
     async fn claim(&self, token: &InviteToken, me: &Introduction) -> Result<ClaimOutcome, Failure> {
         let addrs = parse_addrs(&token.addrs);
-        let guest_key = keypair_from_seed(*token.seed.expose()).map_err(net_failure)?;
+        let guest_key =
+            keypair_from_seed(*token.secret.guest_seed().expose()).map_err(net_failure)?;
         let guest = node_id_of(&guest_key)
             .ok_or_else(|| refused("the invite holds no valid key", "ask for a new invite"))?;
         let mut config = NetConfig::new(guest_key, Vec::new());
@@ -115,6 +186,7 @@ impl P2p {
                 let second = self.claim_over(&self.net, token, &guest, &addrs, me).await;
                 if self.table.standing(&token.inviter).is_none() {
                     self.net.withdraw(token.inviter);
+                    self.table.readmit(&token.inviter)?;
                 }
                 match second {
                     Ok(outcome @ ClaimOutcome::Accepted(_)) => Ok(outcome),
@@ -155,5 +227,29 @@ fn explain(error: NetError, expires: u64) -> Failure {
                ask for a new one"
             .to_owned(),
         ..failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_invite_names_what_reaches_farthest_first() {
+        let sorted = |texts: &[&str]| {
+            let addrs: Vec<Multiaddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            for_invite(&addrs)
+        };
+        let all = [
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip6/fe80::1/tcp/1",
+            "/ip4/192.168.1.2/tcp/1",
+            "/ip6/2001:db8::1/tcp/1",
+            "/ip4/203.0.113.1/tcp/1",
+        ];
+        let expected = [all[4], all[3], all[2], all[1]];
+        assert_eq!(sorted(&all), expected);
+        assert_eq!(sorted(&all[..1]), &all[..1]);
     }
 }

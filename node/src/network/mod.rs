@@ -1,5 +1,7 @@
 //! The node among its friends: everything that needs the network, behind [`crate::ports::Network`].
 
+mod address;
+mod contact;
 mod hosts;
 mod invite;
 mod remote;
@@ -11,7 +13,7 @@ use futures::future::BoxFuture;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
-use packnback_proto::wire::local::{HostCopy, PeerInfo};
+use packnback_proto::wire::local::{HostCopy, PeerInfo, RefusalInfo};
 use packnback_proto::wire::{ErrorCode, Role, SecretBytes};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -21,12 +23,13 @@ use crate::net::{
     Multiaddr, NetConfig, NetError, NetHandle, format_peer_addr, keypair_from_seed, now_s,
     parse_addrs, parse_peer_addr,
 };
-use crate::peers::{Friend, PeerTable, StoredState};
+use crate::peers::{Friend, Heard, Introduction, PeerTable, StoredState, clean_name};
 use crate::ports::{Clock, Failure, Network, PeerBook as _, Remote};
 use crate::replicate::pull::Puller;
 use crate::replicate::{Replicator, StoreSource, Timing};
 use crate::service::Host;
 use crate::store::Store;
+use invite::Offered;
 
 /// How a node takes part.
 #[derive(Debug, Clone)]
@@ -35,6 +38,8 @@ pub struct P2pConfig {
     pub listen: Vec<Multiaddr>,
     /// Pauses and limits of replication.
     pub timing: Timing,
+    /// What this node calls itself to friends; may be empty.
+    pub name: String,
     /// Changes to the network's defaults (tests use short pauses).
     pub tune: fn(&mut NetConfig),
 }
@@ -46,6 +51,7 @@ impl P2pConfig {
         Self {
             listen,
             timing: Timing::default(),
+            name: String::new(),
             tune: |_| {},
         }
     }
@@ -58,6 +64,9 @@ pub struct P2p {
     table: Arc<PeerTable>,
     replicator: Arc<Replicator>,
     puller: Puller,
+    /// What this node calls itself to friends.
+    name: watch::Sender<String>,
+    greetings: Mutex<contact::Greetings>,
     tune: fn(&mut NetConfig),
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -96,17 +105,21 @@ impl P2p {
             table,
             replicator,
             puller,
+            name: watch::Sender::new(clean_name(&config.name)),
+            greetings: Mutex::default(),
             tune: config.tune,
             tasks: Mutex::default(),
         });
         let serving = serve::run(incoming, Arc::clone(&host), Arc::downgrade(&this));
         let keeping = serve::keep_friends(this.net.clone(), Arc::clone(&this.table));
         let following = hosts::run(Arc::downgrade(&this), Arc::clone(&host));
+        let greeting = contact::run(Arc::downgrade(&this));
         *this.tasks.lock() = vec![
             swarm,
             tokio::spawn(serving),
             tokio::spawn(keeping),
             tokio::spawn(following),
+            tokio::spawn(greeting),
         ];
         Ok((host, this))
     }
@@ -131,14 +144,27 @@ impl P2p {
             .collect()
     }
 
-    fn info(&self, node: NodeId, friend: Friend) -> PeerInfo {
+    /// How this node presents itself to a new friend.
+    fn introduction(&self, quota: u64) -> Introduction {
+        Introduction {
+            name: self.name.borrow().clone(),
+            addrs: self.own_addrs(),
+            quota,
+        }
+    }
+
+    fn info(&self, node: NodeId, friend: &Friend) -> PeerInfo {
         let contact = self.table.contact(&node);
         let connected = self.net.is_connected(node);
+        let addrs = parse_addrs(&self.table.addrs_of(&node));
+        let complete = addrs
+            .iter()
+            .filter_map(|addr| format_peer_addr(&node, addr).ok());
         PeerInfo {
             node,
-            name: friend.name,
+            name: friend.shown_name().to_owned(),
             role: Role::Friend,
-            addrs: friend.addrs,
+            addrs: complete.collect(),
             connected,
             quota_given: friend.quota_given,
             used_given: 0,
@@ -149,8 +175,36 @@ impl P2p {
             } else {
                 contact.last_seen
             },
-            last_error: contact.last_error,
+            last_error: contact
+                .last_error
+                .filter(|_| !connected || !contact.is_away),
+            fresh: u64::try_from(friend.fresh).unwrap_or(u64::MAX),
+            added: friend.added,
+            ended: friend.ended,
+            refusal: contact.refusal.map(|refusal| RefusalInfo {
+                code: refusal.code,
+                text: refusal.text,
+                since: refusal.since,
+            }),
         }
+    }
+
+    /// All friends, none under the name of another: who gives itself the name of another has none.
+    fn infos(&self) -> Vec<PeerInfo> {
+        let friends = self.table.friends();
+        let named: Vec<&str> = friends
+            .iter()
+            .map(|(_, friend)| friend.shown_name())
+            .collect();
+        let infos = friends.iter().map(|(node, friend)| {
+            let mut info = self.info(*node, friend);
+            let same = named.iter().filter(|name| **name == info.name).count();
+            if friend.name.is_empty() && same > 1 {
+                info.name = String::new();
+            }
+            info
+        });
+        infos.collect()
     }
 
     /// A multiaddress with `/p2p/`, or the id of a friend (or enough of its start).
@@ -161,7 +215,8 @@ impl P2p {
         }
         let wanted = addr.trim();
         let fits = |node: &NodeId, friend: &Friend| {
-            friend.name == wanted || (wanted.len() >= 4 && node.to_string().starts_with(wanted))
+            friend.shown_name() == wanted
+                || (wanted.len() >= 4 && node.to_string().starts_with(wanted))
         };
         let mut hits = self
             .table
@@ -169,7 +224,7 @@ impl P2p {
             .into_iter()
             .filter(|(node, f)| fits(node, f));
         match (hits.next(), hits.next()) {
-            (Some((node, friend)), None) => Ok((node, parse_addrs(&friend.addrs))),
+            (Some((node, _)), None) => Ok((node, parse_addrs(&self.table.addrs_of(&node)))),
             (None, _) => Err(Failure::new(
                 ErrorCode::NotFound,
                 format!("{wanted} is neither an address nor a known friend"),
@@ -231,7 +286,18 @@ impl Network for P2p {
         expires_s: u64,
         name: String,
     ) -> BoxFuture<'_, Result<String, Failure>> {
-        Box::pin(async move { self.make_invite(quota, expires_s, &name) })
+        let offer = Offered::wanted(quota);
+        Box::pin(async move { self.make_invite(offer, expires_s, &name) })
+    }
+
+    fn invite_as_usual(
+        &self,
+        usual: u64,
+        expires_s: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<String, Failure>> {
+        let offer = Offered::usual(usual);
+        Box::pin(async move { self.make_invite(offer, expires_s, &name) })
     }
 
     fn accept(
@@ -240,24 +306,44 @@ impl Network for P2p {
         quota: u64,
         name: String,
     ) -> BoxFuture<'_, Result<PeerInfo, Failure>> {
-        Box::pin(async move { self.accept_invite(&token, quota, &name).await })
+        let offer = Offered::wanted(quota);
+        Box::pin(async move { self.accept_invite(&token, offer, &name).await })
+    }
+
+    fn accept_as_usual(
+        &self,
+        token: String,
+        usual: u64,
+        name: String,
+    ) -> BoxFuture<'_, Result<PeerInfo, Failure>> {
+        let offer = Offered::usual(usual);
+        Box::pin(async move { self.accept_invite(&token, offer, &name).await })
     }
 
     fn peers(&self) -> Vec<PeerInfo> {
-        self.table
-            .friends()
-            .into_iter()
-            .map(|(node, friend)| self.info(node, friend))
-            .collect()
+        self.infos()
     }
 
-    fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<(), Failure>> {
+    fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<bool, Failure>> {
         Box::pin(async move {
+            let knows = self.table.friend(&node).is_some_and(|f| f.ended.is_some());
             self.table.remove_friend(&node)?;
+            let told = self.tell_end(node).await || knows;
             self.net.expel(node).await.map_err(net_failure)?;
-            // It may still be one of the hosts of an owner served here.
-            self.table.readmit(&node)
+            // It may still be one of the hosts of an owner served here, or has to be told.
+            self.table.readmit(&node)?;
+            Ok(told)
         })
+    }
+
+    fn set_addrs(&self, node: NodeId, addrs: Vec<String>) -> Result<PeerInfo, Failure> {
+        let addrs = address::parse_all(&node, &addrs)?;
+        let friend = self.table.set_addrs(&node, addrs)?;
+        Ok(self.info(node, &friend))
+    }
+
+    fn set_name(&self, name: &str) {
+        self.name.send_replace(clean_name(name));
     }
 
     fn remote_open(
@@ -296,6 +382,9 @@ impl Network for P2p {
         Box::pin(async move {
             self.replicator.stop();
             self.puller.stop();
+            for conn in self.net.connections() {
+                self.table.note(conn.node, now_s(), Heard::Left);
+            }
             self.net.shutdown().await;
             let tasks = std::mem::take(&mut *self.tasks.lock());
             let mut tasks = tasks.into_iter();

@@ -9,9 +9,9 @@ use packnback_proto::wire::Nonce16;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::P2p;
+use super::{P2p, contact};
 use crate::net::{InboundStream, Incoming, NetHandle, Protocol, now_s, parse_addrs, reach};
-use crate::peers::{Introduction, PeerTable, serve_invite};
+use crate::peers::{Heard, PeerTable, serve_invite};
 use crate::ports::Network as _;
 use crate::service::{Host, serve_session};
 
@@ -78,13 +78,17 @@ async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
     let ended = match arrived.protocol {
         Protocol::Store => {
             if let Some(p2p) = p2p.upgrade() {
-                p2p.table.note_contact(peer, now_s(), Ok(()));
+                p2p.table.note(peer, now_s(), Heard::Seen);
             }
             let over = reach(&arrived.conn.remote);
             serve_session(arrived.stream, peer, over, host).await
         }
         Protocol::Invite => match p2p.upgrade() {
             Some(p2p) => invite(arrived, &p2p).await,
+            None => Ok(()),
+        },
+        Protocol::Contact => match p2p.upgrade() {
+            Some(p2p) => contact::answer(arrived, &p2p).await,
             None => Ok(()),
         },
     };
@@ -99,11 +103,8 @@ async fn invite(mut arrived: InboundStream, p2p: &P2p) -> Result<(), crate::fram
         return Ok(());
     }
     let over_loopback = super::invite::is_loopback(&arrived.conn.remote);
-    let me = Introduction {
-        name: String::new(),
-        addrs: p2p.own_addrs(),
-        quota: 0,
-    };
+    // The quota is that of the invite.
+    let me = p2p.introduction(0);
     let served = serve_invite(
         &mut arrived.stream,
         &p2p.table,
@@ -130,7 +131,9 @@ pub(super) async fn keep_friends(net: NetHandle, table: Arc<PeerTable>) {
     let mut changed = table.changed();
     let mut kept: HashMap<NodeId, Vec<String>> = HashMap::new();
     loop {
-        let friends = table.friends();
+        let mut friends = table.friends();
+        // Who ended the friendship is left in peace.
+        friends.retain(|(_, friend)| friend.ended.is_none());
         for gone in kept
             .keys()
             .filter(|node| !friends.iter().any(|(f, _)| f == *node))
@@ -140,14 +143,15 @@ pub(super) async fn keep_friends(net: NetHandle, table: Arc<PeerTable>) {
             }
         }
         kept.retain(|node, _| friends.iter().any(|(friend, _)| friend == node));
-        for (node, friend) in friends {
-            if kept.get(&node) == Some(&friend.addrs) {
+        for (node, _) in friends {
+            let addrs = table.addrs_of(&node);
+            if kept.get(&node) == Some(&addrs) {
                 continue;
             }
-            if net.keep(node, parse_addrs(&friend.addrs)).await.is_err() {
+            if net.keep(node, parse_addrs(&addrs)).await.is_err() {
                 return;
             }
-            kept.insert(node, friend.addrs);
+            kept.insert(node, addrs);
         }
         if changed.changed().await.is_err() {
             return;

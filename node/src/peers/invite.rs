@@ -7,7 +7,8 @@ use packnback_proto::text;
 use packnback_proto::wire::invite::claim_message;
 use packnback_proto::wire::{Bytes, Nonce16};
 
-use super::rows::Invite;
+use super::replicas::merge;
+use super::rows::{Friend, Invite};
 
 /// Longest name of a peer, in characters.
 const NAME_MAX: usize = 64;
@@ -98,6 +99,37 @@ pub fn decide_claim(
         None if context.now >= invite.expires => Err(ClaimRefusal::Expired),
         None if context.peer != guest => Err(ClaimRefusal::Unknown),
         None => Ok(Verdict::Accept),
+    }
+}
+
+/// The friend whoever took up an invite is from then on. One that was a friend before keeps its name here, and the
+/// places where it was found.
+pub(super) fn befriended(
+    invite: &Invite,
+    claim: &Claim,
+    known: Option<Friend>,
+    quota: u64,
+    now: u64,
+) -> Friend {
+    let known = known.unwrap_or_else(|| Friend {
+        added: now,
+        ..Friend::default()
+    });
+    let name = if invite.name.is_empty() {
+        known.name
+    } else {
+        clean_name(&invite.name)
+    };
+    Friend {
+        name,
+        told_name: clean_name(&claim.name),
+        addrs: merge(claim.addrs.clone(), &known.addrs),
+        fresh: claim.addrs.len(),
+        quota_given: quota,
+        quota_taken: claim.quota,
+        owner: known.owner,
+        added: known.added,
+        ended: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Known peers: the durable table of friends, invites and recovery keys, how an invite becomes a
 //! friendship, and the other hosts of the owners served here.
 
+mod contacts;
 mod exchange;
 mod invite;
 mod replicas;
@@ -12,6 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use contacts::{Contact, Heard, Refusal};
 pub use exchange::{ClaimOutcome, Introduction, claim_invite, serve_invite};
 pub use invite::{
     Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, clean_addrs, clean_name,
@@ -20,4 +22,4 @@ pub use invite::{
 pub use rows::{Friend, Invite};
 pub use state::{Change, MemoryState, Row, StatePort};
 pub use stored::StoredState;
-pub use table::{Accepted, Contact, Gate, PeerTable};
+pub use table::{Accepted, Gate, NewInvite, PeerTable};

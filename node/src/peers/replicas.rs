@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::limits::PEER_ADDRS_MAX;
 use packnback_proto::text::is_address;
+use packnback_proto::wire::Role;
 use tokio::sync::watch;
 
-use super::rows::{self, Friend, HINT, Hint, PEER};
+use super::rows::{self, Friend, HINT, Hint};
 use super::table::{PeerTable, bad_key};
 use crate::net::{Multiaddr, reach};
-use crate::ports::{Failure, PeerBook as _, Reach};
+use crate::ports::{Failure, Reach};
 
 /// Most hosts of others that are admitted.
 const REPLICAS_MAX: usize = 4096;
@@ -34,7 +35,7 @@ fn fit(addrs: &[String], told_over: Reach) -> Vec<String> {
 }
 
 /// `first`, then what of `then` is new, together no more than are kept.
-fn merge(first: Vec<String>, then: &[String]) -> Vec<String> {
+pub(super) fn merge(first: Vec<String>, then: &[String]) -> Vec<String> {
     let mut all = first;
     for addr in then {
         if all.len() < PEER_ADDRS_MAX && !all.contains(addr) {
@@ -75,10 +76,13 @@ impl PeerTable {
                 tracing::warn!(?node, %error, "an owner lists a host that cannot exist");
             }
         }
-        let gone = stale.into_iter();
-        let gone: Vec<NodeId> = gone.filter(|node| self.standing(node).is_none()).collect();
+        let mut gone = stale.clone();
+        gone.retain(|node| self.role_of(node).is_none());
         for node in &gone {
             self.gate.withdraw(*node);
+        }
+        for node in stale.iter().filter(|node| !gone.contains(node)) {
+            self.readmit(node)?;
         }
         Ok(gone)
     }
@@ -88,7 +92,12 @@ impl PeerTable {
     /// # Errors
     /// If the id is no public key.
     pub fn readmit(&self, node: &NodeId) -> Result<(), Failure> {
-        match self.standing(node).map(|standing| standing.role) {
+        match self.role_of(node) {
+            Some(Role::Former) => {
+                let until = self.rows.read().farewells.get(node).copied();
+                let until = Some(until.unwrap_or_default());
+                self.gate.admit(*node, Role::Former, until).map_err(bad_key)
+            }
             Some(role) => self.gate.admit(*node, role, None).map_err(bad_key),
             None => Ok(()),
         }
@@ -125,31 +134,31 @@ impl PeerTable {
         if fit.is_empty() || *node == self.me {
             return Ok(());
         }
+        // Where it was found before stays behind what is new: it may come back there.
+        let moved = |friend: Friend| Friend {
+            addrs: merge(fit.clone(), &friend.addrs),
+            fresh: fit.len(),
+            ..friend
+        };
+        if own && self.change_friend(node, moved)?.is_some() {
+            return Ok(());
+        }
         let _one = self.writer.lock();
-        let friend = self.friend(node).filter(|_| own);
-        if let Some(friend) = friend {
-            let moved = Friend {
-                // Those it was invited with stay: it may come back there.
-                addrs: merge(fit, &friend.addrs),
-                ..friend.clone()
-            };
-            if moved == friend {
+        let told = {
+            let rows = self.rows.read();
+            let known = rows.hints.get(node);
+            // Of itself a node tells only once it is listed: whoever is not has no business here.
+            let is_stranger = own && !rows.replicas.contains(node);
+            if is_stranger || (known.is_none() && rows.hints.len() >= REPLICAS_MAX) {
                 return Ok(());
             }
-            self.state.apply(vec![rows::put(PEER, node, &moved)?])?;
-            self.rows.write().friends.insert(*node, moved);
-            self.changed.send_modify(|n| *n = n.wrapping_add(1));
-            return Ok(());
-        }
-        let known = {
-            let rows = self.rows.read();
-            let is_full = rows.hints.len() >= REPLICAS_MAX && !rows.hints.contains_key(node);
-            is_full || rows.hints.get(node) == Some(&fit)
+            let all = merge(fit, known.map_or(&[][..], Vec::as_slice));
+            if known == Some(&all) {
+                return Ok(());
+            }
+            all
         };
-        if own || known {
-            return Ok(());
-        }
-        let hint = Hint { addrs: fit };
+        let hint = Hint { addrs: told };
         self.state.apply(vec![rows::put(HINT, node, &hint)?])?;
         self.rows.write().hints.insert(*node, hint.addrs);
         Ok(())
@@ -170,12 +179,12 @@ mod tests {
 
     use packnback_proto::crypto::secret::Secret32;
     use packnback_proto::crypto::sign::SigningKey;
-    use packnback_proto::wire::Role;
     use parking_lot::Mutex;
 
     use super::super::{Gate, MemoryState};
     use super::*;
     use crate::net::NetError;
+    use crate::ports::PeerBook as _;
 
     #[derive(Default)]
     struct FakeGate(Mutex<BTreeMap<NodeId, Role>>);
@@ -204,8 +213,7 @@ mod tests {
             addrs: vec![addr.to_owned()],
             quota_given: 10,
             quota_taken: 20,
-            owner: None,
-            added: 0,
+            ..Friend::default()
         }
     }
 
@@ -261,8 +269,9 @@ mod tests {
             .put_friend(node(4), friend("/ip4/192.0.2.1/tcp/1"))
             .unwrap();
         assert_eq!(role(4), Some(Role::Friend));
-        assert_eq!(set(&world, &[]), [node(2)]);
-        assert_eq!((role(2), role(4)), (None, Some(Role::Friend)));
+        // It was a friend once: that is all it can be told now.
+        assert_eq!(set(&world, &[]), []);
+        assert_eq!((role(2), role(4)), (Some(Role::Former), Some(Role::Friend)));
     }
 
     #[test]
@@ -310,6 +319,16 @@ mod tests {
         assert_eq!(world.table.friend(&node(2)).unwrap().addrs, [new, old]);
         learn(6, true).unwrap();
         assert!(world.table.addrs_of(&node(6)).is_empty());
+        // A host on an owner's list says where it is itself, and that comes first.
+        set(&world, &[node(6)]);
+        learn(6, false).unwrap();
+        let moved = ["/ip4/192.0.2.10/tcp/1".to_owned()];
+        world
+            .table
+            .learn(&node(6), &moved, true, Reach::Public)
+            .unwrap();
+        let both = [moved.clone(), elsewhere.clone()].concat();
+        assert_eq!(world.table.addrs_of(&node(6)), both);
         // However often it moves, the list stays short.
         for n in 0..40 {
             let told = [format!("/ip4/198.51.100.{n}/tcp/1")];

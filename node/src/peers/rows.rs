@@ -15,13 +15,17 @@ pub(super) const INVITE: &[u8] = b"invite-1/";
 /// Recovery keys: prefix, then the recovery peer.
 pub(super) const RECOVERY: &[u8] = b"recovery-1/";
 
+/// Friends that were removed and have to be told: prefix, then the node.
+pub(super) const FAREWELL: &[u8] = b"farewell-1/";
+/// When friends were last seen: prefix, then the node.
+pub(super) const SEEN: &[u8] = b"seen-1/";
 /// Hints where other hosts can be dialled: prefix, then the node.
 pub(super) const HINT: &[u8] = b"addr-1/";
 
 /// A friend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Friend {
-    /// Name to show; may be empty.
+    /// Name given to it here; may be empty.
     pub name: String,
     /// Multiaddresses it can be dialled at.
     pub addrs: Vec<String>,
@@ -33,6 +37,33 @@ pub struct Friend {
     pub owner: Option<OwnerId>,
     /// Unix seconds.
     pub added: u64,
+    /// What it calls itself; may be empty.
+    #[serde(default)]
+    pub told_name: String,
+    /// So many of the addresses, from the front, are where it is now; behind them is where it was found before.
+    #[serde(default)]
+    pub fresh: usize,
+    /// When it said that it ended the friendship: nothing new goes there.
+    #[serde(default)]
+    pub ended: Option<u64>,
+}
+
+impl Friend {
+    /// Name to show: the one given here, else the one it gives itself; may be empty.
+    #[must_use]
+    pub fn shown_name(&self) -> &str {
+        if self.name.is_empty() {
+            &self.told_name
+        } else {
+            &self.name
+        }
+    }
+
+    /// Whether it stores for this node.
+    #[must_use]
+    pub const fn stores_for_us(&self) -> bool {
+        self.quota_taken > 0 && self.ended.is_none()
+    }
 }
 
 /// An invite we made.
@@ -46,6 +77,16 @@ pub struct Invite {
     pub expires: u64,
     /// Who took it up.
     pub used_by: Option<NodeId>,
+    /// Nobody asked for that quota: whoever is a friend already keeps the quota it has.
+    #[serde(default)]
+    pub is_usual: bool,
+}
+
+/// A friend that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Farewell {
+    /// Unix seconds after which it is a stranger, told or not.
+    pub(super) until: u64,
 }
 
 /// The recovery peer of an owner served here.

@@ -8,12 +8,16 @@ use packnback_proto::wire::{ErrorCode, Role};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use super::contacts::{Contact, Contacts};
 use super::invite::{
-    Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, clean_name, decide_claim,
+    Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, befriended, clean_name,
+    decide_claim,
 };
-use super::rows::{self, Friend, HINT, Hint, INVITE, Invite, PEER, RECOVERY, Recovery};
+use super::rows::{
+    self, FAREWELL, Friend, HINT, Hint, INVITE, Invite, PEER, RECOVERY, Recovery, SEEN,
+};
 use super::state::StatePort;
-use crate::net::{NetError, NetHandle};
+use crate::net::{NetError, NetHandle, now_s};
 use crate::ports::{Failure, PeerBook, Reach, Standing};
 
 /// Most friends.
@@ -45,15 +49,6 @@ impl Gate for NetHandle {
     }
 }
 
-/// What was last heard of a friend. Not stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contact {
-    /// Unix seconds.
-    pub last_seen: Option<u64>,
-    /// Why the last try failed, if it did.
-    pub last_error: Option<String>,
-}
-
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) friends: HashMap<NodeId, Friend>,
@@ -63,6 +58,23 @@ pub(super) struct Rows {
     pub(super) replicas: HashSet<NodeId>,
     /// Where they may be found.
     pub(super) hints: HashMap<NodeId, Vec<String>>,
+    /// Removed friends that are still to be told, and until when.
+    pub(super) farewells: HashMap<NodeId, u64>,
+}
+
+/// An invite to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewInvite<'a> {
+    /// Whoever holds this key may take it up.
+    pub guest: NodeId,
+    /// Name to show for the new friend; may be empty.
+    pub name: &'a str,
+    /// Bytes offered.
+    pub quota: u64,
+    /// Nobody asked for that quota: a friend keeps what it has.
+    pub is_usual: bool,
+    /// Seconds until it is void.
+    pub lifetime_s: u64,
 }
 
 /// What a successful claim gives.
@@ -80,7 +92,7 @@ pub struct PeerTable {
     pub(super) state: Arc<dyn StatePort>,
     pub(super) gate: Arc<dyn Gate>,
     pub(super) rows: RwLock<Rows>,
-    contacts: RwLock<HashMap<NodeId, Contact>>,
+    pub(super) contacts: RwLock<Contacts>,
     /// One writer at a time, from decision to stored row.
     pub(super) writer: Mutex<()>,
     pub(super) changed: watch::Sender<u64>,
@@ -123,16 +135,23 @@ impl PeerTable {
             let (node, hint) = rows::parse::<Hint>(HINT, &row)?;
             rows.hints.insert(node, hint.addrs);
         }
-        Ok(Self {
+        let mut contacts = Contacts::default();
+        for row in state.rows(SEEN)? {
+            let (node, contact) = rows::parse::<Contact>(SEEN, &row)?;
+            contacts.load(node, contact);
+        }
+        let table = Self {
             me,
             state,
             gate,
             rows: RwLock::new(rows),
-            contacts: RwLock::default(),
+            contacts: RwLock::new(contacts),
             writer: Mutex::default(),
             changed: watch::Sender::default(),
             orders: watch::Sender::default(),
-        })
+        };
+        table.open_farewells(now_s())?;
+        Ok(table)
     }
 
     /// All friends, in the order of their ids.
@@ -156,39 +175,12 @@ impl PeerTable {
         self.changed.subscribe()
     }
 
-    /// What was last heard of a friend.
-    #[must_use]
-    pub fn contact(&self, node: &NodeId) -> Contact {
-        self.contacts.read().get(node).cloned().unwrap_or_default()
-    }
-
-    /// Notes a contact, or why there was none.
-    pub fn note_contact(&self, node: NodeId, now: u64, outcome: Result<(), String>) {
-        let mut contacts = self.contacts.write();
-        let contact = contacts.entry(node).or_default();
-        match outcome {
-            Ok(()) => {
-                *contact = Contact {
-                    last_seen: Some(now),
-                    last_error: None,
-                }
-            }
-            Err(error) => contact.last_error = Some(error),
-        }
-    }
-
-    /// Makes an invite for whoever holds the key `guest`; returns when it expires.
+    /// Makes an invite; returns when it expires.
     ///
     /// # Errors
     /// Too many open invites, or the disk failed.
-    pub fn add_invite(
-        &self,
-        guest: NodeId,
-        name: &str,
-        quota: u64,
-        lifetime_s: u64,
-        now: u64,
-    ) -> Result<u64, Failure> {
+    pub fn add_invite(&self, new: NewInvite<'_>, now: u64) -> Result<u64, Failure> {
+        let guest = new.guest;
         let _one = self.writer.lock();
         let expired = self.expired_invites(now);
         let open = self
@@ -206,12 +198,13 @@ impl PeerTable {
             .safe("nothing was changed")
             .next("wait until some are used or expire"));
         }
-        let expires = now.saturating_add(lifetime_s.min(INVITE_LIFETIME_MAX_S));
+        let expires = now.saturating_add(new.lifetime_s.min(INVITE_LIFETIME_MAX_S));
         let invite = Invite {
-            name: clean_name(name),
-            quota,
+            name: clean_name(new.name),
+            quota: new.quota,
             expires,
             used_by: None,
+            is_usual: new.is_usual,
         };
         let mut changes = vec![rows::put(INVITE, &guest, &invite)?];
         changes.extend(expired.iter().map(|guest| rows::delete(INVITE, guest)));
@@ -253,27 +246,18 @@ impl PeerTable {
             Ok(verdict) => verdict,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let known = self.friend(&claim.real);
+        let kept = known
+            .as_ref()
+            .filter(|_| invite.is_usual || verdict == Verdict::Again);
         let accepted = Accepted {
             guest,
-            quota: invite.quota,
+            quota: kept.map_or(invite.quota, |friend| friend.quota_given),
         };
         if verdict == Verdict::Again {
             return Ok(Ok(accepted));
         }
-        let known = self.friend(&claim.real);
-        let own_name = if invite.name.is_empty() {
-            &claim.name
-        } else {
-            &invite.name
-        };
-        let friend = Friend {
-            name: clean_name(own_name),
-            addrs: claim.addrs.clone(),
-            quota_given: invite.quota,
-            quota_taken: claim.quota,
-            owner: known.as_ref().and_then(|f| f.owner),
-            added: known.map_or(context.now, |f| f.added),
-        };
+        let friend = befriended(&invite, claim, known, accepted.quota, context.now);
         let used = Invite {
             used_by: Some(claim.real),
             ..invite
@@ -281,8 +265,10 @@ impl PeerTable {
         self.state.apply(vec![
             rows::put(PEER, &claim.real, &friend)?,
             rows::put(INVITE, &guest, &used)?,
+            rows::delete(FAREWELL, &claim.real),
         ])?;
         let mut table = self.rows.write();
+        table.farewells.remove(&claim.real);
         table.invites.insert(guest, used);
         table.friends.insert(claim.real, friend);
         drop(table);
@@ -329,14 +315,21 @@ impl PeerTable {
             );
         }
         drop(rows);
-        self.state.apply(vec![rows::put(PEER, &node, &friend)?])?;
-        self.rows.write().friends.insert(node, friend);
+        self.state.apply(vec![
+            rows::put(PEER, &node, &friend)?,
+            rows::delete(FAREWELL, &node),
+        ])?;
+        let mut rows = self.rows.write();
+        rows.farewells.remove(&node);
+        rows.friends.insert(node, friend);
+        drop(rows);
         self.gate.admit(node, Role::Friend, None).map_err(bad_key)?;
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
         Ok(())
     }
 
-    /// Ends a friendship. What is stored for its owner stays, and so does that owner's recovery key.
+    /// Ends a friendship. What is stored for its owner stays, and so does that owner's recovery key. Until it was told,
+    /// the node is let in for that.
     ///
     /// # Errors
     /// Unknown node, or the disk failed.
@@ -349,9 +342,20 @@ impl PeerTable {
                     .next("the list of friends shows the ids"),
             );
         }
-        self.state.apply(vec![rows::delete(PEER, node)])?;
-        self.rows.write().friends.remove(node);
-        self.contacts.write().remove(node);
+        let mut changes = vec![rows::delete(PEER, node), rows::delete(SEEN, node)];
+        let farewell = self.farewell(node, now_s())?;
+        let until = farewell.map(|(change, until)| {
+            changes.push(change);
+            until
+        });
+        self.state.apply(changes)?;
+        let mut rows = self.rows.write();
+        rows.friends.remove(node);
+        if let Some(until) = until {
+            rows.farewells.insert(*node, until);
+        }
+        drop(rows);
+        self.contacts.write().forget(node);
         self.gate.withdraw(*node);
         self.readmit(node)?;
         self.changed.send_modify(|n| *n = n.wrapping_add(1));

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::wire::contact::Bond;
 use packnback_proto::wire::invite::claim_message;
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16, Role};
 use parking_lot::Mutex;
 
+mod contacts;
+
 use super::*;
 use crate::net::NetError;
-use crate::ports::{Failure, PeerBook as _};
+use crate::ports::{Failure, PeerBook as _, Reach};
 
 const NOW: u64 = 1_000_000;
 const NONCE: Nonce16 = Nonce16([9; 16]);
@@ -55,6 +58,16 @@ fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&Secret32::new([n; 32]))
 }
 
+fn new(guest: NodeId, name: &str, quota: u64, lifetime_s: u64) -> NewInvite<'_> {
+    NewInvite {
+        guest,
+        name,
+        quota,
+        is_usual: false,
+        lifetime_s,
+    }
+}
+
 struct World {
     state: Arc<FlakyState>,
     gate: Arc<FakeGate>,
@@ -73,7 +86,9 @@ impl World {
         );
         let (me, guest) = (key(1).node_id(), key(2).node_id());
         let table = PeerTable::open(me, state.clone(), gate.clone()).unwrap();
-        table.add_invite(guest, "anna", 500, 3600, NOW).unwrap();
+        table
+            .add_invite(new(guest, "anna", 500, 3600), NOW)
+            .unwrap();
         Self {
             state,
             gate,
@@ -98,6 +113,11 @@ impl World {
 
     fn everything(&self) -> Everything {
         (self.state.rows(b"").unwrap(), self.gate.0.lock().clone())
+    }
+
+    /// Until when a removed friend is let in.
+    fn farewell_of(&self, node: &NodeId) -> Option<u64> {
+        self.table.rows.read().farewells.get(node).copied()
     }
 
     fn claim_by(&self, real: u8) -> Claim {
@@ -257,7 +277,7 @@ fn a_full_disk_admits_nobody() {
     assert!(
         world
             .table
-            .add_invite(key(6).node_id(), "", 1, 1, NOW)
+            .add_invite(new(key(6).node_id(), "", 1, 1), NOW)
             .is_err()
     );
     assert_eq!(world.everything(), before);
@@ -275,20 +295,20 @@ fn open_invites_are_limited_and_expired_ones_make_room() {
     for n in 10..73 {
         world
             .table
-            .add_invite(key(n).node_id(), "", 1, 100, NOW)
+            .add_invite(new(key(n).node_id(), "", 1, 100), NOW)
             .unwrap();
     }
     let before = world.everything();
     assert!(
         world
             .table
-            .add_invite(key(90).node_id(), "", 1, 100, NOW + 99)
+            .add_invite(new(key(90).node_id(), "", 1, 100), NOW + 99)
             .is_err()
     );
     assert_eq!(world.everything(), before);
     world
         .table
-        .add_invite(key(90).node_id(), "", 1, u64::MAX, NOW + 100)
+        .add_invite(new(key(90).node_id(), "", 1, u64::MAX), NOW + 100)
         .unwrap();
     // The first invite and the new one, which cannot live for ever.
     assert_eq!(world.state.rows(b"invite-1/").unwrap().len(), 2);
@@ -358,7 +378,11 @@ fn the_recovery_key_outlives_the_friendship() {
         assert_eq!(world.table.standing(&friend), None);
         assert_eq!(
             world.everything().1,
-            BTreeMap::from([(recovery, (Role::Recovery, None))])
+            BTreeMap::from([
+                (recovery, (Role::Recovery, None)),
+                // It is let in to be told, and for nothing else.
+                (friend, (Role::Former, world.farewell_of(&friend))),
+            ])
         );
     }
 }
@@ -399,7 +423,7 @@ async fn both_sides_of_the_exchange_become_friends() {
     let guest = key(30).node_id();
     world
         .table
-        .add_invite(guest, "", 500, 3600, crate::net::now_s())
+        .add_invite(new(guest, "", 500, 3600), crate::net::now_s())
         .unwrap();
     let visitor = Introduction {
         name: "berta".into(),
@@ -418,7 +442,7 @@ async fn both_sides_of_the_exchange_become_friends() {
     let expected = Introduction { quota: 500, ..me };
     assert_eq!(claimed.unwrap(), ClaimOutcome::Accepted(expected));
     let friend = world.table.friend(&claimant.node_id()).unwrap();
-    assert_eq!((friend.name.as_str(), friend.quota_taken), ("berta", 42));
+    assert_eq!((friend.shown_name(), friend.quota_taken), ("berta", 42));
 }
 
 #[tokio::test]

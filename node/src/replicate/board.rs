@@ -123,6 +123,8 @@ impl Board {
             objects_left: left.objects,
             bytes_left: left.bytes,
             last_error: last_error.filter(|_| !receipt),
+            away: false,
+            last_seen: None,
         }
     }
 }

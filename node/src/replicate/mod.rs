@@ -11,12 +11,14 @@
 //! | `carry` | runs an upload over a stream |
 //! | `look` | when a worker looks for work, and what it sees |
 //! | `worker` | one task per friend: rounds, pauses, retries |
+//! | `error` | why a round failed, and what that says of the host |
 //! | `board` | where every copy stands |
 //! | [`pull`] | copies from other hosts what the device cannot bring |
 
 mod board;
 mod carry;
 mod client;
+mod error;
 mod heads;
 mod heed;
 mod local;
@@ -129,8 +131,8 @@ impl Replicator {
     fn hosts(&self) -> Vec<(NodeId, String)> {
         let friends = self.common.peers.friends().into_iter();
         friends
-            .filter(|(_, f)| f.quota_taken > 0)
-            .map(|(node, f)| (node, f.name))
+            .filter(|(_, f)| f.stores_for_us())
+            .map(|(node, f)| (node, f.shown_name().to_owned()))
             .collect()
     }
 
@@ -152,7 +154,13 @@ impl Replicator {
         };
         let copy = |(host, name): (NodeId, String)| {
             let receipt = receipts.iter().any(|(receipted, _)| *receipted == host);
-            self.common.board.copy(host, name, snap, receipt)
+            let contact = self.common.peers.contact(&host);
+            let is_here = self.common.net.is_connected(host);
+            HostCopy {
+                away: contact.is_away && !is_here,
+                last_seen: contact.last_seen,
+                ..self.common.board.copy(host, name, snap, receipt)
+            }
         };
         self.hosts().into_iter().map(copy).collect()
     }

@@ -16,17 +16,18 @@ use tokio::time::Instant;
 use super::board::Board;
 use super::carry::{CarryError, carry, commit_only};
 use super::client::{ClientError, Opened, StoreClient};
+use super::error::RoundError;
 use super::heed::{Heeded, heed};
-use super::look::{Looked, next_look, snap_states};
+use super::look::{Looked, hosts_and_orders, next_look, snap_states};
 use super::round::{Round, round_for};
 use super::source::{OwnSnap, Source};
 use super::stands;
 use super::timing::Timing;
 use super::upload::UploadError;
 use crate::net::{
-    Counted, NetError, NetHandle, PeerStream, Protocol, backoff, now_s, parse_addrs, random_u32,
+    Counted, NetHandle, PeerStream, Protocol, backoff, now_s, parse_addrs, random_u32,
 };
-use crate::peers::PeerTable;
+use crate::peers::{Heard, PeerTable};
 use crate::ports::{Failure, PeerBook as _};
 
 /// Hosts whose addresses are told in one message: with all addresses at their longest it still fits
@@ -47,21 +48,6 @@ pub(super) struct Common {
     /// Counts reasons to look for work.
     pub(super) wake: watch::Sender<u64>,
     pub(super) timing: Timing,
-}
-
-/// A round with a host failed.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error("{0}")]
-    Net(#[from] NetError),
-    #[error("{0}")]
-    Carry(#[from] CarryError),
-    #[error("{0}")]
-    Client(#[from] ClientError),
-    #[error("the local store failed: {0}")]
-    Local(#[from] Failure),
-    #[error("nothing moved for {} seconds", .0.as_secs())]
-    Stalled(Duration),
 }
 
 /// See the module.
@@ -88,6 +74,7 @@ pub(super) struct Worker {
 struct Work {
     round: Round,
     orders: Vec<(RecordId, Bytes)>,
+    addrs: Vec<(NodeId, Addrs)>,
     cert: Bytes,
     is_idle: bool,
 }
@@ -144,9 +131,7 @@ impl Worker {
                 Err(error) => {
                     tracing::info!(host = ?self.host, %error, "replication will be tried again");
                     self.common.board.failed(self.host, error.to_string());
-                    self.common
-                        .peers
-                        .note_contact(self.host, now_s(), Err(error.to_string()));
+                    self.common.peers.note(self.host, now_s(), error.heard());
                     if self.pause(&mut wake, attempt).await {
                         attempt = 0;
                     } else {
@@ -209,6 +194,7 @@ impl Worker {
                 }
             };
             if ended == Ended::UpToDate {
+                self.common.peers.note(self.host, now_s(), Heard::Served);
                 self.set_next();
                 return Ok(Looked::Done);
             }
@@ -239,7 +225,7 @@ impl Worker {
         let mut opened = client
             .open(work.cert.clone(), base.map(|(snap, _)| snap))
             .await?;
-        self.common.peers.note_contact(self.host, now_s(), Ok(()));
+        self.common.peers.note(self.host, now_s(), Heard::Seen);
         if greeting.version >= STORE_VERSION_STANDS {
             let all = Instant::now() >= self.ask_all_at;
             let source = &self.common.source;
@@ -259,9 +245,8 @@ impl Worker {
         }
         loop {
             self.tell_orders(&mut client, work.orders).await?;
-            if greeting.version >= STORE_VERSION_REPLICATE {
-                self.tell_addrs(&mut client).await?;
-            }
+            self.tell_addrs(&mut client, work.addrs, greeting.version)
+                .await?;
             self.tell_receipts(&mut client, work.round.receipts).await?;
             for snap in &work.round.uploads {
                 if self.bring(&mut client, snap).await? == Ended::Again {
@@ -365,8 +350,7 @@ impl Worker {
     }
 
     /// Where the owner's other hosts can be dialled, and where this node listens.
-    async fn tell_addrs(&mut self, client: &mut Client) -> Result<(), RoundError> {
-        let hosts = self.blocking(Source::hosts).await?;
+    fn addrs_to_tell(&self, hosts: Vec<NodeId>) -> Vec<(NodeId, Addrs)> {
         let me = self.common.net.node();
         let own = self.common.net.listen_addrs();
         let own: Vec<String> = own.iter().map(ToString::to_string).collect();
@@ -375,15 +359,24 @@ impl Worker {
             all.push((host, self.common.peers.addrs_of(&host).into()));
         }
         all.retain(|(_, addrs)| !addrs.is_empty());
-        if all == self.told_addrs {
-            return Ok(());
-        }
-        for hosts in all.chunks(ADDRS_AT_ONCE) {
-            let request = StoreRequest::HostAddrs {
-                hosts: hosts.to_vec(),
-            };
-            let asked = client.ask_ok(&request).await;
-            self.refused_is_told(asked, "list of addresses")?;
+        all
+    }
+
+    /// After the orders: a host drops addresses of hosts that no order it knows lists.
+    async fn tell_addrs(
+        &mut self,
+        client: &mut Client,
+        all: Vec<(NodeId, Addrs)>,
+        version: u32,
+    ) -> Result<(), RoundError> {
+        if all != self.told_addrs && version >= STORE_VERSION_REPLICATE {
+            for hosts in all.chunks(ADDRS_AT_ONCE) {
+                let request = StoreRequest::HostAddrs {
+                    hosts: hosts.to_vec(),
+                };
+                let asked = client.ask_ok(&request).await;
+                self.refused_is_told(asked, "list of addresses")?;
+            }
         }
         self.told_addrs = all;
         Ok(())
@@ -425,11 +418,11 @@ impl Worker {
     /// be brought before.
     async fn look_for_work(&mut self, ask_again: bool) -> Result<Option<Work>, RoundError> {
         let (host, done) = (self.host, std::mem::take(&mut self.done));
-        let (cert, snaps, orders, done) = self
+        let (cert, snaps, (hosts, orders), done) = self
             .blocking(move |source| {
                 let mut done = done;
                 let snaps = snap_states(source, &host, &mut done)?;
-                Ok((source.cert()?, snaps, source.orders()?, done))
+                Ok((source.cert()?, snaps, hosts_and_orders(source)?, done))
             })
             .await?;
         self.done = done;
@@ -449,10 +442,12 @@ impl Worker {
             .filter_map(|envelope| Some((order_id(&envelope)?, envelope)))
             .filter(|(id, _)| !self.told_orders.contains(id))
             .collect();
-        let is_idle = round.is_empty() && orders.is_empty();
+        let addrs = self.addrs_to_tell(hosts);
+        let is_idle = round.is_empty() && orders.is_empty() && addrs == self.told_addrs;
         Ok(Some(Work {
             round,
             orders,
+            addrs,
             cert,
             is_idle,
         }))

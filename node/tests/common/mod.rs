@@ -262,6 +262,13 @@ impl Stopped {
         engine.write(batch).unwrap();
     }
 
+    /// The same node, on other ports from its next start on.
+    pub fn elsewhere(self) -> Self {
+        let listen = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"];
+        let listen = listen.map(|a| a.parse().unwrap()).to_vec();
+        Self { listen, ..self }
+    }
+
     /// A new disk under the same identity, at the same place.
     pub fn on_a_new_disk(self, dir: &tempfile::TempDir, name: &str) -> Self {
         let home = dir.path().join(name);

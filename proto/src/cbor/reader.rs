@@ -322,6 +322,22 @@ impl RequiredKeys {
         }
     }
 
+    /// Whether there is one more key, the next number; its value is next then. For a key that earlier
+    /// writers did not write.
+    ///
+    /// # Errors
+    /// [`CborError::UnknownKey`] if it is another key.
+    pub fn optional(&mut self, reader: &mut Reader<'_>) -> Result<bool, CborError> {
+        match self.keys.next(reader)? {
+            None => Ok(false),
+            Some(key) if key == self.next => {
+                self.next = self.next.saturating_add(1);
+                Ok(true)
+            }
+            Some(key) => Err(CborError::UnknownKey(key)),
+        }
+    }
+
     /// Ends the reading of the map.
     ///
     /// # Errors

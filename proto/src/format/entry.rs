@@ -55,6 +55,20 @@ pub struct Entry {
     pub user: Option<String>,
     /// Name of `gid` on the saved machine.
     pub group: Option<String>,
+    /// Names, on the saved machine, of the users and groups that the access lists in `xattrs` mention by
+    /// number; ascending.
+    pub acl_names: Vec<AclName>,
+}
+
+/// The name of a user or group that an access list mentions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AclName {
+    /// A group, else a user.
+    pub is_group: bool,
+    /// Its number in the access list.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
 }
 
 /// Where the bytes of a file are. `ref_idx` values index the reference list of the object that

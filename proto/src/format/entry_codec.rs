@@ -3,7 +3,8 @@
 //! ```text
 //! entry = { 1: path bstr, 2: type uint, 3: mode, 4: uid, 5: gid, 6: mtime_ns int, 7: size,
 //!           ?8: link bstr, ?9: xattrs {+ bstr => bstr}, ?10: rdev, ?11: hard link group bstr8,
-//!           ?12: data, ?13: user name tstr, ?14: group name tstr }
+//!           ?12: data, ?13: user name tstr, ?14: group name tstr,
+//!           ?15: [+ [0 user / 1 group, id, name tstr]] names in access lists }
 //! data  = [1, ref_idx, off, len]
 //!       / [2, dom, ses_idx, [+ [ref_idx, raw_len] / [null, hole_len]], kb bstr]
 //!       / [3, [+ ref_idx]]
@@ -11,14 +12,14 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Entry, EntryType, FileData, Part};
+use super::entry::{AclName, Entry, EntryType, FileData, Part};
 use super::keyblob::{chunk_count, key_blob_len};
 use super::path::check_path;
 use super::payload::{PayloadError, check_count, check_ref};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::limits::{
-    CHUNK_MAX, INLINE_CHUNKS_MAX, INLINE_PARTS_MAX, PACK_MAX, PATH_LEN_MAX, REFS_MAX,
-    USER_NAME_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX, XATTRS_MAX,
+    ACL_NAMES_MAX, CHUNK_MAX, INLINE_CHUNKS_MAX, INLINE_PARTS_MAX, PACK_MAX, PATH_LEN_MAX,
+    REFS_MAX, USER_NAME_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX, XATTRS_MAX,
 };
 
 /// `st_mode` bits an entry may have.
@@ -94,6 +95,7 @@ pub(super) fn write_entry(w: &mut Writer, e: &Entry) {
         e.data.is_some(),
         e.user.is_some(),
         e.group.is_some(),
+        !e.acl_names.is_empty(),
     ];
     w.map(7 + optional.iter().filter(|present| **present).count());
     w.uint(1u8);
@@ -133,6 +135,20 @@ pub(super) fn write_entry(w: &mut Writer, e: &Entry) {
             w.uint(key);
             w.text(name);
         }
+    }
+    if !e.acl_names.is_empty() {
+        w.uint(15u8);
+        write_acl_names(w, &e.acl_names);
+    }
+}
+
+fn write_acl_names(w: &mut Writer, names: &[AclName]) {
+    w.array(names.len());
+    for named in names {
+        w.array(3);
+        w.uint(u8::from(named.is_group));
+        w.uint(named.id);
+        w.text(&named.name);
     }
 }
 
@@ -196,6 +212,7 @@ pub(super) fn read_entry(r: &mut Reader<'_>) -> Result<Entry, PayloadError> {
     let (mut path, mut kind, mut mode, mut uid, mut gid) = (None, None, None, None, None);
     let (mut mtime_ns, mut size, mut link, mut xattrs) = (None, None, None, BTreeMap::new());
     let (mut rdev, mut hardlink, mut data, mut user, mut group) = (None, None, None, None, None);
+    let mut acl_names = Vec::new();
     while let Some(key) = keys.next(r)? {
         match key {
             1 => path = Some(r.bytes()?.to_vec()),
@@ -216,6 +233,7 @@ pub(super) fn read_entry(r: &mut Reader<'_>) -> Result<Entry, PayloadError> {
             12 => data = Some(read_data(r)?),
             13 => user = Some(r.text()?.to_owned()),
             14 => group = Some(r.text()?.to_owned()),
+            15 => acl_names = read_acl_names(r)?,
             other => return Err(CborError::UnknownKey(other).into()),
         }
     }
@@ -234,7 +252,28 @@ pub(super) fn read_entry(r: &mut Reader<'_>) -> Result<Entry, PayloadError> {
         data,
         user,
         group,
+        acl_names,
     })
+}
+
+fn read_acl_names(r: &mut Reader<'_>) -> Result<Vec<AclName>, PayloadError> {
+    let count = r.array()?;
+    check_count(count, 1..=ACL_NAMES_MAX, "access list")?;
+    (0..count)
+        .map(|_| {
+            r.array_exact(3)?;
+            let is_group = match r.uint()? {
+                0 => false,
+                1 => true,
+                _ => return Err(CborError::OutOfRange.into()),
+            };
+            Ok(AclName {
+                is_group,
+                id: r.u32()?,
+                name: r.text()?.to_owned(),
+            })
+        })
+        .collect()
 }
 
 fn read_xattrs(r: &mut Reader<'_>) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, PayloadError> {
@@ -328,6 +367,12 @@ pub(super) fn check_entry(e: &Entry, scope: Scope) -> Result<(), PayloadError> {
     for name in [&e.user, &e.group].into_iter().flatten() {
         check_count(name.len(), 1..=USER_NAME_MAX, "name")?;
     }
+    check_count(e.acl_names.len(), 0..=ACL_NAMES_MAX, "access list")?;
+    for named in &e.acl_names {
+        check_count(named.name.len(), 1..=USER_NAME_MAX, "name")?;
+    }
+    let ids = e.acl_names.iter().map(|named| (named.is_group, named.id));
+    field(ids.is_sorted_by(|a, b| a < b), "access list")?;
     check_content(e, scope)
 }
 

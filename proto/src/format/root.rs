@@ -4,7 +4,8 @@
 //! root = { 1: label tstr, 2: start uint, 3: end uint, 4: tool tstr, 5: chunker uint, 6: g uint,
 //!          7: [* root path bstr], 8: [* exclude bstr], 9: [count uint, [* problem]],
 //!          10: [files, directories, others, bytes, new objects, new bytes], 11: [* child],
-//!          12: set name tstr }
+//!          12: set name tstr, ?13: left out }
+//! left out = [rules uint, [* pattern bstr], flags uint, larger than uint / null, [* path bstr]]
 //! problem = [path bstr, kind uint, text tstr]
 //! ```
 //! Times are unix seconds by the clock of the device. A root path is empty for `/` itself. The
@@ -19,7 +20,8 @@ use super::payload::{PayloadError, check_count};
 use crate::cbor::{CborError, Reader, Writer};
 use crate::limits::{
     EXCLUDE_LEN_MAX, PATH_LEN_MAX, PROBLEM_TEXT_MAX, RAW_MAX, ROOT_EXCLUDES_MAX, ROOT_LABEL_MAX,
-    ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX, ROOT_TOOL_MAX, SET_NAME_MAX,
+    ROOT_LEFT_BYTES_MAX, ROOT_LEFT_PATHS_MAX, ROOT_PATHS_MAX, ROOT_PROBLEMS_MAX, ROOT_TOOL_MAX,
+    SET_NAME_MAX,
 };
 
 /// Why something is missing from, or doubtful in, a backup.
@@ -74,6 +76,90 @@ pub struct Problem {
     pub text: String,
 }
 
+/// How [`LeftOut::patterns`] are read by this version: docs/cli.md, "Patterns".
+pub const PATTERN_RULES: u32 = 1;
+
+/// What a backup left out on purpose: whoever removes what a backup does not have must tell what was
+/// not there from what was not to be saved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    /// How the patterns are read; [`PATTERN_RULES`] is what this version knows.
+    pub rules: u32,
+    /// The patterns in use, in order, each as it was read.
+    pub patterns: Vec<Vec<u8>>,
+    /// Nothing of all this was cut: neither roots nor patterns nor paths, nor the problems that are
+    /// failures.
+    pub complete: bool,
+    /// What marked folders hold was left out.
+    pub caches: bool,
+    /// Other file systems were left out.
+    pub one_file_system: bool,
+    /// Larger files were left out.
+    pub larger_than: Option<u64>,
+    /// What was left out for another reason than a pattern or a mark in its folder: larger files, other
+    /// file systems, homes of nodes.
+    pub paths: Vec<Vec<u8>>,
+}
+
+impl LeftOut {
+    const COMPLETE: u8 = 1;
+    const CACHES: u8 = 2;
+    const ONE_FILE_SYSTEM: u8 = 4;
+
+    fn flags(&self) -> u8 {
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        flag(self.complete, Self::COMPLETE)
+            | flag(self.caches, Self::CACHES)
+            | flag(self.one_file_system, Self::ONE_FILE_SYSTEM)
+    }
+
+    fn check(&self) -> Result<(), PayloadError> {
+        check_count(self.patterns.len(), 0..=ROOT_EXCLUDES_MAX, "patterns")?;
+        for pattern in &self.patterns {
+            check_count(pattern.len(), 0..=EXCLUDE_LEN_MAX, "patterns")?;
+        }
+        check_count(self.paths.len(), 0..=ROOT_LEFT_PATHS_MAX, "left out")?;
+        let bytes = self.paths.iter().map(Vec::len).sum();
+        check_count(bytes, 0..=ROOT_LEFT_BYTES_MAX, "left out")?;
+        Ok(self.paths.iter().try_for_each(|path| check_path(path))?)
+    }
+
+    fn write(&self, w: &mut Writer) {
+        w.array(5);
+        w.uint(self.rules);
+        w.array(self.patterns.len());
+        self.patterns.iter().for_each(|pattern| w.bytes(pattern));
+        w.uint(self.flags());
+        match self.larger_than {
+            Some(size) => w.uint(size),
+            None => w.null(),
+        }
+        w.array(self.paths.len());
+        self.paths.iter().for_each(|path| w.bytes(path));
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, PayloadError> {
+        r.array_exact(5)?;
+        let rules = r.u32()?;
+        let patterns = read_list(r, ROOT_EXCLUDES_MAX, "patterns")?;
+        let flags = u8::try_from(r.uint()?).map_err(|_| CborError::OutOfRange)?;
+        let known = Self::COMPLETE | Self::CACHES | Self::ONE_FILE_SYSTEM;
+        if flags & !known != 0 {
+            return Err(PayloadError::Field("left out"));
+        }
+        let larger_than = if r.take_null() { None } else { Some(r.uint()?) };
+        Ok(Self {
+            rules,
+            patterns,
+            complete: flags & Self::COMPLETE != 0,
+            caches: flags & Self::CACHES != 0,
+            one_file_system: flags & Self::ONE_FILE_SYSTEM != 0,
+            larger_than,
+            paths: read_list(r, ROOT_LEFT_PATHS_MAX, "left out")?,
+        })
+    }
+}
+
 /// What a backup holds and what it added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -120,6 +206,8 @@ pub struct Root {
     pub children: Vec<Child>,
     /// Name of the backup set, if a person gave one; empty where it goes by the paths.
     pub set: String,
+    /// What was left out on purpose; `None` if the writer did not tell.
+    pub left: Option<LeftOut>,
 }
 
 fn check(root: &Root) -> Result<(), PayloadError> {
@@ -140,6 +228,7 @@ fn check(root: &Root) -> Result<(), PayloadError> {
         check_count(problem.path.len(), 0..=PATH_LEN_MAX, "problems")?;
         check_count(problem.text.len(), 0..=PROBLEM_TEXT_MAX, "problems")?;
     }
+    root.left.as_ref().map_or(Ok(()), LeftOut::check)?;
     let listed = u64::try_from(root.problems.len()).unwrap_or(u64::MAX);
     let sane = root.problem_count >= listed && root.group != DOM_PRIVATE && root.chunker != 0;
     if sane {
@@ -156,7 +245,7 @@ fn check(root: &Root) -> Result<(), PayloadError> {
 pub fn encode(root: &Root) -> Result<Vec<u8>, PayloadError> {
     check(root)?;
     let mut w = Writer::with_capacity(1024);
-    w.map(12);
+    w.map(12 + usize::from(root.left.is_some()));
     w.uint(1u8);
     w.text(&root.label);
     w.uint(2u8);
@@ -193,6 +282,10 @@ pub fn encode(root: &Root) -> Result<Vec<u8>, PayloadError> {
     write_children(&mut w, &root.children)?;
     w.uint(12u8);
     w.text(&root.set);
+    if let Some(left) = &root.left {
+        w.uint(13u8);
+        left.write(&mut w);
+    }
     Ok(w.finish(RAW_MAX)?)
 }
 
@@ -249,7 +342,11 @@ fn read_root(r: &mut Reader<'_>, n_refs: usize) -> Result<Root, PayloadError> {
     let children = read_children(r, n_refs)?;
     keys.step(r)?;
     let set = r.text()?.to_owned();
-    keys.finish(r)?;
+    let mut left = None;
+    if keys.optional(r)? {
+        left = Some(LeftOut::read(r)?);
+        keys.finish(r)?;
+    }
     Ok(Root {
         label,
         start,
@@ -264,6 +361,7 @@ fn read_root(r: &mut Reader<'_>, n_refs: usize) -> Result<Root, PayloadError> {
         stats,
         children,
         set,
+        left,
     })
 }
 

@@ -48,6 +48,18 @@ text_enum! {
         Collect = "collect",
         /// A host is going to end storage.
         Evict = "evict",
+        /// A friend ended the friendship: nothing new is stored there.
+        FriendEnded = "friend-ended",
+        /// What a friend offers is used up, or its disk is full.
+        FriendFull = "friend-full",
+        /// A friend refuses what is sent to it.
+        FriendRefuses = "friend-refuses",
+        /// A friend has not been seen for long.
+        FriendAway = "friend-away",
+        /// Nothing was backed up for long.
+        NoBackup = "no-backup",
+        /// The node could not listen where it should.
+        Listen = "listen",
     }
 }
 

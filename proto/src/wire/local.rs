@@ -86,8 +86,8 @@ pub enum LocalRequest {
     },
     /// Makes an invite. Reply: `Invited`.
     Invite {
-        /// Bytes offered to the friend.
-        quota: u64,
+        /// Bytes offered to the friend; `None`: as before if it is one already, else the usual.
+        quota: Option<u64>,
         /// Lifetime in seconds.
         expires_s: u64,
         /// Name to show for the friend.
@@ -97,17 +97,32 @@ pub enum LocalRequest {
     Accept {
         /// The token as text.
         token: String,
-        /// Bytes offered in return.
-        quota: u64,
+        /// Bytes offered in return; `None`: as before if it is a friend already, else the usual.
+        quota: Option<u64>,
         /// Name to show for the friend.
         name: String,
     },
     /// Reply: `Peers`.
     Peers,
-    /// Ends a friendship. Its stored data stays until an order says otherwise. Reply: `Ok`.
+    /// Ends a friendship. Its stored data stays until an order says otherwise. Reply: `Removed`.
     RemovePeer {
         /// Which one.
         node: NodeId,
+    },
+    /// Says where a friend can be dialled; these come first from now on. Reply: `Peer`.
+    PeerAddrs {
+        /// Which one.
+        node: NodeId,
+        /// Multiaddresses, with or without `/p2p/`.
+        addrs: Vec<String>,
+    },
+    /// Changes the settings of this node that are given, for good. Reply: `Info`, body: [`NodeSettings`] as they are
+    /// now.
+    Configure {
+        /// Where to listen from the next start on; empty: as if never said.
+        listen: Option<Vec<String>>,
+        /// What this node calls itself to friends; empty: as if never said.
+        name: Option<String>,
     },
     /// Stores an owner-signed order here and carries it to the hosts. Reply: `Ok`.
     Order {
@@ -257,11 +272,19 @@ pub enum LocalReply {
     Invited {
         /// The token, to be given to the friend.
         token: String,
+        /// Bytes offered: what was asked for, as far as there is space.
+        #[serde(default)]
+        quota: u64,
     },
     /// To `Accept`.
     Peer {
         /// The new friend.
         peer: PeerInfo,
+    },
+    /// To `RemovePeer`.
+    Removed {
+        /// Whether the other node was told already. If not, it is told when it comes.
+        told: bool,
     },
     /// To `Peers`.
     Peers {
@@ -309,6 +332,12 @@ pub struct HostCopy {
     /// Why the last try failed.
     #[serde(default, deserialize_with = "text::cleaned_option")]
     pub last_error: Option<String>,
+    /// Whether the host cannot be reached now.
+    #[serde(default)]
+    pub away: bool,
+    /// Unix seconds of the last contact with it.
+    #[serde(default)]
+    pub last_seen: Option<u64>,
 }
 
 /// State of a copy.
@@ -334,7 +363,7 @@ pub struct PeerInfo {
     pub name: String,
     /// What it may do here.
     pub role: Role,
-    /// Known addresses.
+    /// Where it can be dialled, the best first, complete with `/p2p/`.
     #[serde(deserialize_with = "text::cleaned_list")]
     pub addrs: Vec<String>,
     /// Whether a connection is up.
@@ -352,6 +381,42 @@ pub struct PeerInfo {
     /// Why the last contact failed.
     #[serde(default, deserialize_with = "text::cleaned_option")]
     pub last_error: Option<String>,
+    /// So many of the addresses, from the front, are where it is now; behind them is where it was found before.
+    #[serde(default)]
+    pub fresh: u64,
+    /// Unix seconds since when it is a friend.
+    #[serde(default)]
+    pub added: u64,
+    /// When it said that it ended the friendship.
+    #[serde(default)]
+    pub ended: Option<u64>,
+    /// Why it refuses what we send, as long as it does.
+    #[serde(default)]
+    pub refusal: Option<RefusalInfo>,
+}
+
+/// Why a friend refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalInfo {
+    /// Kind.
+    pub code: ErrorCode,
+    /// In its words.
+    #[serde(deserialize_with = "text::cleaned")]
+    pub text: String,
+    /// Unix seconds since when.
+    pub since: u64,
+}
+
+/// What a person set, or the usual where nothing was set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSettings {
+    /// Where to listen; empty: a port of its own on every interface.
+    pub listen: Vec<String>,
+    /// What it calls itself to friends.
+    #[serde(deserialize_with = "text::cleaned")]
+    pub name: String,
+    /// Whether that name was set; else it is that of the machine.
+    pub name_is_set: bool,
 }
 
 /// The node at a glance: body of `Status`.

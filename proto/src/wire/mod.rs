@@ -8,11 +8,13 @@
 //! version does not know is an error value ([`frame::FrameError::UnknownMessage`]), never a panic.
 
 pub mod admin;
+pub mod contact;
 pub mod frame;
 pub mod ids;
 pub mod invite;
 pub mod local;
 pub mod store;
+mod token;
 mod types;
 
 pub use types::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
@@ -21,6 +23,8 @@ pub use types::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
 pub const STORE_PROTOCOL: &str = "/packnback/store/1";
 /// Stream protocol that turns an invite into a friendship.
 pub const INVITE_PROTOCOL: &str = "/packnback/invite/1";
+/// Stream protocol by which two nodes that know each other say where they are and what they are to each other.
+pub const CONTACT_PROTOCOL: &str = "/packnback/contact/1";
 
 #[cfg(test)]
 mod tests;

@@ -212,6 +212,8 @@ text_enum! {
         Recovery = "recovery",
         /// Another host of an owner served here: may copy that owner's data.
         Replica = "replica",
+        /// A friend once: may only be told that the friendship has ended.
+        Former = "former",
     }
 }
 

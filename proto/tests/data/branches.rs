@@ -6,7 +6,7 @@ use packnback_proto::format::index::Child;
 use packnback_proto::format::map::{Map, MapPart};
 use packnback_proto::format::path::PathError;
 use packnback_proto::format::payload::PayloadError;
-use packnback_proto::format::root::{Problem, ProblemKind, Root};
+use packnback_proto::format::root::{LeftOut, Problem, ProblemKind, Root};
 use packnback_proto::format::{index, map as maps, root as roots};
 use packnback_proto::limits::*;
 use proptest::prelude::*;
@@ -132,6 +132,38 @@ fn problem(path: usize, text: usize) -> Problem {
     }
 }
 
+fn left(root: &mut Root) -> &mut LeftOut {
+    root.left.get_or_insert_with(left_out)
+}
+
+#[test]
+fn what_was_left_out_is_told_or_is_not() {
+    let mut value = root();
+    for (flags, (complete, caches, one_file_system)) in [
+        (0, (false, false, false)),
+        (1, (true, false, false)),
+        (2, (false, true, false)),
+        (4, (false, false, true)),
+    ] {
+        let told = LeftOut {
+            complete,
+            caches,
+            one_file_system,
+            larger_than: None,
+            ..left_out()
+        };
+        value.left = Some(told);
+        let bytes = roots::encode(&value).unwrap();
+        assert_eq!(roots::decode(&bytes, 3).unwrap(), value);
+        assert_eq!(*item(at(&mut decoded(&bytes), 13), 2), int(flags));
+    }
+    let bytes = roots::encode(&value).unwrap();
+    let mut unknown = decoded(&bytes);
+    *item(at(&mut unknown, 13), 2) = int(8);
+    let error = roots::decode(&encoded(&unknown), 3).unwrap_err();
+    assert_eq!(error, PayloadError::Field("left out"));
+}
+
 #[test]
 fn roots_have_limits() {
     let bytes = roots::encode(&root()).unwrap();
@@ -162,6 +194,26 @@ fn roots_have_limits() {
             assert_eq!(ok(&|r| with(r, n)), n <= max, "{n} of {max}");
         }
     }
+    let cases: [(usize, Fill); 5] = [
+        (ROOT_EXCLUDES_MAX, |r, n| left(r).patterns = vec![vec![]; n]),
+        (EXCLUDE_LEN_MAX, |r, n| left(r).patterns = vec![vec![0; n]]),
+        (ROOT_LEFT_PATHS_MAX, |r, n| {
+            left(r).paths = vec![b"p".to_vec(); n]
+        }),
+        (PATH_LEN_MAX, |r, n| left(r).paths = vec![vec![b'p'; n]]),
+        (ROOT_LEFT_BYTES_MAX, |r, n| {
+            let whole = n / PATH_LEN_MAX;
+            left(r).paths = vec![vec![b'p'; PATH_LEN_MAX]; whole];
+            let rest = n - whole * PATH_LEN_MAX;
+            left(r).paths.extend((rest > 0).then(|| vec![b'p'; rest]));
+        }),
+    ];
+    for (max, with) in cases {
+        for n in [max - 1, max, max + 1] {
+            assert_eq!(ok(&|r| with(r, n)), n <= max, "{n} of {max} left out");
+        }
+    }
+    assert!(!ok(&|r| left(r).paths = vec![b"/etc".to_vec()]));
     assert!(ok(&|r| r.children.clear()), "an empty backup");
     assert!(!ok(&|r| r.problem_count = 2), "fewer than are listed");
     assert!(!ok(&|r| r.group = DOM_PRIVATE));
@@ -178,7 +230,7 @@ fn roots_have_all_their_keys_and_no_others() {
         let error = roots::decode(&encoded(&value), 3).unwrap_err();
         assert_eq!(error, PayloadError::Cbor(CborError::MissingKey(key)));
     }
-    for key in [0, 13] {
+    for key in [0, 14] {
         let mut value = decoded(&bytes);
         *at(&mut value, key) = int(0);
         let error = roots::decode(&encoded(&value), 3).unwrap_err();

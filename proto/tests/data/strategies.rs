@@ -1,12 +1,12 @@
 //! Random values for the property tests.
 
 use packnback_proto::cbor::Value;
-use packnback_proto::format::entry::{Entry, EntryType, FileData, Part};
+use packnback_proto::format::entry::{AclName, Entry, EntryType, FileData, Part};
 use packnback_proto::format::index::Child;
 use packnback_proto::format::keyblob::{chunk_count, key_blob_len};
 use packnback_proto::format::map::{Map, MapPart};
 use packnback_proto::format::path::path_cmp;
-use packnback_proto::format::root::{Problem, ProblemKind, Root, Stats};
+use packnback_proto::format::root::{LeftOut, Problem, ProblemKind, Root, Stats};
 use packnback_proto::format::segment::Segment;
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId};
 use packnback_proto::record::{Cert, Grant, Op, Order, PolicyArg, Receipt, Scope, Snap};
@@ -273,6 +273,15 @@ fn kind() -> impl Strategy<Value = EntryType> {
     prop::sample::select(vec![File, File, File, Dir, Symlink, Fifo, Char, Block])
 }
 
+fn acl_names() -> impl Strategy<Value = Vec<AclName>> {
+    btree_map(any::<(bool, u32)>(), "\\PC{1,9}", 0..3).prop_map(|names| {
+        let named = names.into_iter();
+        named
+            .map(|((is_group, id), name)| AclName { is_group, id, name })
+            .collect()
+    })
+}
+
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     let numbers = (
         0u32..=0o7777,
@@ -287,10 +296,11 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         option::of("\\PC{1,9}"),
         option::of("\\PC{1,9}"),
         option::of(any::<[u8; 8]>()),
+        acl_names(),
     );
     ((path(), kind()), numbers, (link, xattrs), names, content()).prop_map(
         |((path, kind), (mode, uid, gid, mtime_ns, rdev), (link, xattrs), names, content)| {
-            let (user, group, hardlink) = names;
+            let (user, group, hardlink, acl_names) = names;
             let is_file = kind == EntryType::File;
             let (size, data) = if is_file { content } else { (0, None) };
             Entry {
@@ -308,6 +318,7 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
                 data,
                 user,
                 group,
+                acl_names,
             }
         },
     )
@@ -343,6 +354,21 @@ pub(crate) fn children(least: usize) -> impl Strategy<Value = Vec<Child>> {
     })
 }
 
+fn left_out() -> impl Strategy<Value = LeftOut> {
+    let lists = (vec(vec(any::<u8>(), 0..9), 0..4), vec(path(), 0..4));
+    (lists, any::<(u32, [bool; 3])>(), option::of(any::<u64>())).prop_map(
+        |((patterns, paths), (rules, [complete, caches, one_file_system]), larger_than)| LeftOut {
+            rules,
+            patterns,
+            complete,
+            caches,
+            one_file_system,
+            larger_than,
+            paths,
+        },
+    )
+}
+
 pub(crate) fn root() -> impl Strategy<Value = Root> {
     let problem = (vec(any::<u8>(), 0..9), 5u8.., "\\PC{0,9}");
     let problem = problem.prop_map(|(path, kind, text)| Problem {
@@ -361,9 +387,10 @@ pub(crate) fn root() -> impl Strategy<Value = Root> {
         vec(path(), 0..4),
         vec(vec(any::<u8>(), 0..9), 0..4),
         vec(problem, 0..4),
-        "\\PC{0,20}",
+        ("\\PC{0,20}", option::of(left_out())),
     );
-    (texts, lists, children(0)).prop_map(|(texts, (paths, excludes, problems, set), children)| {
+    (texts, lists, children(0)).prop_map(|(texts, lists, children)| {
+        let (paths, excludes, problems, (set, left)) = lists;
         let (label, tool, [start, end, count, a, b, c, d, e], group, chunker) = texts;
         Root {
             label,
@@ -386,6 +413,7 @@ pub(crate) fn root() -> impl Strategy<Value = Root> {
             },
             children,
             set,
+            left,
         }
     })
 }

@@ -6,10 +6,10 @@ use packnback_proto::cbor::Value;
 use packnback_proto::crypto::keys::{OwnerSeed, SetName, set_id};
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
-use packnback_proto::format::entry::{Entry, EntryType, FileData, Part};
+use packnback_proto::format::entry::{AclName, Entry, EntryType, FileData, Part};
 use packnback_proto::format::index::Child;
 use packnback_proto::format::map::{Map, MapPart};
-use packnback_proto::format::root::{Problem, ProblemKind, Root, Stats};
+use packnback_proto::format::root::{LeftOut, PATTERN_RULES, Problem, ProblemKind, Root, Stats};
 use packnback_proto::ids::{NodeId, ObjectId, RecordId};
 use packnback_proto::record::{
     Cert, Grant, Op, Order, PolicyArg, Receipt, Scope, Snap, perms, seal_label,
@@ -199,6 +199,7 @@ pub(crate) fn entry(path: &str, kind: EntryType) -> Entry {
         data: None,
         user: None,
         group: None,
+        acl_names: Vec::new(),
     }
 }
 
@@ -243,6 +244,19 @@ pub(crate) fn mapped(path: &str, refs: Vec<u32>) -> Entry {
     }
 }
 
+pub(crate) fn acl_names() -> Vec<AclName> {
+    let named = |is_group, id, name: &str| AclName {
+        is_group,
+        id,
+        name: name.to_owned(),
+    };
+    vec![
+        named(false, 1001, "bob"),
+        named(false, u32::MAX, "x"),
+        named(true, 7, "Größe"),
+    ]
+}
+
 /// One of each.
 pub(crate) fn all_entries() -> Vec<Entry> {
     let xattrs = [
@@ -276,6 +290,7 @@ pub(crate) fn all_entries() -> Vec<Entry> {
             user: Some("ada".to_owned()),
             group: Some("Größe".to_owned()),
             mtime_ns: -1,
+            acl_names: acl_names(),
             ..packed("dir/with attributes", 1, 0, 65_536)
         },
         Entry {
@@ -323,6 +338,19 @@ pub(crate) fn children() -> Vec<Child> {
     ]
 }
 
+/// What a backup of `root()` might have left out.
+pub(crate) fn left_out() -> LeftOut {
+    LeftOut {
+        rules: PATTERN_RULES,
+        patterns: vec![b"*.tmp".to_vec(), b"!keep\xff.tmp".to_vec()],
+        complete: true,
+        caches: true,
+        one_file_system: false,
+        larger_than: Some(500_000_000),
+        paths: vec![b"home/ada/film.bin".to_vec(), b"home/ada/.local/x".to_vec()],
+    }
+}
+
 pub(crate) fn root() -> Root {
     let problem = |path: &[u8], kind, text: &str| Problem {
         path: path.to_vec(),
@@ -358,6 +386,7 @@ pub(crate) fn root() -> Root {
             new_bytes: 6,
         },
         children: children(),
+        left: None,
     }
 }
 

@@ -161,8 +161,8 @@ fn fields_must_fit_the_type() {
     assert_eq!(verdict(empty), field("data"));
     let error = entry_refusal(entry("x", File), |e| *at(e, 2) = int(6));
     assert_eq!(error, PayloadError::UnknownType(6));
-    let error = entry_refusal(entry("x", File), |e| *at(e, 15) = int(6));
-    assert_eq!(error, PayloadError::Cbor(CborError::UnknownKey(15)));
+    let error = entry_refusal(entry("x", File), |e| *at(e, 16) = int(6));
+    assert_eq!(error, PayloadError::Cbor(CborError::UnknownKey(16)));
     for key in 1..=7 {
         let error = entry_refusal(entry("x", File), |e| without(e, key));
         assert_eq!(error, PayloadError::Cbor(CborError::MissingKey(key)));

@@ -77,7 +77,7 @@ fn every_source_file_keeps_the_rules() {
 #[test]
 fn every_member_takes_the_workspace_lints() {
     let mut found = Vec::new();
-    for member in ["proto", "node", "cli", "simulations"] {
+    for member in ["proto", "sys", "node", "cli", "simulations"] {
         let path = format!("{member}/Cargo.toml");
         found.extend(check_manifest(&path, &read(&path)));
     }

@@ -74,6 +74,19 @@ pub(crate) const WALLS: &[Wall] = &[
         why: "a node never holds the owner's secret, a file name or a byte in clear",
     },
     Wall {
+        under: "sys/src/",
+        but: NO_EXCEPTION,
+        never: &[
+            "packnback_cli",
+            "packnback_node",
+            "packnback_proto",
+            "libp2p",
+            "tokio",
+            "rocksdb",
+        ],
+        why: "sys asks the system for both programs and knows nothing of backups",
+    },
+    Wall {
         under: "node/src/net/",
         but: NO_EXCEPTION,
         never: &["packnback_node::store", "rocksdb"],

@@ -3,13 +3,20 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic
+    clippy::panic,
+    clippy::cast_possible_truncation
 )]
 
+mod asked;
 mod cache;
+mod delete;
 mod end_to_end;
+mod forged;
+mod kept;
+mod n28_trees;
 mod negative;
 mod parts;
 mod reread;
+mod restoring;
 pub(crate) mod stub;
 mod trees;

@@ -41,6 +41,7 @@ fn n13_device_keeps_nothing_that_reads() {
     world.write("another such name.bin", &large);
     world.backup();
     let mut on_disk = every_file_below(&world.cache_dir());
+    on_disk.extend(std::fs::read(world.places()).unwrap());
     for (_, object) in world.node.objects.lock().iter() {
         on_disk.extend_from_slice(object);
     }

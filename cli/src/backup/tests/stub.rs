@@ -222,6 +222,16 @@ impl World {
         self.dir.path().join("cache")
     }
 
+    /// Where the second list of places is.
+    pub(crate) fn places(&self) -> PathBuf {
+        self.dir.path().join("places")
+    }
+
+    /// Bytes the node stores.
+    pub(crate) fn stored(&self) -> usize {
+        self.node.objects.lock().values().map(Vec::len).sum()
+    }
+
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.source().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -243,7 +253,6 @@ impl World {
             cwd: PathBuf::from("/"),
             walk: WalkOptions::default(),
             stdin: None,
-            exclude_texts: Vec::new(),
             label: "test".into(),
             set: None,
             time: self.time,
@@ -258,7 +267,7 @@ impl World {
     }
 
     pub(crate) fn run(&self, options: BackupOptions) -> Result<BackupReport, BackupError> {
-        let cache = Cache::open(&self.cache_dir());
+        let cache = Cache::open_kept(&self.cache_dir(), &self.places());
         assert_eq!(cache.warning(), None);
         super::super::run(options, &self.keys, &self.node, &cache, &Silent::default())
     }
@@ -285,6 +294,7 @@ impl World {
             target: self.dir.path().join(format!("target{n}")),
             write: crate::fs::RestoreOptions::default(),
             delete: false,
+            ignore_space: false,
             dry_run: false,
             verify: false,
             threads: 2,

@@ -1,15 +1,16 @@
-//! What is left out of a backup: patterns in the manner of `.gitignore`.
+//! Patterns in the manner of `.gitignore`: what is left out of a backup, and which files are restored.
 //!
-//! - A pattern without a slash (`*.o`, `node_modules`) matches a name anywhere.
+//! - A pattern without a slash (`*.o`, `node_modules`) matches a name anywhere below a root.
 //! - A pattern that starts with a slash (`/home/*/tmp`) matches from the top of the file system.
-//! - A pattern with a slash inside (`target/debug`) matches those names in a row, anywhere.
+//! - A pattern with a slash inside (`target/debug`) matches those names in a row, anywhere below a root. The
+//!   folders above a root, and its own name, are not looked at: where a folder lies says nothing of what is in it.
 //! - A slash at the end (`cache/`) matches directories only.
 //! - `*` stands for any characters but the slash, `?` for one, `[a-z]` and `[!a-z]` for one of a set, and `**` in
 //!   place of a name for any number of names (at the end: for everything below). `\` makes the next character plain.
 //! - `!pattern` takes back what an earlier pattern left out. The last pattern that matches decides. What lies
 //!   below a directory that is left out is never looked at, so it cannot be taken back.
 //! - In a file: one pattern per line, empty lines and lines that start with `#` say nothing, spaces at the end
-//!   are dropped (`\ ` keeps one).
+//!   are dropped (`\ ` keeps one), as is a byte order mark at the start.
 //!
 //! Names and patterns are bytes; case matters.
 
@@ -17,11 +18,17 @@ mod glob;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use glob::Glob;
+
+/// What some editors put in front of a text to say that it is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A pattern that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("exclude pattern {pattern:?}: {what}")]
+#[error("{pattern:?}: {what}")]
 pub struct PatternError {
     /// The pattern as given.
     pub pattern: String,
@@ -37,7 +44,13 @@ pub struct Excludes {
 
 #[derive(Debug, Clone)]
 struct Pattern {
+    /// As a person wrote it.
+    text: Box<[u8]>,
+    /// Whether it ever decided about a file. Copies of a list share this.
+    used: Arc<AtomicBool>,
     negated: bool,
+    /// Matches from the top of the file system, not from a root.
+    anchored: bool,
     dir_only: bool,
     /// All components but the last.
     parents: Box<[Part]>,
@@ -77,6 +90,7 @@ impl Excludes {
     /// # Errors
     /// When a pattern is malformed.
     pub fn add_file(&mut self, text: &[u8]) -> Result<(), PatternError> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         for line in text.split(|&b| b == b'\n') {
             let line = trim_end(line.strip_suffix(b"\r").unwrap_or(line));
             if line.is_empty() || line.starts_with(b"#") {
@@ -93,36 +107,75 @@ impl Excludes {
         self.patterns.is_empty()
     }
 
-    /// Whether the patterns leave out the file at `path` (stored path), not looking at its parents:
-    /// a walk asks for each directory before it goes into it.
-    #[must_use]
-    pub fn matches(&self, path: &[u8], is_dir: bool) -> bool {
-        let (_, name) = super::path::split_parent(path);
-        self.decide(name, is_dir, || path.to_vec())
+    /// The patterns as they were written, in order.
+    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.patterns.iter().map(|pattern| &*pattern.text)
     }
 
-    /// The same for a file or any directory it is in.
+    /// The patterns that have decided about no file so far.
+    pub fn unused(&self) -> impl Iterator<Item = &[u8]> {
+        let unused = |pattern: &&Pattern| !pattern.used.load(Ordering::Relaxed);
+        self.patterns
+            .iter()
+            .filter(unused)
+            .map(|pattern| &*pattern.text)
+    }
+
+    /// Whether the patterns leave out the file at `path` (stored path), not looking at its parents: a walk
+    /// asks for each directory before it goes into it. At `root` and above it only patterns from the top of
+    /// the file system count.
     #[must_use]
-    pub fn matches_tree(&self, path: &[u8], is_dir: bool) -> bool {
+    pub fn matches(&self, path: &[u8], root: &[u8], is_dir: bool) -> bool {
+        let from = is_below(path, root).then_some(root.len());
+        self.at(path, from, is_dir)
+    }
+
+    /// The same for a file or any directory below the root it is in: whether a backup of `root` with these
+    /// patterns has left it out. A root is never left out, nor is what leads to it.
+    #[must_use]
+    pub fn matches_tree(&self, path: &[u8], root: &[u8], is_dir: bool) -> bool {
         let slashes = path
             .iter()
             .enumerate()
             .filter(|&(_, &b)| b == b'/')
             .map(|(at, _)| at);
         let mut parents = slashes.filter_map(|at| path.get(..at));
-        parents.any(|parent| self.matches(parent, true)) || self.matches(path, is_dir)
+        let matches =
+            |path: &[u8], is_dir| is_below(path, root) && self.matches(path, root, is_dir);
+        parents.any(|parent| matches(parent, true)) || matches(path, is_dir)
     }
 
-    /// As [`Excludes::matches`]; the full path is only asked for when the name alone does not decide.
+    /// Whether the patterns ask for the file at `path`, not looking at its parents. As [`Excludes::matches`],
+    /// but the root's own name counts: who names it means it.
+    #[must_use]
+    pub fn asks_for(&self, path: &[u8], root: &[u8], is_dir: bool) -> bool {
+        let (above, _) = super::path::split_parent(root);
+        let from = super::path::is_at_or_below(path, root).then_some(above.len());
+        self.at(path, from, is_dir)
+    }
+
+    fn at(&self, path: &[u8], from: Option<usize>, is_dir: bool) -> bool {
+        let (_, name) = super::path::split_parent(path);
+        self.decide(name, from, is_dir, || path.to_vec())
+    }
+
+    /// The last pattern that matches a name decides. Patterns that are not from the top of the file system
+    /// see the path behind its first `from` bytes, and do not count if there is none. The full path is only
+    /// asked for when the name alone does not decide.
     pub(in crate::fs) fn decide(
         &self,
         name: &[u8],
+        from: Option<usize>,
         is_dir: bool,
         full: impl Fn() -> Vec<u8>,
     ) -> bool {
         let mut path: Option<Vec<u8>> = None;
         for pattern in self.patterns.iter().rev() {
-            if (pattern.dir_only && !is_dir) || !pattern.last.matches(name) {
+            let from = if pattern.anchored { Some(0) } else { from };
+            let Some(from) = from.filter(|_| is_dir || !pattern.dir_only) else {
+                continue;
+            };
+            if !pattern.last.matches(name) {
                 continue;
             }
             let matched = match &*pattern.parents {
@@ -131,6 +184,8 @@ impl Excludes {
                     let path = path.get_or_insert_with(&full);
                     let (parent, _) = super::path::split_parent(path);
                     let names: Vec<&[u8]> = parent
+                        .get(from..)
+                        .unwrap_or_default()
                         .split(|&b| b == b'/')
                         .filter(|name| !name.is_empty())
                         .collect();
@@ -138,6 +193,10 @@ impl Excludes {
                 }
             };
             if matched {
+                // Read first: written by every thread, one flag would be fought over.
+                if !pattern.used.load(Ordering::Relaxed) {
+                    pattern.used.store(true, Ordering::Relaxed);
+                }
                 return !pattern.negated;
             }
         }
@@ -145,8 +204,14 @@ impl Excludes {
     }
 }
 
+/// Whether a path lies below a root, not being the root.
+fn is_below(path: &[u8], root: &[u8]) -> bool {
+    path.len() > root.len() && super::path::is_at_or_below(path, root)
+}
+
 impl Pattern {
-    fn parse(text: &[u8]) -> Result<Pattern, &'static str> {
+    fn parse(written: &[u8]) -> Result<Pattern, &'static str> {
+        let text = written;
         let (negated, text) = match text.strip_prefix(b"!") {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -182,7 +247,10 @@ impl Pattern {
             _ => return Err("it names nothing"),
         };
         Ok(Pattern {
+            text: written.into(),
+            used: Arc::default(),
             negated,
+            anchored,
             dir_only,
             parents: parts.into(),
             last,

@@ -56,7 +56,7 @@ fn patterns_match_as_documented() {
         ),
     ];
     for (pattern, path, is_dir, expected) in cases {
-        let got = excludes(&[pattern]).matches(path, *is_dir);
+        let got = excludes(&[pattern]).matches(path, b"", *is_dir);
         assert_eq!(
             got,
             *expected,
@@ -70,26 +70,105 @@ fn patterns_match_as_documented() {
 fn patterns_need_not_be_utf8() {
     let mut excludes = Excludes::new();
     excludes.add(b"caf\xe9*").unwrap();
-    assert!(excludes.matches(b"x/caf\xe9.txt", false));
-    assert!(!excludes.matches("x/caf\u{e9}.txt".as_bytes(), false));
+    assert!(excludes.matches(b"x/caf\xe9.txt", b"", false));
+    assert!(!excludes.matches("x/caf\u{e9}.txt".as_bytes(), b"", false));
 }
 
 #[test]
 fn the_last_match_decides_and_negation_takes_back() {
     let list = excludes(&["*.log", "!keep.log", "/a/keep.log"]);
-    assert!(list.matches(b"x.log", false));
-    assert!(!list.matches(b"b/keep.log", false));
-    assert!(list.matches(b"a/keep.log", false));
+    assert!(list.matches(b"x.log", b"", false));
+    assert!(!list.matches(b"b/keep.log", b"", false));
+    assert!(list.matches(b"a/keep.log", b"", false));
 }
 
 #[test]
 fn a_file_is_out_with_its_directory() {
     let list = excludes(&["build/", "!build/keep"]);
     assert!(
-        list.matches_tree(b"p/build/keep", false),
+        list.matches_tree(b"p/build/keep", b"", false),
         "a directory that is left out is not looked into"
     );
-    assert!(!list.matches_tree(b"p/builds/keep", false));
+    assert!(!list.matches_tree(b"p/builds/keep", b"", false));
+}
+
+#[test]
+fn folders_above_a_root_are_not_looked_at() {
+    let root = b"home/tmp/ann/tmp";
+    let below = |pattern: &str, path: &str| {
+        let path = format!("home/tmp/ann/tmp{path}");
+        excludes(&[pattern]).matches_tree(path.as_bytes(), root, false)
+    };
+    for pattern in [
+        "tmp/**",
+        "ann/tmp/**",
+        "tmp",
+        "tmp/ann",
+        "**/ann/**",
+        "home/",
+        "tmp/*",
+    ] {
+        assert!(!below(pattern, "/f"), "{pattern}");
+        assert!(!below(pattern, "/d/f"), "{pattern}");
+        assert!(!below(pattern, ""), "{pattern}");
+    }
+    for pattern in [
+        "tmp/**",
+        "tmp/f",
+        "d/tmp",
+        "/home/tmp/ann/tmp/d",
+        "/home/**",
+        "**/tmp/*",
+    ] {
+        assert!(below(pattern, "/d/tmp/f"), "{pattern}");
+    }
+    let at_root = excludes(&["/home/tmp/ann/*", "tmp"]);
+    assert!(
+        !at_root.matches_tree(root, root, true),
+        "a root is never left out"
+    );
+    assert!(
+        at_root.matches(root, root, true),
+        "but named from the top it can be passed over"
+    );
+}
+
+#[test]
+fn who_names_a_root_asks_for_it() {
+    let root = b"home/tmp/ann";
+    for (pattern, path, asked) in [
+        ("ann", "home/tmp/ann", true),
+        ("ann/*.txt", "home/tmp/ann/a.txt", true),
+        ("*.txt", "home/tmp/ann/d/a.txt", true),
+        ("/home/tmp/ann/d", "home/tmp/ann/d", true),
+        ("tmp/**", "home/tmp/ann/f", false),
+        ("tmp/ann/f", "home/tmp/ann/f", false),
+        ("home", "home", false),
+        ("/home", "home", true),
+    ] {
+        let asks = excludes(&[pattern]).asks_for(path.as_bytes(), root, false);
+        assert_eq!(asks, asked, "{pattern} {path}");
+    }
+}
+
+#[test]
+fn patterns_that_decided_nothing_are_known() {
+    let list = excludes(&["*.o", "!keep.o", "tmp/", "/never"]);
+    let walk = list.clone();
+    assert!(walk.matches(b"r/a.o", b"r", false));
+    assert!(!walk.matches(b"r/tmp", b"r", false));
+    let unused: Vec<&[u8]> = list.unused().collect();
+    assert_eq!(unused, [b"!keep.o".as_slice(), b"tmp/", b"/never"]);
+    let texts: Vec<&[u8]> = list.texts().collect();
+    assert_eq!(texts[0], b"*.o");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_pattern() {
+    let mut list = Excludes::new();
+    list.add_file(b"\xef\xbb\xbf*.tmp\r\n*.bak\r\n").unwrap();
+    assert!(list.matches(b"a.tmp", b"", false) && list.matches(b"a.bak", b"", false));
+    assert_eq!(list.texts().next(), Some(b"*.tmp".as_slice()));
 }
 
 #[test]
@@ -97,12 +176,12 @@ fn a_file_of_patterns_is_read_by_line() {
     let mut list = Excludes::new();
     list.add_file(b"# comment\n\n  \n*.tmp   \r\n\\#x\n!/a/b.tmp\nspace\\ \nlast")
         .unwrap();
-    assert!(list.matches(b"x.tmp", false));
-    assert!(!list.matches(b"a/b.tmp", false));
-    assert!(list.matches(b"#x", false));
-    assert!(list.matches(b"space ", false));
-    assert!(list.matches(b"last", false));
-    assert!(!list.matches(b"# comment", false));
+    assert!(list.matches(b"x.tmp", b"", false));
+    assert!(!list.matches(b"a/b.tmp", b"", false));
+    assert!(list.matches(b"#x", b"", false));
+    assert!(list.matches(b"space ", b"", false));
+    assert!(list.matches(b"last", b"", false));
+    assert!(!list.matches(b"# comment", b"", false));
 }
 
 #[test]
@@ -216,7 +295,7 @@ proptest! {
                 expected = !negated;
             }
         }
-        prop_assert_eq!(list.matches(path.as_bytes(), is_dir), expected, "{:?}", patterns);
+        prop_assert_eq!(list.matches(path.as_bytes(), b"", is_dir), expected, "{:?}", patterns);
     }
 
     #[test]
@@ -232,7 +311,7 @@ proptest! {
     ) {
         let mut list = Excludes::new();
         if list.add(&pattern).is_ok() {
-            std::hint::black_box(list.matches(&name, true));
+            std::hint::black_box(list.matches(&name, b"", true));
         }
         list.add_file(&pattern).ok();
     }

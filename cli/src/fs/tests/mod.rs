@@ -9,5 +9,6 @@
 mod hostile;
 mod restore;
 mod roundtrip;
+mod sources;
 mod support;
 mod walking;

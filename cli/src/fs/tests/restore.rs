@@ -190,11 +190,12 @@ fn a_dry_run_changes_nothing_and_says_what_it_would_do() {
             .unwrap(),
         Done::Created
     );
-    target.remove(b"old").unwrap();
-    let mut pruner = Pruner::new(&[Vec::new()]);
-    pruner.visit(&target, b"empty", true).unwrap();
-    assert_eq!(pruner.finish(&target).unwrap(), [b"old".to_vec()]);
-    assert!(target.finish().errors.is_empty());
+    let cleared = clear(&target, b"empty").unwrap();
+    assert_eq!(cleared.removed, [b"empty".to_vec()]);
+    let mut pruner = Pruner::new(&All, &[Vec::new()]);
+    pruner.visit(&target, b"empty", true);
+    assert_eq!(pruner.finish(&target).removed, [b"old".to_vec()]);
+    assert!(target.finish(&[]).errors.is_empty());
     assert_eq!(before, snapshot_of(dir.path()));
     let missing = dir.path().join("not/there");
     let target = Target::open(&missing, options).unwrap();
@@ -214,6 +215,8 @@ fn delete_removes_what_the_snapshot_lacks_below_its_roots_only() {
         "home/me/sub/gone/deep/x",
         "home/me/sub/kept",
         "home/you/data",
+        "home/me/partly/a/stays",
+        "home/me/partly/file",
         "top",
     ] {
         std::fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
@@ -222,8 +225,19 @@ fn delete_removes_what_the_snapshot_lacks_below_its_roots_only() {
     std::fs::create_dir(dir.path().join("outside")).unwrap();
     symlink("../../outside", dir.path().join("home/me/link")).unwrap();
     let target = open(&dir, Overwrite::IfChanged);
-    let mut pruner = Pruner::new(&[b"home/me".to_vec()]);
-    let mut removed = Vec::new();
+    struct Below;
+    impl Judge for Below {
+        fn keeps_level(&self, level: &Level<'_>) -> Option<Kept> {
+            (!is_at_or_below(level.path, b"home/me")).then_some(Kept::Outside)
+        }
+        fn keeps(&self, path: &[u8], _: &Stat) -> Option<Kept> {
+            path.ends_with(b"stays").then_some(Kept::LeftOut)
+        }
+        fn leaves_caches(&self) -> bool {
+            false
+        }
+    }
+    let mut pruner = Pruner::new(&Below, &[b"home/me".to_vec()]);
     let snapshot: &[(&[u8], bool)] = &[
         (b"home", true),
         (b"home/me", true),
@@ -233,17 +247,28 @@ fn delete_removes_what_the_snapshot_lacks_below_its_roots_only() {
         (b"home/me/sub-not-there", true),
     ];
     for (path, is_dir) in snapshot {
-        removed.extend(pruner.visit(&target, path, *is_dir).unwrap());
+        pruner.visit(&target, path, *is_dir);
     }
-    removed.extend(pruner.finish(&target).unwrap());
-    let removed: Vec<String> = removed.iter().map(|path| show(path)).collect();
+    let swept = pruner.finish(&target);
+    let removed: Vec<String> = swept.removed.iter().map(|path| show(path)).collect();
     assert_eq!(
         removed,
-        ["home/me/sub/gone", "home/me/gone", "home/me/link"]
+        [
+            "home/me/sub/gone/deep/x",
+            "home/me/sub/gone/deep",
+            "home/me/sub/gone",
+            "home/me/gone",
+            "home/me/link",
+            "home/me/partly/file",
+        ]
     );
+    let stays = b"home/me/partly/a/stays".to_vec();
+    assert_eq!(swept.kept, [(stays, Kept::LeftOut)]);
+    assert!(swept.errors.is_empty());
     for kept in [
         "home/me/kept",
         "home/me/sub/kept",
+        "home/me/partly/a/stays",
         "home/you/data",
         "top",
         "outside",
@@ -271,7 +296,7 @@ fn new_directories_are_closed_to_others_until_the_end_and_then_as_saved() {
             & 0o7777
     };
     assert_eq!(mode("d"), 0o700);
-    assert!(target.finish().errors.is_empty());
+    assert!(target.finish(&[]).errors.is_empty());
     let meta = std::fs::metadata(dir.path().join("d")).unwrap();
     assert_eq!(
         (mode("d"), meta.mtime(), meta.mtime_nsec()),
@@ -282,7 +307,7 @@ fn new_directories_are_closed_to_others_until_the_end_and_then_as_saved() {
     let target = open(&dir, Overwrite::IfChanged);
     assert_eq!(target.add_dir(&saved).unwrap(), Done::Kept);
     target.write_file(&file("d/late", 1), b"x").unwrap();
-    assert!(target.finish().errors.is_empty());
+    assert!(target.finish(&[]).errors.is_empty());
     assert_eq!(
         (
             mode("d"),
@@ -319,7 +344,7 @@ fn a_default_acl_and_a_group_bit_of_the_target_do_not_reach_what_is_restored() {
         target.write_file(&file(path, 1), b"x").unwrap();
     }
     target.add_special(&entry("p", EntryType::Fifo)).unwrap();
-    assert!(target.finish().errors.is_empty());
+    assert!(target.finish(&[]).errors.is_empty());
     for (path, mode) in [("f", 0o644), ("d", 0o755), ("d/f", 0o644), ("p", 0o644)] {
         let full = dir.path().join(path);
         assert_eq!(

@@ -26,6 +26,30 @@ pub(super) fn temp() -> tempfile::TempDir {
         .unwrap()
 }
 
+/// Lets everything go.
+pub(super) struct All;
+
+impl Judge for All {
+    fn keeps_level(&self, _: &Level<'_>) -> Option<Kept> {
+        None
+    }
+
+    fn keeps(&self, _: &[u8], _: &Stat) -> Option<Kept> {
+        None
+    }
+
+    fn leaves_caches(&self) -> bool {
+        false
+    }
+}
+
+/// What came of removing a directory.
+pub(super) fn clear(target: &Target, path: &[u8]) -> Result<Swept, WriteError> {
+    let mut swept = Swept::default();
+    target.clear(path, &All, &mut swept)?;
+    Ok(swept)
+}
+
 /// An entry of some kind with harmless attributes.
 pub(super) fn entry(path: impl AsRef<[u8]>, kind: EntryType) -> Entry {
     Entry {
@@ -43,6 +67,7 @@ pub(super) fn entry(path: impl AsRef<[u8]>, kind: EntryType) -> Entry {
         data: None,
         user: None,
         group: None,
+        acl_names: Vec::new(),
     }
 }
 
@@ -60,7 +85,7 @@ pub(super) fn items(roots: &[&Path], options: WalkOptions) -> Vec<Item> {
     Walk::new(&roots, Path::new("/"), options)
         .filter_map(|step| match step {
             WalkItem::Entry(item) => Some(item),
-            WalkItem::Skipped { .. } => None,
+            WalkItem::Skipped { .. } | WalkItem::Left { .. } => None,
             WalkItem::Problem(problem) => panic!("{problem}"),
         })
         .collect()
@@ -103,6 +128,7 @@ pub(super) fn entry_of(item: &Item, names: &IdNames) -> Entry {
         data: None,
         user: names.user(item.stat.uid).map(|name| name.to_string()),
         group: names.group(item.stat.gid).map(|name| name.to_string()),
+        acl_names: Vec::new(),
     }
 }
 
@@ -129,7 +155,7 @@ pub(super) fn copy(root: &Path, target: &Target) -> Report {
             _ => target.add_special(&entry).map(drop).unwrap(),
         }
     }
-    target.finish()
+    target.finish(&[])
 }
 
 fn copy_content(item: &Item, entry: &Entry, target: &Target) {

@@ -9,9 +9,10 @@ use rustix::io::Errno;
 
 use super::pool::{Node, Out};
 use super::roots::Roots;
-use super::{Item, SkipReason, WalkItem, WalkOptions};
+use super::{Item, LeftWhy, SkipReason, WalkItem, WalkOptions};
 use crate::fs::dir::{Dir, stat_at};
 use crate::fs::error::{Action, Problem};
+use crate::fs::home_mark::{HomeMark, home_mark};
 use crate::fs::stat::{Kind, Stat};
 
 /// Directories with more names than this are read in several blocks.
@@ -45,6 +46,8 @@ pub(super) struct Place {
     pub(super) roots: Option<Arc<Roots>>,
     /// File system of the root this belongs to.
     pub(super) device: u64,
+    /// Length of the stored path of the outermost root this belongs to: patterns see what is behind.
+    pub(super) root_len: usize,
 }
 
 /// Memory that is used again for every directory.
@@ -118,9 +121,10 @@ pub(super) struct Lister {
 impl Lister {
     /// Does a piece of work.
     pub(super) fn run(&self, work: Work, scratch: &mut Scratch) -> Vec<Out> {
+        let mut outs = Vec::new();
         let (place, names, from) = match work {
             Work::Block { place, names, from } => (place, names, from),
-            Work::Dir(place) => match self.names(&place, scratch) {
+            Work::Dir(place) => match self.names(&place, scratch, &mut outs) {
                 Ok(names) => (Arc::new(place), Arc::new(names), 0),
                 Err((action, errno)) => {
                     return vec![Out::Emit(WalkItem::Problem(Problem::new(
@@ -133,12 +137,12 @@ impl Lister {
         };
         if from == 0 && names.spans.len() > BLOCK {
             let blocks = (0..names.spans.len()).step_by(BLOCK);
-            return blocks
-                .map(|from| Out::Expand(Node::new(block(&place, &names, from))))
-                .collect();
+            outs.extend(blocks.map(|from| Out::Expand(Node::new(block(&place, &names, from)))));
+            return outs;
         }
         // A block's number is `from + 1`, so that the first one is not cut into blocks again.
-        self.stat_all(&place, names.iter(from.saturating_sub(1), BLOCK))
+        self.stat_all(&place, names.iter(from.saturating_sub(1), BLOCK), &mut outs);
+        outs
     }
 
     /// The names to look at in a directory, sorted.
@@ -146,6 +150,7 @@ impl Lister {
         &self,
         place: &Place,
         scratch: &mut Scratch,
+        outs: &mut Vec<Out>,
     ) -> Result<Names, (Action, std::io::Error)> {
         let mut names = Names::default();
         let roots_below = place.roots.iter().flat_map(|roots| roots.below.keys());
@@ -155,6 +160,9 @@ impl Lister {
                     .push(name)
                     .map_err(|errno| (Action::ListDir, errno.into()))?;
             }
+            if let Ok(fd) = place.dir.fd() {
+                leave_home(place, &home_mark(&fd, |_| true), &mut names, outs);
+            }
             return Ok(names);
         }
         let fd = place.dir.fd().map_err(|error| (Action::OpenDir, error))?;
@@ -163,6 +171,7 @@ impl Lister {
             .identity()
             .is_some_and(|(device, _)| device != place.device);
         if self.options.one_file_system && moved {
+            outs.push(left(place.dir.path(), LeftWhy::FileSystem));
             return Ok(names);
         }
         read_names(&fd, scratch, &mut names).map_err(|errno| (Action::ListDir, errno.into()))?;
@@ -187,25 +196,25 @@ impl Lister {
             }
             names.sort();
         }
+        let mark = home_mark(&fd, |name| names.contains(name));
+        leave_home(place, &mark, &mut names, outs);
         Ok(names)
     }
 
-    fn stat_all<'a>(&self, place: &Arc<Place>, names: impl Iterator<Item = &'a [u8]>) -> Vec<Out> {
-        let mut outs = Vec::with_capacity(names.size_hint().1.unwrap_or(0));
-        let fd = match place.dir.fd() {
-            Ok(fd) => fd,
+    fn stat_all<'a>(
+        &self,
+        place: &Arc<Place>,
+        names: impl Iterator<Item = &'a [u8]>,
+        outs: &mut Vec<Out>,
+    ) {
+        outs.reserve(names.size_hint().1.unwrap_or(0));
+        match place.dir.fd() {
+            Ok(fd) => names.for_each(|name| self.stat_one(place, &fd, name, outs)),
             Err(error) => {
-                return vec![Out::Emit(WalkItem::Problem(Problem::new(
-                    place.dir.path(),
-                    Action::OpenDir,
-                    error,
-                )))];
+                let problem = Problem::new(place.dir.path(), Action::OpenDir, error);
+                outs.push(Out::Emit(WalkItem::Problem(problem)));
             }
-        };
-        for name in names {
-            self.stat_one(place, &fd, name, &mut outs);
         }
-        outs
     }
 
     fn stat_one(&self, place: &Place, fd: &OwnedFd, name: &[u8], outs: &mut Vec<Out>) {
@@ -230,6 +239,13 @@ impl Lister {
             }
         };
         let is_root = roots.is_some_and(|roots| roots.is_root);
+        if self.is_larger(place, &stat, is_root) {
+            let mut path = Vec::new();
+            place.dir.push_child_path(name, &mut path);
+            outs.push(left(path, LeftWhy::Larger));
+            self.count_excluded(1);
+            return;
+        }
         let left_out = self.leaves_out(place, name, &stat, is_root);
         if left_out && !leads_on {
             self.count_excluded(1);
@@ -239,6 +255,7 @@ impl Lister {
             dir: Arc::clone(&place.dir),
             name: name.into(),
             stat,
+            inside: is_root || place.inside,
         };
         let reason = match stat.kind {
             Kind::Socket => SkipReason::Socket,
@@ -268,18 +285,41 @@ impl Lister {
         let leads_on = roots.is_some_and(|roots| roots.leads_on());
         let device = if is_root { stat.dev } else { place.device };
         let foreign = self.options.one_file_system && inside && stat.dev != device;
+        if foreign {
+            let mut path = Vec::new();
+            place.dir.push_child_path(name, &mut path);
+            outs.push(left(path, LeftWhy::FileSystem));
+        }
         let inside = inside && !foreign;
         if !inside && !leads_on {
             return;
         }
         let dir = place.dir.child(name, leads_on);
+        let root_len = match place.inside {
+            true => place.root_len,
+            false => dir.path_len(),
+        };
         let roots = roots.filter(|roots| roots.leads_on()).cloned();
+        let handle = roots.as_ref().and_then(|roots| roots.handle.as_ref());
+        let dir = match handle.filter(|_| !inside) {
+            Some(handle) => dir.held(handle),
+            None => dir,
+        };
         outs.push(Out::Expand(Node::new(Work::Dir(Place {
             dir,
             inside,
             roots,
             device,
+            root_len,
         }))));
+    }
+
+    fn is_larger(&self, place: &Place, stat: &Stat, is_root: bool) -> bool {
+        let limit = self.options.exclude_larger_than;
+        stat.kind == Kind::File
+            && place.inside
+            && !is_root
+            && limit.is_some_and(|limit| stat.size > limit)
     }
 
     fn leaves_out(&self, place: &Place, name: &[u8], stat: &Stat, is_root: bool) -> bool {
@@ -290,24 +330,41 @@ impl Lister {
         if is_root || !place.inside {
             return false;
         }
-        if stat.kind == Kind::File
-            && options
-                .exclude_larger_than
-                .is_some_and(|limit| stat.size > limit)
-        {
-            return true;
-        }
-        options.excludes.decide(name, stat.kind == Kind::Dir, || {
-            let mut path = Vec::new();
-            place.dir.push_child_path(name, &mut path);
-            path
-        })
+        let is_dir = stat.kind == Kind::Dir;
+        options
+            .excludes
+            .decide(name, Some(place.root_len), is_dir, || {
+                let mut path = Vec::new();
+                place.dir.push_child_path(name, &mut path);
+                path
+            })
     }
 
     fn count_excluded(&self, count: usize) {
         self.excluded
             .fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
+}
+
+/// Takes out what belongs to the home of a node, also what was named as a root: a store would grow by itself with
+/// every backup of it, and keys have no business in one.
+fn leave_home(place: &Place, mark: &HomeMark, names: &mut Names, outs: &mut Vec<Out>) {
+    match mark {
+        HomeMark::None => return,
+        HomeMark::Whole => outs.push(left(place.dir.path(), LeftWhy::Home)),
+        HomeMark::Names(covered) => {
+            for name in covered.iter().filter(|name| names.contains(name)) {
+                let mut path = Vec::new();
+                place.dir.push_child_path(name, &mut path);
+                outs.push(left(path, LeftWhy::Home));
+            }
+        }
+    }
+    names.retain(|name| !mark.covers(name));
+}
+
+fn left(path: Vec<u8>, why: LeftWhy) -> Out {
+    Out::Emit(WalkItem::Left { path, why })
 }
 
 fn block(place: &Arc<Place>, names: &Arc<Names>, from: usize) -> Work {

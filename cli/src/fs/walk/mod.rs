@@ -3,6 +3,7 @@
 mod list;
 mod pool;
 mod roots;
+mod sources;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,11 @@ use std::thread::JoinHandle;
 use list::{Lister, Place, Scratch, Work};
 use pool::{Node, Out, Pool};
 use roots::Roots;
+pub use sources::{FollowedLink, Sources};
 
 use super::dir::{Dir, FdCache};
 use super::error::Problem;
 use super::exclude::Excludes;
-use super::path::{path_cmp, stored_path};
 use super::stat::Stat;
 
 /// What to walk and what to leave out.
@@ -46,6 +47,8 @@ pub struct Item {
     pub name: Box<[u8]>,
     /// Its attributes.
     pub stat: Stat,
+    /// At or below a root, and not only on the way to one.
+    pub inside: bool,
 }
 
 impl Item {
@@ -72,6 +75,17 @@ pub enum SkipReason {
     UnknownKind,
 }
 
+/// Why a node is left out although it could be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftWhy {
+    /// It belongs to the home of a node.
+    Home,
+    /// It is larger than was asked for.
+    Larger,
+    /// It is on another file system than was asked for.
+    FileSystem,
+}
+
 /// One step of the walk.
 #[derive(Debug)]
 pub enum WalkItem {
@@ -83,6 +97,13 @@ pub enum WalkItem {
         item: Item,
         /// Why.
         reason: SkipReason,
+    },
+    /// A node, or all that is in it, that is left out for another reason than a pattern or a mark in its folder.
+    Left {
+        /// Stored path.
+        path: Vec<u8>,
+        /// Why.
+        why: LeftWhy,
     },
     /// Something could not be read. The walk goes on.
     Problem(Problem),
@@ -101,10 +122,14 @@ impl Walk {
     /// Starts a walk. Relative roots are relative to `cwd`.
     #[must_use]
     pub fn new(roots: &[PathBuf], cwd: &Path, options: WalkOptions) -> Walk {
-        let mut roots: Vec<Vec<u8>> = roots.iter().map(|root| stored_path(root, cwd)).collect();
-        roots.sort_by(|a, b| path_cmp(a, b));
-        roots.dedup();
-        let tree = Roots::new(&roots);
+        Walk::over(Sources::resolve(roots, cwd), options)
+    }
+
+    /// Starts a walk over what was found.
+    #[must_use]
+    pub fn over(sources: Sources, options: WalkOptions) -> Walk {
+        let (found, problems) = sources.take();
+        let tree = Roots::new(&found);
         let top = Dir::top(FdCache::new(fd_budget()));
         // Should even the top not open, listing it says so.
         let device = top
@@ -123,13 +148,18 @@ impl Walk {
             inside,
             roots: tree.leads_on().then(|| Arc::new(tree)),
             device,
+            root_len: 0,
         };
-        let first = vec![Out::Expand(Node::new(Work::Dir(place)))];
+        let problems = problems
+            .into_iter()
+            .map(|p| Out::Emit(WalkItem::Problem(p)));
+        let walk = Out::Expand(Node::new(Work::Dir(place)));
+        let first: Vec<Out> = problems.chain([walk]).collect();
         let helpers = (0..threads)
             .filter_map(|number| spawn_helper(&pool, number))
             .collect();
         Walk {
-            roots,
+            roots: found.into_iter().map(|source| source.path).collect(),
             pool,
             helpers,
             frames: vec![first.into_iter()],
@@ -137,7 +167,7 @@ impl Walk {
         }
     }
 
-    /// The roots as stored paths: clean, sorted, each once.
+    /// The roots that are there, as stored paths: clean, sorted, each once.
     #[must_use]
     pub fn roots(&self) -> &[Vec<u8>] {
         &self.roots

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use packnback_proto::format::entry::{Entry, EntryType};
+use packnback_proto::format::entry::{AclName, Entry, EntryType};
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::dirs::TargetDir;
 use super::{Note, NoteKind, RestoreOptions};
+use crate::fs::acl::{is_acl, renumbered};
 use crate::fs::stat::{Kind, Stat};
 
 /// Notes of one kind that are kept in full; the others are counted.
@@ -17,6 +18,35 @@ const NOTES_KEPT: u64 = 100;
 
 const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
 const CAPABILITY: &[u8] = b"security.capability";
+/// Labels that systems give by themselves where they use them: not worth a note when left out.
+const SELINUX: &[u8] = b"security.selinux";
+/// Extended attributes that are anybody's.
+const PLAIN: [&[u8]; 2] = [b"user.", b"system.posix_acl_"];
+const PLAIN_WHOLE: [&[u8]; 2] = [b"system.nfs4_acl", b"btrfs.compression"];
+/// Extended attributes by which a system decides what may be done.
+const LABELS: [&[u8]; 6] = [
+    b"trusted.",
+    SELINUX,
+    b"security.SMACK64",
+    b"security.apparmor",
+    b"security.ima",
+    b"security.evm",
+];
+
+/// Whether an extended attribute is restored, by an allow-list of names: any other might mean anything to
+/// the next system.
+fn is_allowed(name: &[u8], options: &RestoreOptions) -> Result<(), NoteKind> {
+    let starts = |list: &[&[u8]]| list.iter().any(|start| name.starts_with(start));
+    if starts(&PLAIN) || PLAIN_WHOLE.contains(&name) {
+        Ok(())
+    } else if name == CAPABILITY {
+        options.set_id.then_some(()).ok_or(NoteKind::SetIdDropped)
+    } else if starts(&LABELS) {
+        options.labels.then_some(()).ok_or(NoteKind::LabelLeft)
+    } else {
+        Err(NoteKind::UnknownXattr)
+    }
+}
 
 /// The part of an entry that attributes are set from.
 #[derive(Debug, Clone)]
@@ -83,34 +113,46 @@ impl Setter {
 
     /// Owner and group on this machine.
     pub(super) fn owner(&self, entry: &Entry) -> (u32, u32) {
-        if self.options.numeric_ids {
-            return (entry.uid, entry.gid);
-        }
-        let by_name = |names: &Mutex<HashMap<String, Option<u32>>>,
-                       name: &Option<String>,
-                       look: fn(&str) -> Option<u32>| {
-            let name = name.as_deref()?;
-            let mut names = names.lock();
-            if let Some(known) = names.get(name) {
-                return *known;
-            }
-            let found = look(name);
-            names.insert(name.to_owned(), found);
-            found
+        let by_name = |is_group, name: &Option<String>| {
+            let name = name.as_deref().filter(|_| !self.options.numeric_ids)?;
+            self.id_of(is_group, name)
         };
-        let uid = by_name(&self.users, &entry.user, |name| {
-            nix::unistd::User::from_name(name)
-                .ok()
-                .flatten()
-                .map(|user| user.uid.as_raw())
-        });
-        let gid = by_name(&self.groups, &entry.group, |name| {
-            nix::unistd::Group::from_name(name)
-                .ok()
-                .flatten()
-                .map(|group| group.gid.as_raw())
-        });
+        let uid = by_name(false, &entry.user);
+        let gid = by_name(true, &entry.group);
         (uid.unwrap_or(entry.uid), gid.unwrap_or(entry.gid))
+    }
+
+    /// The number of a user or group of this machine, looked up once.
+    fn id_of(&self, is_group: bool, name: &str) -> Option<u32> {
+        let names = if is_group { &self.groups } else { &self.users };
+        let mut names = names.lock();
+        if let Some(known) = names.get(name) {
+            return *known;
+        }
+        let found = if is_group {
+            let group = nix::unistd::Group::from_name(name).ok().flatten();
+            group.map(|group| group.gid.as_raw())
+        } else {
+            let user = nix::unistd::User::from_name(name).ok().flatten();
+            user.map(|user| user.uid.as_raw())
+        };
+        names.insert(name.to_owned(), found);
+        found
+    }
+
+    /// Extended attributes as they are to be here: access lists name the same people, as owners do.
+    fn xattrs(&self, entry: &Entry) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut xattrs = entry.xattrs.clone();
+        // Means something to a restore only while it goes on.
+        xattrs.remove(super::open::UNFINISHED.to_bytes());
+        if self.options.numeric_ids || entry.acl_names.is_empty() {
+            return xattrs;
+        }
+        let here = |named: &AclName| self.id_of(named.is_group, &named.name);
+        for (_, list) in xattrs.iter_mut().filter(|(name, _)| is_acl(name)) {
+            *list = renumbered(list, &entry.acl_names, here);
+        }
+        xattrs
     }
 
     /// Permission bits an entry gets by the options.
@@ -132,7 +174,7 @@ impl Setter {
             uid,
             gid,
             mtime_ns: entry.mtime_ns,
-            xattrs: entry.xattrs.clone(),
+            xattrs: self.xattrs(entry),
         }
     }
 
@@ -189,12 +231,13 @@ impl Setter {
             self.note(path, NoteKind::Mode, Some(errno));
         }
         // ACLs last: they may take that permission away.
-        let is_acl = |name: &[u8]| name.starts_with(b"system.posix_acl_");
         let (acls, others): (Vec<_>, Vec<_>) =
             want.xattrs.iter().partition(|(name, _)| is_acl(name));
         for (name, value) in others.into_iter().chain(acls) {
-            if name == CAPABILITY && !self.options.set_id {
-                self.note(path, NoteKind::SetIdDropped, None);
+            if let Err(why) = is_allowed(name, &self.options) {
+                if name != SELINUX {
+                    self.note(path, why, None);
+                }
                 continue;
             }
             if let Err(errno) = set_xattr(node, name, value) {
@@ -314,6 +357,41 @@ fn set_mtime(node: Node<'_>, mtime_ns: i64) -> Result<(), Errno> {
         Node::Fd(fd) => rustix::fs::futimens(fd, &times),
         Node::Name(dir, name) => {
             rustix::fs::utimensat(&dir.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_come_back_by_a_list_of_names() {
+        let plain = RestoreOptions::default();
+        let all = RestoreOptions {
+            set_id: true,
+            labels: true,
+            ..RestoreOptions::default()
+        };
+        for (name, without, with) in [
+            ("user.note", Ok(()), Ok(())),
+            ("system.posix_acl_access", Ok(()), Ok(())),
+            ("security.capability", Err(NoteKind::SetIdDropped), Ok(())),
+            ("security.selinux", Err(NoteKind::LabelLeft), Ok(())),
+            ("trusted.overlay.opaque", Err(NoteKind::LabelLeft), Ok(())),
+            (
+                "security.of.tomorrow",
+                Err(NoteKind::UnknownXattr),
+                Err(NoteKind::UnknownXattr),
+            ),
+            (
+                "system.of.tomorrow",
+                Err(NoteKind::UnknownXattr),
+                Err(NoteKind::UnknownXattr),
+            ),
+        ] {
+            assert_eq!(is_allowed(name.as_bytes(), &plain), without, "{name}");
+            assert_eq!(is_allowed(name.as_bytes(), &all), with, "{name}");
         }
     }
 }

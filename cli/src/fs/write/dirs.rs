@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,8 +9,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::fs::error::{Action, WriteError};
-use crate::fs::path::{KERNEL_PATH_MAX, check_path, is_at_or_below, join, split_parent};
-use crate::fs::stat::{Kind, Stat};
+use crate::fs::home_mark::{HomeMark, home_mark};
+use crate::fs::path::{KERNEL_PATH_MAX, check_path, is_at_or_below, split_parent};
+use crate::fs::stat::Stat;
 
 /// Directories kept open. Those in use by unfinished files come on top.
 const OPEN_DIRS_MAX: usize = 256;
@@ -25,6 +25,8 @@ pub struct TargetDir {
     pub(super) fd: OwnedFd,
     /// Whether new files in it get a group or an ACL from it.
     pub(super) inherits: bool,
+    /// What in it is of the home of a node.
+    pub(super) mark: HomeMark,
 }
 
 impl TargetDir {
@@ -48,7 +50,13 @@ impl TargetDir {
         }
     }
 
-    fn of(fd: OwnedFd) -> TargetDir {
+    /// `guarded`: something may be in it already.
+    pub(super) fn of(fd: OwnedFd, guarded: bool) -> TargetDir {
+        let mark = if guarded {
+            home_mark(&fd, |_| true)
+        } else {
+            HomeMark::None
+        };
         let set_gid = rustix::fs::fstat(&fd).map_or(true, |raw| raw.st_mode & 0o2000 != 0);
         let mut none: [u8; 0] = [];
         let acl = rustix::fs::fgetxattr(&fd, c"system.posix_acl_default", &mut none);
@@ -56,6 +64,7 @@ impl TargetDir {
         TargetDir {
             fd,
             inherits: set_gid || !no_acl,
+            mark,
         }
     }
 }
@@ -66,6 +75,12 @@ pub(super) struct Dirs {
     /// `None` only in a dry run with no such directory.
     root: Option<Arc<TargetDir>>,
     open: Mutex<Open>,
+    /// Folders on the way to what is restored: used as they are found, links followed within the target.
+    passages: Mutex<HashSet<Box<[u8]>>>,
+    /// Folders made because something was to be in them, before or without an entry of their own.
+    unnamed: Mutex<HashSet<Box<[u8]>>>,
+    /// Something was in the target already.
+    guarded: bool,
 }
 
 #[derive(Debug, Default)]
@@ -94,21 +109,52 @@ impl Open {
 }
 
 impl Dirs {
-    /// Opens the target directory itself; here, and only here, links are followed: the person named it.
-    pub(super) fn open(dir: &Path, create: bool) -> Result<Dirs, std::io::Error> {
-        if create {
-            std::fs::create_dir_all(dir)?;
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = match rustix::fs::open(dir, flags, Mode::empty()) {
-            Ok(fd) => Some(Arc::new(TargetDir::of(fd))),
-            Err(Errno::NOENT) if !create => None,
-            Err(errno) => return Err(errno.into()),
-        };
-        Ok(Dirs {
-            root,
+    /// Of an open target. `guarded`: something may be in it already, a home of a node for one.
+    pub(super) fn of(root: Option<OwnedFd>, guarded: bool) -> Dirs {
+        Dirs {
+            root: root.map(|fd| Arc::new(TargetDir::of(fd, guarded))),
             open: Mutex::default(),
-        })
+            passages: Mutex::default(),
+            unnamed: Mutex::default(),
+            guarded,
+        }
+    }
+
+    /// From now on, `path` is used as it is found.
+    pub(super) fn pass(&self, path: &[u8]) {
+        self.passages.lock().insert(path.into());
+    }
+
+    /// Opens what is used as it is found, a link followed if it stays within the target.
+    pub(super) fn open_passage(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let root = self.root.as_ref().ok_or(Errno::NOENT)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let open = |more| rustix::fs::openat2(&root.fd, path, flags | more, Mode::empty(), resolve);
+        match open(OFlags::RDONLY) {
+            Err(Errno::ACCESS) => open(OFlags::PATH),
+            other => other,
+        }
+    }
+
+    /// Whether something was in it when it was opened.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
+    /// The target itself.
+    pub(super) fn root_fd(&self) -> Option<&OwnedFd> {
+        self.root.as_ref().map(|root| &root.fd)
+    }
+
+    /// Folders that were made and have no entry of their own.
+    pub(super) fn take_unnamed(&self) -> Vec<Box<[u8]>> {
+        self.unnamed.lock().drain().collect()
+    }
+
+    /// An entry says what this folder is to be.
+    pub(super) fn named(&self, path: &[u8]) {
+        self.unnamed.lock().remove(path);
     }
 
     /// The directory at `path` if it is there. Nothing is made.
@@ -140,8 +186,14 @@ impl Dirs {
         })?;
         let (base, known) = self.nearest(path).unwrap_or_else(|| (Arc::clone(root), 0));
         let rest = path.get(known..).unwrap_or_default();
-        let dir = match open_beneath(&base.fd, rest) {
-            Some(fd) => Arc::new(TargetDir::of(fd)),
+        // Where something was before, each folder on the way is looked at.
+        let beneath = if self.guarded {
+            None
+        } else {
+            open_beneath(&base.fd, rest)
+        };
+        let dir = match beneath {
+            Some(fd) => Arc::new(TargetDir::of(fd, false)),
             None => self.descend(base, path, known, create)?,
         };
         self.keep(path, &dir);
@@ -180,16 +232,32 @@ impl Dirs {
             end += name.len();
             let so_far = path.get(..end).unwrap_or(path);
             end += 1;
+            if at.mark.covers(name) {
+                return Err(WriteError::Home {
+                    path: so_far.to_vec(),
+                });
+            }
             let opened = match open_one(&at.fd, name) {
                 Err(Errno::NOENT) if create => {
                     make_dir(&at, name)
                         .map_err(|errno| WriteError::io(so_far, Action::Create, errno))?;
+                    self.unnamed.lock().insert(so_far.into());
                     open_one(&at.fd, name)
+                }
+                Err(Errno::LOOP | Errno::NOTDIR) if self.passages.lock().contains(so_far) => {
+                    self.open_passage(so_far)
                 }
                 other => other,
             };
             match opened {
-                Ok(fd) => at = Arc::new(TargetDir::of(fd)),
+                Ok(fd) => {
+                    at = Arc::new(TargetDir::of(fd, self.guarded));
+                    if at.mark == HomeMark::Whole {
+                        return Err(WriteError::Home {
+                            path: so_far.to_vec(),
+                        });
+                    }
+                }
                 Err(Errno::LOOP | Errno::NOTDIR) => {
                     return Err(WriteError::NotADirectory {
                         path: so_far.to_vec(),
@@ -270,53 +338,8 @@ pub(super) fn make_dir(parent: &TargetDir, name: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Removes a file, or a directory with all that is in it, following no link and holding one directory open.
-pub(super) fn remove_tree(parent: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), WriteError> {
-    struct Level {
-        path: Vec<u8>,
-        identity: (u64, u64),
-        left: Vec<Vec<u8>>,
-    }
-    let fail = |path: &[u8], errno: Errno| WriteError::io(path, Action::Remove, errno);
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        other => return other.map_err(|errno| fail(path, errno)),
-    }
-    let mut levels: Vec<Level> = Vec::new();
-    let mut here = open_one(parent, name).map_err(|errno| fail(path, errno))?;
-    let mut here_path = path.to_vec();
-    loop {
-        let raw = rustix::fs::fstat(&here).map_err(|errno| fail(&here_path, errno))?;
-        let left = empty_of_files(&here).map_err(|errno| fail(&here_path, errno))?;
-        levels.push(Level {
-            path: here_path.clone(),
-            identity: (raw.st_dev, raw.st_ino),
-            left,
-        });
-        // Up over all directories that are empty by now, then down into the next.
-        loop {
-            let Some(level) = levels.last_mut() else {
-                return Ok(());
-            };
-            if let Some(next) = level.left.pop() {
-                here_path = join(&level.path, &next);
-                here = open_one(&here, &next).map_err(|errno| fail(&here_path, errno))?;
-                break;
-            }
-            let empty = levels.pop().map(|level| level.path).unwrap_or_default();
-            let Some(above) = levels.last() else {
-                let removed = rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR);
-                return removed.map_err(|errno| fail(&empty, errno));
-            };
-            here = open_parent(&here, above.identity).map_err(|errno| fail(&empty, errno))?;
-            let removed = rustix::fs::unlinkat(&here, split_parent(&empty).1, AtFlags::REMOVEDIR);
-            removed.map_err(|errno| fail(&empty, errno))?;
-        }
-    }
-}
-
 /// The directory above, if it is still the one we came from.
-fn open_parent(dir: &OwnedFd, identity: (u64, u64)) -> Result<OwnedFd, Errno> {
+pub(super) fn open_parent(dir: &OwnedFd, identity: (u64, u64)) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(dir, c"..", flags, Mode::empty())?;
     let raw = rustix::fs::fstat(&parent)?;
@@ -325,20 +348,6 @@ fn open_parent(dir: &OwnedFd, identity: (u64, u64)) -> Result<OwnedFd, Errno> {
     } else {
         Err(Errno::STALE)
     }
-}
-
-/// Removes everything but directories and returns their names.
-fn empty_of_files(dir: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
-    let mut dirs = Vec::new();
-    for name in names_in(dir)? {
-        let raw = rustix::fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if Stat::of(&raw).kind == Kind::Dir {
-            dirs.push(name);
-        } else {
-            rustix::fs::unlinkat(dir, &name, AtFlags::empty())?;
-        }
-    }
-    Ok(dirs)
 }
 
 /// All names in a directory but `.` and `..`.

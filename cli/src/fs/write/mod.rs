@@ -6,13 +6,15 @@
 
 mod attrs;
 mod dirs;
+mod folders;
+mod open;
 mod place;
 mod prune;
 mod sink;
 mod target;
 
 pub use dirs::TargetDir;
-pub use prune::Pruner;
+pub use prune::{Judge, Kept, Level, Pruner, Swept};
 pub use sink::FileSink;
 pub use target::Target;
 
@@ -42,6 +44,10 @@ pub struct RestoreOptions {
     pub set_id: bool,
     /// Restore device nodes.
     pub devices: bool,
+    /// Restore the attributes that a system reads: labels of security, `trusted.*`.
+    pub labels: bool,
+    /// These three only into a target that nobody else can enter: what is in it may be of an attacker.
+    pub closed_only: bool,
 }
 
 /// What was done about an entry (or, in a dry run, would be done).
@@ -81,6 +87,10 @@ pub enum NoteKind {
     SetIdDropped,
     /// A device node was left out, as no option asked for it.
     DeviceLeft,
+    /// An extended attribute was left out: only the system reads it, and no option asked for it.
+    LabelLeft,
+    /// An extended attribute was left out: this program does not know what it would do.
+    UnknownXattr,
 }
 
 /// A remark on one entry.

@@ -10,21 +10,25 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attrs::{Attributes, Setter};
-use super::dirs::{Dirs, TargetDir, make_dir, open_one, remove_tree};
+use super::dirs::{Dirs, TargetDir};
 use super::place::{Spot, create_new, fresh, same_special, temporary_name};
-use super::{Created, Done, FileSink, NoteKind, Overwrite, Report, RestoreOptions};
+use super::prune::{Judge, Swept};
+use super::{Created, Done, FileSink, NoteKind, Overwrite, RestoreOptions, open};
 use crate::fs::error::{Action, WriteError};
-use crate::fs::path::{check_path, path_cmp, split_parent};
+use crate::fs::path::{check_path, split_parent};
 use crate::fs::stat::{Kind, Stat};
 
 /// The directory everything is restored below. Share it by reference or `Arc`.
 #[derive(Debug)]
 pub struct Target {
-    options: RestoreOptions,
+    pub(super) options: RestoreOptions,
     pub(super) dirs: Dirs,
-    setter: Arc<Setter>,
+    pub(super) setter: Arc<Setter>,
     /// Directories whose attributes are set at the end.
-    made: Mutex<Vec<(Box<[u8]>, Attributes)>>,
+    pub(super) made: Mutex<Vec<(Box<[u8]>, Attributes)>>,
+    /// Made by this restore: the mode it gets in the end.
+    pub(super) made_target: Option<Mode>,
+    is_closed: bool,
 }
 
 impl Target {
@@ -32,16 +36,84 @@ impl Target {
     ///
     /// # Errors
     /// When it cannot be created or opened.
-    pub fn open(dir: &Path, options: RestoreOptions) -> Result<Target, WriteError> {
+    pub fn open(dir: &Path, mut options: RestoreOptions) -> Result<Target, WriteError> {
         use std::os::unix::ffi::OsStrExt;
-        let dirs = Dirs::open(dir, !options.dry_run)
+        let opened = open::open(dir, !options.dry_run)
             .map_err(|error| WriteError::io(dir.as_os_str().as_bytes(), Action::OpenDir, error))?;
+        if options.closed_only && !opened.closed {
+            (options.set_id, options.devices, options.labels) = (false, false, false);
+        }
         let setter = Arc::new(Setter::new(options.clone()));
         Ok(Target {
             options,
-            dirs,
+            dirs: Dirs::of(opened.fd, opened.guarded),
             setter,
             made: Mutex::default(),
+            made_target: opened.made,
+            is_closed: opened.closed,
+        })
+    }
+
+    /// Whether nobody else can enter it, for now at least.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Whether this restore made it, now or before it was interrupted.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.made_target.is_some()
+    }
+
+    /// Whether nothing was in it when it was opened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.dirs.is_guarded()
+    }
+
+    /// The file system it is on.
+    #[must_use]
+    pub fn device(&self) -> Option<u64> {
+        Some(rustix::fs::fstat(self.dirs.root_fd()?).ok()?.st_dev)
+    }
+
+    /// Free bytes where it is; `None` if that cannot be told.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        let found = rustix::fs::fstatvfs(self.dirs.root_fd()?).ok()?;
+        let blocks = if self.setter.privileged() {
+            found.f_bfree
+        } else {
+            found.f_bavail
+        };
+        Some(blocks.saturating_mul(found.f_frsize))
+    }
+
+    /// Makes room for an entry that is not a directory where a directory is now: removes what is in it as far as
+    /// the judge lets it go. A dry run says what it would do.
+    ///
+    /// # Errors
+    /// [`WriteError::InTheWay`] if something in it stays; what the system says.
+    pub fn clear(
+        &self,
+        path: &[u8],
+        judge: &dyn Judge,
+        swept: &mut Swept,
+    ) -> Result<(), WriteError> {
+        let Some(spot) = self.spot_if_there(path)? else {
+            return Ok(());
+        };
+        let there = spot.dir.stat(spot.name);
+        let there = there.map_err(|errno| WriteError::io(path, Action::Stat, errno))?;
+        if !there.is_some_and(|there| there.kind == Kind::Dir) {
+            return Ok(());
+        }
+        if super::prune::sweep(self, judge, (&spot.dir.fd, path), swept) {
+            return Ok(());
+        }
+        Err(WriteError::InTheWay {
+            path: path.to_vec(),
         })
     }
 
@@ -57,61 +129,6 @@ impl Target {
     /// A refusal if the path is bad or leads through a symbolic link; else what the system says.
     pub fn dir(&self, path: &[u8]) -> Result<Arc<TargetDir>, WriteError> {
         self.dirs.get(path, !self.options.dry_run)
-    }
-
-    /// Makes the directory of an entry. Its attributes are set by [`Target::finish`], when nothing below changes any more.
-    ///
-    /// # Errors
-    /// A refusal or what the system says.
-    pub fn add_dir(&self, entry: &Entry) -> Result<Done, WriteError> {
-        expect_kind(entry, entry.kind == EntryType::Dir, "not a directory")?;
-        let Some(spot) = self.spot(&entry.path)? else {
-            return Ok(Done::Created);
-        };
-        let fail = |action, errno| WriteError::io(&entry.path, action, errno);
-        let there = spot
-            .dir
-            .stat(spot.name)
-            .map_err(|errno| fail(Action::Stat, errno))?;
-        let done = match there {
-            None => Done::Created,
-            Some(stat) if stat.kind == Kind::Dir => Done::Kept,
-            Some(_) if self.options.overwrite == Overwrite::Never => return Ok(Done::Kept),
-            Some(_) => Done::Replaced,
-        };
-        if self.options.dry_run {
-            return Ok(done);
-        }
-        if done == Done::Replaced {
-            let removed = rustix::fs::unlinkat(&spot.dir.fd, spot.name, AtFlags::empty());
-            removed.map_err(|errno| fail(Action::Remove, errno))?;
-        }
-        if done == Done::Kept {
-            if self.options.overwrite == Overwrite::Never {
-                return Ok(done);
-            }
-            self.make_accessible(&spot, there);
-        } else {
-            make_dir(&spot.dir, spot.name).map_err(|errno| fail(Action::Create, errno))?;
-        }
-        self.made
-            .lock()
-            .push((entry.path.as_slice().into(), self.setter.wanted(entry)));
-        Ok(done)
-    }
-
-    /// Without privileges, a directory restored earlier may be closed to us: open it until the end.
-    fn make_accessible(&self, spot: &Spot<'_>, there: Option<Stat>) {
-        let closed = there.is_some_and(|stat| stat.mode & 0o700 != 0o700);
-        if closed && !self.setter.privileged() {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            if let Ok(pinned) = rustix::fs::openat(&spot.dir.fd, spot.name, flags, Mode::empty()) {
-                use std::os::fd::AsRawFd;
-                // If this fails, creating files in it fails too and is reported then.
-                rustix::fs::chmod(format!("/proc/self/fd/{}", pinned.as_raw_fd()), Mode::RWXU)
-                    .unwrap_or(());
-            }
-        }
     }
 
     /// Starts a regular file.
@@ -345,7 +362,12 @@ impl Target {
         if there.kind == Kind::Dir && !self.options.dry_run {
             self.dirs.forget(&entry.path);
             let removed = rustix::fs::unlinkat(&spot.dir.fd, spot.name, AtFlags::REMOVEDIR);
-            removed.map_err(|errno| fail(Action::Remove, errno))?;
+            removed.map_err(|errno| match errno {
+                Errno::NOTEMPTY | Errno::EXIST => WriteError::InTheWay {
+                    path: entry.path.clone(),
+                },
+                errno => fail(Action::Remove, errno),
+            })?;
         }
         Ok(Done::Replaced)
     }
@@ -394,55 +416,8 @@ impl Target {
         }
     }
 
-    /// Removes the file or the whole directory at `path`, following no link. Does nothing in a dry run.
-    ///
-    /// # Errors
-    /// A refusal or what the system says.
-    pub fn remove(&self, path: &[u8]) -> Result<(), WriteError> {
-        let Some(spot) = self.spot_if_there(path)? else {
-            return Ok(());
-        };
-        if self.options.dry_run {
-            return Ok(());
-        }
-        self.dirs.forget(path);
-        remove_tree(&spot.dir.fd, spot.name, path)
-    }
-
-    /// Sets the attributes of all directories, deepest first, and tells what was worth a note. To be called
-    /// when all files are finished.
-    #[must_use]
-    pub fn finish(&self) -> Report {
-        let mut made = std::mem::take(&mut *self.made.lock());
-        made.sort_by(|(a, _), (b, _)| path_cmp(b, a));
-        let mut errors = Vec::new();
-        for (path, want) in &made {
-            if let Err(error) = self.finish_dir(path, want) {
-                errors.push(error);
-            }
-        }
-        self.dirs.close();
-        let (notes, note_counts) = self.setter.take_notes();
-        Report {
-            notes,
-            note_counts,
-            errors,
-        }
-    }
-
-    fn finish_dir(&self, path: &[u8], want: &Attributes) -> Result<(), WriteError> {
-        let fail = |errno| WriteError::io(path, Action::SetAttributes, errno);
-        let spot = self
-            .spot_if_there(path)?
-            .ok_or_else(|| fail(Errno::NOENT))?;
-        let fd = open_one(&spot.dir.fd, spot.name).map_err(fail)?;
-        let now = Stat::of(&rustix::fs::fstat(&fd).map_err(fail)?);
-        self.setter.apply_fd(&fd, path, want, &now, true);
-        Ok(())
-    }
-
     /// Directory and name of a path, with the directory made if missing; `None` in a dry run without it.
-    fn spot<'a>(&self, path: &'a [u8]) -> Result<Option<Spot<'a>>, WriteError> {
+    pub(super) fn spot<'a>(&self, path: &'a [u8]) -> Result<Option<Spot<'a>>, WriteError> {
         if self.options.dry_run {
             return self.spot_if_there(path);
         }
@@ -451,23 +426,36 @@ impl Target {
             reason,
         })?;
         let (parent, name) = split_parent(path);
-        Ok(Some(Spot {
-            dir: self.dirs.get(parent, true)?,
-            name,
-        }))
+        let dir = self.dirs.get(parent, true)?;
+        if dir.mark.covers(name) {
+            return Err(WriteError::Home {
+                path: path.to_vec(),
+            });
+        }
+        Ok(Some(Spot { dir, name }))
     }
 
-    fn spot_if_there<'a>(&self, path: &'a [u8]) -> Result<Option<Spot<'a>>, WriteError> {
+    pub(super) fn spot_if_there<'a>(&self, path: &'a [u8]) -> Result<Option<Spot<'a>>, WriteError> {
         check_path(path).map_err(|reason| WriteError::BadPath {
             path: path.to_vec(),
             reason,
         })?;
         let (parent, name) = split_parent(path);
-        Ok(self.dirs.find(parent)?.map(|dir| Spot { dir, name }))
+        let dir = self.dirs.find(parent)?;
+        if dir.as_ref().is_some_and(|dir| dir.mark.covers(name)) {
+            return Err(WriteError::Home {
+                path: path.to_vec(),
+            });
+        }
+        Ok(dir.map(|dir| Spot { dir, name }))
     }
 }
 
-fn expect_kind(entry: &Entry, right: bool, what: &'static str) -> Result<(), WriteError> {
+pub(super) fn expect_kind(
+    entry: &Entry,
+    right: bool,
+    what: &'static str,
+) -> Result<(), WriteError> {
     if right {
         Ok(())
     } else {

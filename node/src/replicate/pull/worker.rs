@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::session::{Pulled, Session};
 use super::{Common, PullError};
 use crate::net::{Counted, Protocol, backoff, now_s, parse_addrs, random_u32};
+use crate::peers::Heard;
 use crate::ports::PeerBook as _;
 use crate::store::Offer;
 
@@ -42,8 +43,12 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::info!(from = ?self.from, %error, "copying will be tried again");
-                    let said = Err(format!("copying from it: {error}"));
-                    self.common.peers.note_contact(self.from, now_s(), said);
+                    let said = format!("copying from it: {error}");
+                    let heard = match &error {
+                        PullError::Net(_) | PullError::Stalled(_) => Heard::Away(said),
+                        _ => Heard::Failed(said),
+                    };
+                    self.common.peers.note(self.from, now_s(), heard);
                     attempt = attempt.saturating_add(1);
                     match error {
                         // That needs a person.
@@ -128,7 +133,7 @@ impl Worker {
             common.net.close(opened.conn.id).await?;
         }
         let pulled = pulled?;
-        common.peers.note_contact(self.from, now_s(), Ok(()));
+        common.peers.note(self.from, now_s(), Heard::Seen);
         if pulled.copied > 0 {
             tracing::info!(from = ?self.from, copied = pulled.copied, left = pulled.left,
                 "copied snapshots from another host");

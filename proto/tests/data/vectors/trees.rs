@@ -118,8 +118,15 @@ fn bad_fields() -> Vec<serde_json::Value> {
             *at(e, 9) = Value::Map([].into())
         }),
         bad_entry("empty user name", dir(), "limit", |e| *at(e, 13) = text("")),
-        bad_entry("field 15", dir(), "cbor-unknown-key", |e| {
-            *at(e, 15) = int(0)
+        bad_entry("no names in access lists", dir(), "limit", |e| {
+            *at(e, 15) = list([])
+        }),
+        bad_entry("names in access lists twice", dir(), "field", |e| {
+            let bob = || list([int(0), int(7), text("bob")]);
+            *at(e, 15) = list([bob(), bob()])
+        }),
+        bad_entry("field 16", dir(), "cbor-unknown-key", |e| {
+            *at(e, 16) = int(0)
         }),
         bad_entry("no size", dir(), "cbor-missing-key", |e| without(e, 7)),
         bad_entry("content missing", file(), "field", |e| *at(e, 7) = int(1)),
@@ -402,11 +409,29 @@ fn vectors_root() {
     (empty.problem_count, empty.label) = (0, String::new());
     empty.problems.clear();
     let with = |key: u64, new: Value| changed(&bytes, |root| *at(root, key) = new);
+    let mut told = root();
+    told.left = Some(left_out());
+    let told = roots::encode(&told).unwrap();
     let stats = list([int(1), int(2), int(3), int(4), int(5)]);
     let cases = [
         good(ROOT, "everything", 3, &bytes),
         good(ROOT, "nothing saved", 0, &roots::encode(&empty).unwrap()),
-        bad(ROOT, "field 13", 3, &with(13, int(0)), "cbor-unknown-key"),
+        good(ROOT, "what was left out", 3, &told),
+        bad(
+            ROOT,
+            "left out, with an unknown flag",
+            3,
+            &changed(&told, |r| *item(at(r, 13), 2) = int(8)),
+            "field",
+        ),
+        bad(
+            ROOT,
+            "left out, an absolute path",
+            3,
+            &changed(&told, |r| *item(at(r, 13), 4) = list([blob(b"/etc")])),
+            "path-empty",
+        ),
+        bad(ROOT, "field 14", 3, &with(14, int(0)), "cbor-unknown-key"),
         bad(
             ROOT,
             "no label",

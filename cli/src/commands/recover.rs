@@ -18,7 +18,7 @@ use crate::choice::standing_text;
 use crate::client::{Client, ObjectSource, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::records::{Catalog, choose};
-use crate::recovered::{Folders, keep_records, note_owner};
+use crate::recovered::{Folders, folder_name, keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};
 use crate::sets::{Sets, present};
@@ -398,31 +398,6 @@ fn select<'a>(
         "Compare {} with the owner at the top of the sheet: is it the right sheet? Else ask other friends: --peer may be repeated.",
         owner.short()
     )))
-}
-
-/// A folder for one of several lines: the name of its device as far as it makes one, its id to be
-/// unique, and what it saves if the device saves several things.
-fn folder_name(snap: &LoadedSnapshot, snaps: &[LoadedSnapshot]) -> PathBuf {
-    let label = snap.device_label.clone().unwrap_or_default();
-    let clean: String = label
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
-        .collect();
-    let device = snap.snap.device.short();
-    let mut name = if clean.is_empty() {
-        device
-    } else {
-        format!("{clean}-{device}")
-    };
-    let other = |other: &LoadedSnapshot| {
-        other.snap.device == snap.snap.device && other.snap.set != snap.snap.set
-    };
-    if snaps.iter().any(other) {
-        let set: String = snap.snap.set.to_string().chars().take(8).collect();
-        name.push('-');
-        name.push_str(&set);
-    }
-    PathBuf::from(name)
 }
 
 impl Found {

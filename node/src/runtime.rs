@@ -78,6 +78,9 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     let store = Store::new(Arc::new(engine), key, DiskReserve::default());
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
+    store
+        .mend(SystemClock.now())
+        .context("cannot put the damaged store in order")?;
     let composed = compose(config, &settings, Arc::clone(&store), &seed).await?;
     let network = composed.network;
     if is_new && let Err(error) = settings.save(dir) {

@@ -68,7 +68,9 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Outcome {
     chosen.retain(|id| !already.contains(id));
     if args.explain || (args.dry_run && by_rules(args)) {
         for device in &judged {
-            context.voice.say(&explain_table(device, context.voice))?;
+            context
+                .voice
+                .say(&explain_table(device, &sets, context.voice))?;
         }
     }
     let extra = json!({

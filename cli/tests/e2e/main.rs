@@ -11,6 +11,7 @@ mod alarms;
 mod asked;
 mod bad_input;
 mod contacts;
+mod damage;
 mod demo;
 mod devices;
 mod disk_full;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX, HAVE_IDS_PER_HOUR};
-use packnback_proto::machine::budget::Limits;
 use packnback_proto::machine::grant::{GrantFacts, GrantRefusal, ReadRight, accept};
 use packnback_proto::machine::rate::Allowance;
-use packnback_proto::machine::session::{OpenRefusal, is_over, may_list, sees_all_of_owner};
+use packnback_proto::machine::session::{OpenRefusal, is_over, may_list};
 use packnback_proto::record::{Cert, decode_cert, decode_grant};
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
 use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
@@ -17,7 +16,7 @@ use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 use super::slots::Slot;
 use super::{Host, Puts, Refusal};
 use crate::ports::Reach;
-use crate::store::{Access, CommitOutcome, RecordFilter, StoreError};
+use crate::store::{Access, CommitOutcome, RecordFilter, Store, StoreError};
 
 /// Newest snapshots told at open.
 const HEADS: usize = 16;
@@ -189,13 +188,13 @@ impl Session {
         let (peer, now) = (self.peer, self.host.clock.now());
         let standing = self.host.peers.standing(&peer);
         let value = cert.value().clone();
-        let admin = self
+        let (admin, access, cert) = self
             .host
             .blocking(move |store| {
-                store.admit(&cert, &peer, standing, now)?;
-                let owner = cert.value().owner;
-                store.note_session(&owner, now)?;
-                store.admin(&owner)
+                store.may_admit(&cert, &peer, standing, now)?;
+                let admin = store.admin(&cert.value().owner)?;
+                let access = store.access_of(cert.value(), standing)?;
+                Ok((admin, access, cert))
             })
             .await?;
         if let Some(evict) = admin.evict.filter(|evict| evict.takes_nothing(now)) {
@@ -204,14 +203,11 @@ impl Session {
         let slots = &self.host.slots;
         let slot = slots.take(value.owner, peer).map_err(StoreError::from)?;
         self.host.peers.bind(&peer, &value.owner, &value.recovery)?;
-        let access = Access {
-            owner: value.owner,
-            device: peer,
-            sees_all: sees_all_of_owner(&value),
-            limits: Limits::new(&value, standing.map_or(0, |standing| standing.quota)),
-            owner_max: admin.quota.unwrap_or(u64::MAX),
-        };
+        // Everything is decided: only now is anything of it written.
+        let admitted = move |store: &Store| store.admit(&cert, &peer, standing, now);
+        self.host.blocking(admitted).await?;
         let puts = Puts::new(Arc::clone(&self.host), access)?;
+        let intake = puts.shared_intake();
         let opened = self
             .host
             .blocking(move |store| {
@@ -225,14 +221,14 @@ impl Session {
                     store.heads_with_records(owner, &peer, HEADS)?,
                     store.pending_orders(owner)?,
                     store.orders_to_tell(owner)?,
+                    store.left(&intake, now)?,
                 ))
             })
             .await?;
-        let (base_complete, (heads, head_records), pending_orders, orders) = opened;
+        let (base_complete, (heads, head_records), pending_orders, orders, quota_left) = opened;
         if let Some(base) = base.filter(|_| base_complete) {
             puts.intake().set_base(base);
         }
-        let quota_left = puts.intake().left(now);
         self.stage = Stage::Device(Box::new(Device {
             cert: value,
             access,
@@ -301,18 +297,18 @@ impl Session {
     }
 
     async fn receipt(&mut self, envelope: Bytes) -> Reply {
-        let Access { owner, device, .. } = self.device()?.access;
+        let access = self.device()?.access;
         self.host
-            .blocking(move |store| store.put_receipt(&owner, Some(&device), &envelope))
+            .blocking(move |store| store.take_receipt(&access, Some(&access.device), &envelope))
             .await?;
         reply(StoreReply::Ok)
     }
 
     async fn order(&mut self, envelope: Bytes) -> Reply {
-        let owner = self.device()?.access.owner;
+        let access = self.device()?.access;
         let now = self.host.clock.now();
         self.host
-            .blocking(move |store| store.put_order(&owner, &envelope, now))
+            .blocking(move |store| store.take_order(&access, &envelope, now))
             .await?;
         self.host.peers.orders_changed();
         reply(StoreReply::Ok)

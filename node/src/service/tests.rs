@@ -2,6 +2,7 @@
 //! refusal and that the store is as it was.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod admit;
 mod commit;
 mod have;
 mod late;

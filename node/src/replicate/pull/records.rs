@@ -73,9 +73,9 @@ impl Listed {
     ) -> Result<(), StoreError> {
         let parsed = parse_envelope(envelope)?;
         match parsed.kind {
-            Kind::Cert => store.import_record(owner, envelope, now).map(|_| ()),
+            Kind::Cert => store.copy_record(owner, envelope, now).map(|_| ()),
             Kind::Order => {
-                let is_new = store.import_record(owner, envelope, now)?;
+                let is_new = store.copy_record(owner, envelope, now)?;
                 self.new_orders = self.new_orders.saturating_add(u32::from(is_new));
                 Ok(())
             }
@@ -101,7 +101,7 @@ impl Listed {
     ) -> Result<(), StoreError> {
         let receipt: Receipt = decode_body(body)?;
         if store.snap(owner, &receipt.snap)?.is_some() {
-            return store.import_record(owner, envelope, now).map(|_| ());
+            return store.copy_record(owner, envelope, now).map(|_| ());
         }
         // Its snapshot may come on a later page. Signatures are checked when it is taken in.
         let known = self.receipts.len();

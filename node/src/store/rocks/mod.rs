@@ -17,21 +17,44 @@
 //! `CXXFLAGS_x86_64_unknown_linux_gnu="-msse4.2 -mpclmul"` it disappears. Reads skip it, because
 //! every object is checked against its BLAKE3 address anyway.
 //!
-//! The tables use a synced log. The two databases never wait for each other: an object is flushed
-//! first, the table row that says so is written after.
+//! The tables use a synced log. An object is flushed first, the table row that says so is written
+//! after. The other way round for notes: the note that bytes may be unclaimed is synced before the
+//! bytes can be durable, so that no loss of power leaves bytes nobody knows of. The database would
+//! flush a full memtable by itself at any moment; therefore memtables are switched here, at
+//! [`OBJECT_BUFFER`], with the log of the tables synced first and no put in between.
+
+mod blobs;
+mod crc;
+mod files;
+mod log;
+mod marks;
+mod open;
+mod salvage;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use packnback_proto::crypto::hash::object_id;
+use packnback_proto::ids::ObjectId;
+use parking_lot::{Mutex, RwLock};
 use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
-    CompactOptions, DB, Direction, ErrorKind, FlushOptions, IteratorMode, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, CompactOptions, DB,
+    Direction, ErrorKind, FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
-use super::engine::{Batch, Engine, EngineError, Row, Table};
+use self::blobs::{Blobs, Index};
+use self::files::{files_of, io_failed};
+use self::marks::Marks;
+use self::open::{open_objects, open_tables};
+use super::engine::{Batch, Damage, Engine, EngineError, Row, Table};
 
-/// One memtable of objects; two may exist. Also the size of a blob file.
-const OBJECT_BUFFER: usize = 16 << 20;
+/// Bytes of objects after which the memtable is switched and flushed; two may exist. Also the size of
+/// a blob file.
+const OBJECT_BUFFER: u64 = 16 << 20;
+/// Size at which the database itself would flush: never reached, because the bytes of puts under way
+/// at the same time are bounded.
+const MEMTABLE_MAX: usize = 96 << 20;
 /// One memtable of a small table.
 const TABLE_BUFFER: usize = 4 << 20;
 /// Log kept before the oldest memtables of the tables are flushed.
@@ -40,8 +63,9 @@ const TABLE_LOG_MAX: u64 = 16 << 20;
 const BLOCK_CACHE: usize = 12 << 20;
 /// Files kept open.
 const OPEN_FILES: i32 = 256;
-/// Values from this size go to blob files.
-const BLOB_MIN: u64 = 4096;
+/// Values from this size go to blob files: all of them, so that each object can be found again without
+/// the database (`blobs.rs`).
+const BLOB_MIN: u64 = 0;
 
 impl From<rocksdb::Error> for EngineError {
     fn from(error: rocksdb::Error) -> Self {
@@ -55,6 +79,8 @@ impl From<rocksdb::Error> for EngineError {
                 Self::InUse(text)
             }
             ErrorKind::Corruption => Self::Corrupt(text),
+            // A file of the database is gone.
+            ErrorKind::IOError if text.contains("No such file") => Self::Corrupt(text),
             _ => Self::Io(text),
         }
     }
@@ -65,29 +91,102 @@ pub struct RocksEngine {
     objects: DB,
     tables: DB,
     dir: PathBuf,
+    /// Held for reading by puts, for writing while the memtable of objects is switched.
+    gate: RwLock<()>,
+    /// Bytes put since then.
+    unflushed: AtomicU64,
+    marks: Mutex<Marks>,
+    /// Where objects lie, made when the database first fails to find one.
+    index: Mutex<Option<Index>>,
+    /// How it was opened: damage seen later is mended at the next start.
+    opened: Marks,
 }
 
 impl RocksEngine {
-    /// Opens or creates the databases below `dir`.
+    /// Opens or creates the databases below `dir`. What is damaged is put aside and saved as far as it
+    /// can be read: [`Engine::damage`] tells of it.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn open(dir: &Path) -> Result<Self, EngineError> {
-        std::fs::create_dir_all(dir)
-            .map_err(|e| EngineError::Io(format!("cannot create {}: {e}", dir.display())))?;
+        std::fs::create_dir_all(dir).map_err(|e| io_failed(dir, e))?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE);
-        let objects = DB::open(&object_options(&cache), dir.join("objects"))?;
-        let mut options = common_options();
-        options.create_missing_column_families(true);
-        options.set_max_total_wal_size(TABLE_LOG_MAX);
-        let families = Table::ALL
-            .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(&cache)));
-        let tables = DB::open_cf_descriptors(&options, dir.join("tables"), families)?;
+        let mut marks = Marks::read(dir)?;
+        let tables = open_tables(dir, &cache, &mut marks)?;
+        let objects = open_objects(dir, &cache, &mut marks, &tables)?;
+        marks::note_boot(dir)?;
         Ok(Self {
             objects,
             tables,
             dir: dir.to_owned(),
+            gate: RwLock::new(()),
+            unflushed: AtomicU64::new(0),
+            marks: Mutex::new(marks),
+            index: Mutex::default(),
+            opened: marks,
         })
+    }
+
+    /// Remembers that files are damaged, so that they are saved at the next start.
+    fn saw(&self, error: rocksdb::Error, mark: fn(&mut Marks)) -> EngineError {
+        let error = EngineError::from(error);
+        if matches!(error, EngineError::Corrupt(_)) {
+            let mut marks = self.marks.lock();
+            let before = *marks;
+            mark(&mut marks);
+            if *marks != before {
+                tracing::error!(%error, "the store is damaged; it is mended when the node starts again");
+                if let Err(error) = marks.save(&self.dir) {
+                    tracing::error!(%error, "that it is damaged could not be noted");
+                }
+            }
+        }
+        error
+    }
+
+    /// The bytes of an object the database cannot find, from its file. Written once more, so that the
+    /// database finds them next time.
+    fn rescue(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let found = {
+            let mut index = self.index.lock();
+            if index.is_none() {
+                *index = Index::read(&self.dir.join("objects")).ok();
+            }
+            index.as_ref()?.get(key)?
+        };
+        let id = key.last_chunk().copied().map(ObjectId);
+        if id != Some(object_id(&found)) {
+            return None;
+        }
+        if let Err(error) = self.put_object(key, &found) {
+            tracing::warn!(%error, "what was found again could not be written");
+        }
+        Some(found)
+    }
+
+    fn bad_tables(&self) -> impl Fn(rocksdb::Error) -> EngineError + '_ {
+        |error| self.saw(error, |marks| marks.tables = true)
+    }
+
+    fn bad_objects(&self) -> impl Fn(rocksdb::Error) -> EngineError + '_ {
+        |error| self.saw(error, |marks| marks.objects = true)
+    }
+
+    /// Makes what was noted durable, then gives the objects put so far to the disk. `wait`: until they
+    /// are durable.
+    fn switch(&self, wait: bool) -> Result<(), EngineError> {
+        let _shut = self.gate.write();
+        let unflushed = self.unflushed.swap(0, Ordering::Relaxed);
+        // Somebody else was faster.
+        if !wait && unflushed < OBJECT_BUFFER {
+            self.unflushed.store(unflushed, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.tables.flush_wal(true).map_err(self.bad_tables())?;
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        let flushed = self.objects.flush_opt(&options);
+        flushed.map_err(self.bad_objects())
     }
 
     fn apply(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
@@ -101,7 +200,8 @@ impl RocksEngine {
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync);
-        Ok(self.tables.write_opt(out, &options)?)
+        let written = self.tables.write_opt(out, &options);
+        written.map_err(self.bad_tables())
     }
 
     fn family(&self, table: Table) -> Result<&ColumnFamily, EngineError> {
@@ -134,7 +234,7 @@ fn block_options(cache: &Cache) -> BlockBasedOptions {
 fn object_options(cache: &Cache) -> Options {
     let mut options = common_options();
     options.set_block_based_table_factory(&block_options(cache));
-    options.set_write_buffer_size(OBJECT_BUFFER);
+    options.set_write_buffer_size(MEMTABLE_MAX);
     options.set_max_write_buffer_number(2);
     options.set_enable_blob_files(true);
     options.set_min_blob_size(BLOB_MIN);
@@ -150,17 +250,34 @@ fn table_options(cache: &Cache) -> Options {
     options
 }
 
+impl Drop for RocksEngine {
+    /// The database flushes objects when it is closed: the notes first.
+    fn drop(&mut self) {
+        if let Err(error) = self.tables.flush_wal(true) {
+            tracing::warn!(%error, "what was noted last may be lost if the power fails now");
+        }
+    }
+}
+
 impl Engine for RocksEngine {
     fn put_object(&self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        Ok(self.objects.put_opt(key, value, &options)?)
+        let len = u64::try_from(value.len()).unwrap_or(u64::MAX);
+        let unflushed = {
+            let _open = self.gate.read();
+            let put = self.objects.put_opt(key, value, &options);
+            put.map_err(self.bad_objects())?;
+            self.unflushed.fetch_add(len, Ordering::Relaxed)
+        };
+        if unflushed.saturating_add(len) >= OBJECT_BUFFER {
+            self.switch(false)?;
+        }
+        Ok(())
     }
 
     fn flush_objects(&self) -> Result<(), EngineError> {
-        let mut options = FlushOptions::default();
-        options.set_wait(true);
-        Ok(self.objects.flush_opt(&options)?)
+        self.switch(true)
     }
 
     fn get_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
@@ -170,14 +287,20 @@ impl Engine for RocksEngine {
         Ok(self.objects.get_opt(key, &options)?)
     }
 
+    fn find_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.rescue(key))
+    }
+
     fn delete_object(&self, key: &[u8]) -> Result<(), EngineError> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        Ok(self.objects.delete_opt(key, &options)?)
+        let deleted = self.objects.delete_opt(key, &options);
+        deleted.map_err(self.bad_objects())
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(self.tables.get_cf(self.family(table)?, key)?)
+        let got = self.tables.get_cf(self.family(table)?, key);
+        got.map_err(self.bad_tables())
     }
 
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
@@ -199,7 +322,7 @@ impl Engine for RocksEngine {
         let mode = IteratorMode::From(start, Direction::Forward);
         let mut rows = Vec::new();
         for row in self.tables.iterator_cf(self.family(table)?, mode) {
-            let (key, value) = row?;
+            let (key, value) = row.map_err(self.bad_tables())?;
             if rows.len() >= limit || !key.starts_with(prefix) {
                 break;
             }
@@ -218,6 +341,31 @@ impl Engine for RocksEngine {
         options.set_exclusive_manual_compaction(false);
         self.objects
             .compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        Ok(())
+    }
+
+    fn damage(&self) -> Damage {
+        self.marks.lock().damage()
+    }
+
+    fn mended(&self) -> Result<(), EngineError> {
+        let mut marks = self.marks.lock();
+        marks.rows &= !self.opened.rows;
+        marks.bytes &= !self.opened.bytes;
+        marks.save(&self.dir)
+    }
+
+    fn object_keys(
+        &self,
+        visit: &mut dyn FnMut(&[u8]) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        self.flush_objects()?;
+        for file in files_of(&self.dir.join("objects"), "blob")? {
+            let mut blobs = Blobs::open(&file)?;
+            while let Some(blob) = blobs.next()? {
+                visit(&blob.key)?;
+            }
+        }
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod late;
 mod orders;
 mod parts;
 mod policy;
+mod process;
 mod restoring;
 mod round_trip;
 mod sets;

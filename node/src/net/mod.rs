@@ -37,7 +37,7 @@ pub use backoff::{backoff, random_u32};
 pub use clock::now_s;
 pub use error::NetError;
 pub use handle::{Incoming, NetHandle};
-pub use peer_id::{keypair_from_seed, node_id, node_id_of, peer_id};
+pub use peer_id::{keypair_from_seed, keypair_of, node_id, node_id_of, peer_id};
 pub use progress::{Counted, Progress};
 pub use shared::NetEvent;
 pub use types::{

@@ -366,7 +366,7 @@ impl Network for P2p {
                 self.net.trust_names_of(host);
             }
             let remote = match recovery_seed {
-                Some(seed) => remote::open_as(*seed.expose(), host, &addrs, self.tune).await?,
+                Some(seed) => remote::open_as(seed, host, &addrs, self.tune).await?,
                 None => remote::open(&self.net, host, &addrs).await?,
             };
             Ok(Box::new(remote) as Box<dyn Remote>)

@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 pub(crate) use get::send_objects;
 pub(crate) use puts::Puts;
 
-use crate::frames::{StreamError, read_frame_within, write_frame};
+use crate::frames::{StreamError, read_frame_with_room, write_frame};
 use crate::ports::{Clock, Failure, PeerBook, Reach};
 use crate::store::{Store, StoreError};
 use session::{Answer, Session};
@@ -164,7 +164,7 @@ where
     let proven_by = tokio::time::Instant::now() + host.unproven;
     loop {
         let share = session.share();
-        let frame = read_frame_within::<StoreRequest, _, _>(&mut input, |len| {
+        let frame = read_frame_with_room::<StoreRequest, _, _>(&mut input, |len| {
             let share = Arc::clone(&share);
             async move { share.body(len).await }
         });

@@ -127,6 +127,34 @@ impl RocksEngine {
         })
     }
 
+    /// Opens a store on a disk that cannot be written: every write is refused.
+    ///
+    /// # Errors
+    /// [`EngineError`], also if there is no store.
+    pub fn open_read_only(dir: &Path) -> Result<Self, EngineError> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE);
+        let marks = Marks::read(dir)?;
+        let objects = DB::open_for_read_only(&object_options(&cache), dir.join("objects"), false)?;
+        let families = Table::ALL
+            .map(|table| rocksdb::ColumnFamilyDescriptor::new(table.name(), table_options(&cache)));
+        let tables = DB::open_cf_descriptors_read_only(
+            &common_options(),
+            dir.join("tables"),
+            families,
+            false,
+        )?;
+        Ok(Self {
+            objects,
+            tables,
+            dir: dir.to_owned(),
+            gate: RwLock::new(()),
+            unflushed: AtomicU64::new(0),
+            marks: Mutex::new(marks),
+            index: Mutex::default(),
+            opened: marks,
+        })
+    }
+
     /// Remembers that files are damaged, so that they are saved at the next start.
     fn saw(&self, error: rocksdb::Error, mark: fn(&mut Marks)) -> EngineError {
         let error = EngineError::from(error);

@@ -48,8 +48,9 @@ const WHO: [&str; 5] = ["peer", "from", "host", "friend", "node"];
 pub fn init(config: &Config) {
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let path = config
-        .data_dir()
-        .map(|home| home.join("node").join(LOG_NAME));
+        .folders()
+        .ok()
+        .map(|folders| folders.node().join(LOG_NAME));
     let writer = Writer {
         sink: Arc::new(Mutex::new(Sink::of_stderr(path))),
         is_terminal: io::stderr().is_terminal(),

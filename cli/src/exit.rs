@@ -186,6 +186,12 @@ impl From<ClientError> for Failure {
             ClientError::NotRunning { .. } => Self::failed("node-not-running", what)
                 .safe("Everything acknowledged before is on disk.")
                 .next("Start it with: packnback node start"),
+            ClientError::Silent { pid, .. } => Self::failed("node-silent", what)
+                .safe("Everything acknowledged before is on disk; nobody knows whether what was asked last is done.")
+                .next(match pid {
+                    Some(pid) => format!("Its disk may hang, or it was stopped: wake it with `kill -CONT {pid}`, or end it with `kill -9 {pid}` (nothing acknowledged is lost), then run the command again."),
+                    None => "Its disk may hang, or it was stopped. Look at its log: packnback node log".to_owned(),
+                }),
             ClientError::Version { .. } => Self::failed("node-version", what)
                 .safe("Nothing was changed.")
                 .next(

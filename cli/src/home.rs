@@ -1,44 +1,26 @@
 //! Where everything of one node lives, see docs/cli.md, "Homes".
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use packnback_sys::homes::{self, Folders, HomeError};
 
 use crate::exit::{Failure, Outcome};
 
 /// The folders of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
-    config: PathBuf,
-    data: PathBuf,
-}
+pub struct Home(Folders);
 
 impl Home {
     /// From `--home` (or its environment variable), else from the XDG variables.
     ///
     /// # Errors
-    /// When there is no home directory to be found.
+    /// When there is no home directory to be found, or a variable names one that depends on the working
+    /// folder.
     pub fn find(home: Option<&Path>) -> Outcome<Self> {
-        if let Some(home) = home {
-            return Self::below(home);
-        }
-        let user = std::env::var_os("HOME").map(PathBuf::from);
-        let folder = |variable: &str, usual: &str| {
-            std::env::var_os(variable)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-                .or_else(|| user.as_ref().map(|home| home.join(usual)))
-                .map(|path| path.join("packnback"))
-                .ok_or_else(|| {
-                    Failure::usage("there is no home directory for this user")
-                        .next("Name a folder: packnback --home DIR ...")
-                })
-        };
-        Ok(Self {
-            config: folder("XDG_CONFIG_HOME", ".config")?,
-            data: folder("XDG_DATA_HOME", ".local/share")?,
-        })
+        let found = homes::find(home, |name| std::env::var_os(name));
+        found.map(Self).map_err(refusal)
     }
 
     /// Everything below one folder.
@@ -46,35 +28,31 @@ impl Home {
     /// # Errors
     /// When the working directory is gone.
     pub fn below(home: &Path) -> Outcome<Self> {
-        let home = std::path::absolute(home).map_err(|e| Failure::file("find", home, &e))?;
-        Ok(Self {
-            config: home.join("config"),
-            data: home,
-        })
+        homes::below(home).map(Self).map_err(refusal)
     }
 
     /// Folder of what the owner gave to this device.
     #[must_use]
     pub fn config_dir(&self) -> &Path {
-        &self.config
+        &self.0.config
     }
 
     /// Folder that holds the node's folder and the cache; the daemon is started with it.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
-        &self.data
+        &self.0.data
     }
 
     /// The device bundle.
     #[must_use]
     pub fn bundle(&self) -> PathBuf {
-        self.config.join("device.bundle")
+        self.0.config.join("device.bundle")
     }
 
     /// What the last run knew; may be deleted.
     #[must_use]
     pub fn cache_dir(&self) -> PathBuf {
-        self.data.join("cache")
+        self.0.data.join("cache")
     }
 
     /// Where small files and segments are in the node's store: beside it, so that a lost cache is no lost store.
@@ -86,7 +64,7 @@ impl Home {
     /// The node's folder.
     #[must_use]
     pub fn node_dir(&self) -> PathBuf {
-        self.data.join("node")
+        self.0.node()
     }
 
     /// The node's socket.
@@ -104,9 +82,10 @@ impl Home {
     /// Makes the folders, for this user only.
     ///
     /// # Errors
-    /// When a folder cannot be made, or belongs to somebody else.
+    /// When a folder cannot be made, belongs to somebody else, or would lie in a folder of somebody else.
     pub fn create(&self) -> Outcome<()> {
-        for dir in [&self.config, &self.data, &self.node_dir()] {
+        self.0.check_new().map_err(refusal)?;
+        for dir in [&self.0.config, &self.0.data, &self.node_dir()] {
             let made = fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -116,43 +95,36 @@ impl Home {
         self.check_user()
     }
 
-    /// Refuses a home that another user of this machine owns: what root wrote there, its owner could
-    /// replace, and what they wrote could be lost to them.
+    /// Refuses a home that another user of this machine owns or may write to: what root wrote there, its
+    /// owner could replace, and what they wrote could be lost to them.
     ///
     /// # Errors
-    /// When it belongs to somebody else.
+    /// When it belongs to somebody else, or is open to others.
     pub fn check_user(&self) -> Outcome<()> {
-        let ours = rustix::process::geteuid().as_raw();
-        for dir in [&self.config, &self.data] {
-            match fs::metadata(dir) {
-                Ok(found) if found.uid() != ours => {
-                    return Err(Failure::refused(
-                        "other-user",
-                        format!(
-                            "{} belongs to user {}, this is user {ours}",
-                            dir.display(),
-                            found.uid()
-                        ),
-                    )
-                    .safe("Nothing was changed.")
-                    .next("Run as that user, or name another folder with --home."));
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Failure::file("look at", dir, &e)),
-            }
-        }
-        Ok(())
+        self.0.check().map_err(refusal)
     }
 
     /// Whether a file would be below this home, links followed: the owner's secret must not be.
     #[must_use]
     pub fn contains(&self, file: &Path) -> bool {
         let real = real_path(file);
-        [&self.config, &self.data]
+        [&self.0.config, &self.0.data]
             .iter()
             .any(|dir| real.starts_with(real_path(dir)))
     }
+}
+
+fn refusal(error: HomeError) -> Failure {
+    let next = error.next();
+    let failure = match &error {
+        HomeError::OtherUser { .. } | HomeError::InsideOtherUser { .. } => {
+            Failure::refused("other-user", error.to_string())
+        }
+        HomeError::Open { .. } => Failure::refused("open-home", error.to_string()),
+        HomeError::None(_) | HomeError::Relative { .. } => Failure::usage(error.to_string()),
+        HomeError::NoFolder(_) | HomeError::Io { .. } => Failure::failed("home", error.to_string()),
+    };
+    failure.safe("Nothing was changed.").next(next)
 }
 
 /// The path with every link followed as far as it exists.

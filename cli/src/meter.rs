@@ -79,7 +79,7 @@ impl Progress for Meter {
         if *shown <= PROBLEMS_SHOWN || self.voice.verbose > 0 {
             self.bar.suspend(|| {
                 self.voice
-                    .note(&format!("/{}: {reason}", render::path(path)))
+                    .problem(&format!("/{}: {reason}", render::path(path)))
             });
         }
     }

@@ -12,6 +12,7 @@ use packnback_proto::wire::ids::{push_record, split_records};
 use crate::exit::{Failure, Outcome};
 use crate::files::{Existing, read_small, write_private};
 use crate::home::Home;
+use crate::restore::LoadedSnapshot;
 
 const FILE: &str = "recovered-owner";
 const LEN_MAX: u64 = 64 * 1024;
@@ -197,6 +198,32 @@ pub fn check_goes_on(home: &Home, owner: Option<OwnerId>) -> Outcome<()> {
         "To go on as owner {}: packnback init --owner-key FILE (or --words). For another owner use another folder: --home DIR",
         noted.short()
     )))
+}
+
+/// A folder for one of several lines: the name of its device as far as it makes one, its id to be
+/// unique, and what it saves if the device saves several things.
+#[must_use]
+pub fn folder_name(snap: &LoadedSnapshot, snaps: &[LoadedSnapshot]) -> PathBuf {
+    let label = snap.device_label.clone().unwrap_or_default();
+    let clean: String = label
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        .collect();
+    let device = snap.snap.device.short();
+    let mut name = if clean.is_empty() {
+        device
+    } else {
+        format!("{clean}-{device}")
+    };
+    let other = |other: &LoadedSnapshot| {
+        other.snap.device == snap.snap.device && other.snap.set != snap.snap.set
+    };
+    if snaps.iter().any(other) {
+        let set: String = snap.snap.set.to_string().chars().take(8).collect();
+        name.push('-');
+        name.push_str(&set);
+    }
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Putting things before people: sizes, times, tables, and JSON for programs.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use packnback_proto::text::is_unfit;
+use packnback_sys::say;
 use serde_json::Value;
 
 use crate::exit::{Failure, Outcome};
@@ -14,13 +15,22 @@ use crate::exit::{Failure, Outcome};
 pub struct Voice {
     /// One JSON object instead of text.
     pub json: bool,
-    /// Nothing but errors.
+    /// Nothing but errors and problems.
     pub quiet: bool,
     /// How much more than usual.
     pub verbose: u8,
+    /// The command has done what it was asked to: see [`Voice::after_deed`].
+    pub done: bool,
 }
 
 impl Voice {
+    /// For what is said once something was done that stays done, like a snapshot: an answer nobody can be
+    /// given does not make it a failure.
+    #[must_use]
+    pub fn after_deed(self) -> Self {
+        Self { done: true, ..self }
+    }
+
     /// Says a line to the person, on standard output.
     ///
     /// # Errors
@@ -29,13 +39,27 @@ impl Voice {
         if self.json || self.quiet {
             return Ok(());
         }
-        print_line(text)
+        self.answer(text)
     }
 
     /// A remark beside the result, on standard error.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say::note(text);
+        }
+    }
+
+    /// Something a person has to know, however quiet the command was told to be: on standard error.
+    pub fn problem(self, text: &str) {
+        say::note(text);
+    }
+
+    /// The same voice where a person has to know, however quiet the command was told to be.
+    #[must_use]
+    pub fn aloud(self) -> Self {
+        Self {
+            quiet: false,
+            ..self
         }
     }
 
@@ -45,9 +69,28 @@ impl Voice {
     /// When nobody reads it any more.
     pub fn result(self, value: &Value) -> Outcome<()> {
         if self.json {
-            print_line(&value.to_string())
+            self.answer(&value.to_string())
         } else {
             Ok(())
+        }
+    }
+
+    fn answer(self, text: &str) -> Outcome<()> {
+        match say::line(text) {
+            Err(error) if self.done => {
+                self.answer_lost(text, &error);
+                Ok(())
+            }
+            written => written.map_err(|e| output_failure(&e)),
+        }
+    }
+
+    /// What was done is done. A reader who left did not want to know; else it is said where it can be.
+    fn answer_lost(self, text: &str, error: &io::Error) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            say::note(&format!(
+                "note: it is done, but standard output cannot be written ({error}). This was to be there:\n{text}"
+            ));
         }
     }
 
@@ -63,13 +106,7 @@ impl Voice {
 /// # Errors
 /// When it cannot be written.
 pub fn print_line(text: &str) -> Outcome<()> {
-    let mut out = io::stdout().lock();
-    let written = out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.write_all(b"\n"));
-    written
-        .and_then(|()| out.flush())
-        .map_err(|e| output_failure(&e))
+    say::line(text).map_err(|e| output_failure(&e))
 }
 
 /// Standard output could not be written.
@@ -238,88 +275,6 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     out
 }
 
-/// Sizes as people write them: `500M`, `10GiB`, `1T`, plain bytes.
-///
-/// # Errors
-/// When the text is no size.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        "p" | "pb" | "pib" => 50,
-        _ => return Err(format!("{text} is not a size such as 500M or 10G")),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("{text} is not a size such as 500M or 10G"))?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| format!("{text} is too large"))
-}
-
-/// Durations as people write them: `90s`, `30m`, `12h`, `7d`; in seconds.
-///
-/// # Errors
-/// When the text is no duration.
-pub fn parse_duration(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let factor = match unit.trim() {
-        "" | "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return Err(format!("{text} is not a duration such as 90s, 12h or 7d")),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("{text} is not a duration such as 90s, 12h or 7d"))?;
-    number
-        .checked_mul(factor)
-        .ok_or_else(|| format!("{text} is too long"))
-}
-
-/// Durations in whole days, rounded up: `7d`, `4w`, `36h` (two days).
-///
-/// # Errors
-/// When the text is no duration.
-pub fn parse_days(text: &str) -> Result<u64, String> {
-    parse_duration(text).map(|seconds| seconds.div_ceil(86_400))
-}
-
-/// Points in time: `2026-11-01` (midnight in UTC), `2026-11-01T08:00:00Z`, `@1793491200`; in unix
-/// seconds.
-///
-/// # Errors
-/// When the text is none of these.
-pub fn parse_time(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text} is not a time such as 2026-11-01 or 2026-11-01T08:00:00Z");
-    if let Some(seconds) = text.strip_prefix('@') {
-        return seconds.parse().map_err(|_| wrong());
-    }
-    let stamp = match text.parse::<jiff::Timestamp>() {
-        Ok(stamp) => stamp,
-        Err(_) => {
-            let date: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
-            let zoned = date.to_zoned_datetime(jiff::tz::TimeZone::UTC);
-            zoned.map_err(|_| wrong())?.timestamp()
-        }
-    };
-    u64::try_from(stamp.as_second()).map_err(|_| wrong())
-}
-
 /// Unix seconds as a day, in local time.
 #[must_use]
 pub fn day(seconds: u64) -> String {
@@ -351,25 +306,6 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(1250)), "1.2 s");
         assert_eq!(duration(Duration::from_secs(7199)), "119 min");
         assert_eq!(time_utc(0), "1970-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn sizes_and_durations_are_understood() {
-        assert_eq!(parse_size("10"), Ok(10));
-        assert_eq!(parse_size("10 GiB"), Ok(10 << 30));
-        assert_eq!(parse_size("3t"), Ok(3 << 40));
-        for bad in ["", "x", "10q", "-1", "99999999999999999999", "99999999P"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
-        assert_eq!(parse_duration("7d"), Ok(604_800));
-        assert!(parse_duration("7y").is_err());
-        assert_eq!((parse_days("36h"), parse_days("2w")), (Ok(2), Ok(14)));
-        assert_eq!(parse_time("1970-01-02"), Ok(86_400));
-        assert_eq!(parse_time("1970-01-01T00:01:00Z"), Ok(60));
-        assert_eq!(parse_time("@7"), Ok(7));
-        for bad in ["", "yesterday", "1969-12-31", "2026-13-01", "@-1"] {
-            assert!(parse_time(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

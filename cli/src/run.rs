@@ -4,12 +4,13 @@ use std::ffi::OsString;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use packnback_sys::say;
 
 use crate::args::{Cli, Command, OrderCommand};
 use crate::commands::{self, Context};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::Home;
-use crate::render::Voice;
+use crate::render::{Voice, output_failure};
 use crate::spawn::{COMPANION_WORD, LAUNCH_WORD, become_companion, launch_and_leave};
 
 /// Runs the program.
@@ -19,21 +20,41 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Exit {
         return exit;
     }
     crate::system::harden();
+    let json_wanted = wants_json(&words);
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, json_wanted),
     };
     let voice = Voice {
         json: cli.global.json,
         quiet: cli.global.quiet,
         verbose: cli.global.verbose,
+        done: false,
     };
     match command(cli, voice) {
-        Ok(exit) => exit,
+        Ok(exit) => {
+            never_mute(exit, voice);
+            exit
+        }
         Err(failure) => {
             report(&failure, voice);
             failure.exit
         }
+    }
+}
+
+/// `-q` leaves out what is as it should be, not what a person has to know.
+fn never_mute(exit: Exit, voice: Voice) {
+    let what = match exit {
+        Exit::Incomplete => "done, but some files are missing or not as they should be",
+        Exit::NotSafe => "not safe yet: fewer friends have it than asked for",
+        Exit::Alarm => {
+            "done, but there is an alarm: somebody else may be using this device's key (packnback status)"
+        }
+        _ => return,
+    };
+    if voice.quiet && !say::was_anything_noted() {
+        voice.problem(&format!("packnback: {what}"));
     }
 }
 
@@ -48,19 +69,50 @@ fn internal(words: &[OsString]) -> Option<Exit> {
     Some(match done {
         Ok(()) => Exit::Done,
         Err(error) => {
-            eprintln!("{error}");
+            say::note(&error.to_string());
             Exit::Failed
         }
     })
 }
 
-fn usage(error: &clap::Error) -> Exit {
-    // Nothing better can be done if the terminal is gone.
-    drop(error.print());
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-        _ => Exit::Usage,
+/// Whether `--json` is among words that could not be understood as a whole.
+fn wants_json(words: &[OsString]) -> bool {
+    let mut options = words.iter().skip(1).take_while(|word| *word != "--");
+    options.any(|word| word == "--json")
+}
+
+/// Help that was asked for, or what is wrong with the words.
+fn usage(error: &clap::Error, json: bool) -> Exit {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        return match error.print() {
+            Err(lost) if lost.kind() != std::io::ErrorKind::BrokenPipe => {
+                report(&output_failure(&lost), Voice::default());
+                Exit::Failed
+            }
+            _ => Exit::Done,
+        };
     }
+    if json {
+        let text = error.render().to_string();
+        let what = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        let failure = Failure::usage(what)
+            .safe("Nothing was done.")
+            .next("See what can be said: packnback help");
+        report(
+            &failure,
+            Voice {
+                json,
+                ..Voice::default()
+            },
+        );
+    } else {
+        // Nobody can be told, and nothing was done.
+        drop(error.print());
+    }
+    Exit::Usage
 }
 
 fn command(cli: Cli, voice: Voice) -> Outcome {
@@ -120,8 +172,8 @@ fn report(failure: &Failure, voice: Voice) {
                 "next": failure.next,
             }
         });
-        eprintln!("{value}");
+        say::note(&value.to_string());
     } else {
-        eprintln!("packnback: {failure}");
+        say::note(&format!("packnback: {failure}"));
     }
 }

@@ -9,6 +9,7 @@ use packnback_proto::keyfile::{KeyFileError, Protection, Work};
 use packnback_proto::limits::SUBSET_LEN_MAX;
 use packnback_proto::subset;
 use packnback_proto::words::{WORD_COUNT, check_word, from_words};
+use packnback_sys::say::note;
 use zeroize::Zeroizing;
 
 use crate::exit::{Failure, Outcome};
@@ -83,8 +84,8 @@ pub fn words_text() -> Outcome<Zeroizing<String>> {
         read.map_err(|e| Failure::failed("words", format!("cannot read the words: {e}")))?;
         return Ok(text);
     }
-    eprintln!(
-        "Type the 24 words of the recovery sheet, each with Enter (they are not shown). All of them in one line will do too."
+    note(
+        "Type the 24 words of the recovery sheet, each with Enter (they are not shown). All of them in one line will do too.",
     );
     for number in 1..=WORD_COUNT {
         let line = ask_word(number)?;
@@ -109,7 +110,7 @@ fn ask_word(number: usize) -> Outcome<Zeroizing<String>> {
             (Some(_), Some(_)) => return Ok(line),
             (Some(word), None) => match check_word(number, word) {
                 Ok(()) => return Ok(line),
-                Err(unknown) => eprintln!("  {}", unknown.describe()),
+                Err(unknown) => note(&format!("  {}", unknown.describe())),
             },
         }
     }

@@ -2,12 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use packnback_sys::process::{kept_variables, leave_caller};
+use packnback_sys::say::line;
 use rustix::process::Pid;
 
 use crate::client::{Client, ClientError};
@@ -31,9 +35,49 @@ const LOG_TAIL: u64 = 1500;
 /// When it does not answer and cannot be started either.
 pub fn reach_node(home: &Home) -> Outcome<Client> {
     match Client::connect(&home.socket()) {
+        Err(error) if nobody_there(&error) && is_read_only(home) => start_reader(home),
         Err(error) if nobody_there(&error) => start_node(home, &[]),
         other => other.map_err(Failure::from),
     }
+}
+
+/// Whether nothing can be written where the node keeps its socket and lock.
+fn is_read_only(home: &Home) -> bool {
+    let access = rustix::fs::access(home.node_dir(), rustix::fs::Access::WRITE_OK);
+    matches!(
+        access,
+        Err(rustix::io::Errno::ROFS | rustix::io::Errno::ACCESS)
+    )
+}
+
+/// A node for this command alone, which only reads: it ends with the connection.
+fn start_reader(home: &Home) -> Outcome<Client> {
+    home.check_user()?;
+    let program = find_node_program()?;
+    let failed = |e: io::Error| {
+        Failure::failed(
+            "node-start",
+            format!("cannot start {}: {e}", program.display()),
+        )
+        .safe("Nothing was changed.")
+    };
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let mut command = Command::new(&program);
+    command
+        .arg0(NODE_PROGRAM)
+        .arg("--home")
+        .arg(home.data_dir());
+    command.args(["--read-only", "--log", "error"]);
+    command
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null());
+    drop(command.spawn().map_err(failed)?);
+    // Else this process would hold the other end too, and never hear that it ended.
+    drop(command);
+    Client::over(ours).map_err(|e| {
+        Failure::from(e)
+            .next("The disk of the home cannot be written: what the node said is above.")
+    })
 }
 
 /// Connects to the node of a home if it runs.
@@ -201,14 +245,15 @@ fn launch(home: &Home, listen: &[String]) -> Outcome<Pid> {
     })
 }
 
-/// The short-lived process: `NODE LOG HOME LISTEN...`. Prints the daemon's process id.
+/// The short-lived process: `NODE LOG HOME LISTEN...`. Prints the daemon's process id. What the caller had
+/// open, was limited to or was told stays behind here.
 ///
 /// # Errors
 /// When the daemon's program cannot be started.
 pub fn launch_and_leave(mut words: impl Iterator<Item = std::ffi::OsString>) -> io::Result<()> {
     let mut word = || words.next().ok_or(io::ErrorKind::InvalidInput);
     let (node, log, home) = (word()?, word()?, word()?);
-    rustix::process::setsid()?;
+    leave_caller()?;
     let log = OpenOptions::new()
         .append(true)
         .create(true)
@@ -223,9 +268,9 @@ pub fn launch_and_leave(mut words: impl Iterator<Item = std::ffi::OsString>) -> 
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        .current_dir("/");
-    println!("{}", command.spawn()?.id());
-    Ok(())
+        .env_clear()
+        .envs(kept_variables());
+    line(&command.spawn()?.id().to_string())
 }
 
 /// Becomes the program named, which is killed when the process that started this one ends.

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use packnback_sys::files::private_folder;
+use packnback_sys::say::note;
 use serde_json::Value;
 
 use crate::backup::Cancel;
@@ -303,7 +304,10 @@ impl Drop for World {
         if !self.keep
             && let Err(error) = fs::remove_dir_all(&self.folder)
         {
-            eprintln!("could not remove {}: {error}", self.folder.display());
+            note(&format!(
+                "could not remove {}: {error}",
+                self.folder.display()
+            ));
         }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use packnback_proto::crypto::secret::Secret32;
+use packnback_sys::say::note;
+use parking_lot::Mutex;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
 use crate::backup::Cancel;
@@ -55,18 +57,26 @@ pub fn harden() {
     let hidden = !rustix::process::geteuid().is_root()
         || rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok();
     if !dumps_off || !hidden {
-        eprintln!("note: this system does not let programs switch off core dumps");
+        note("note: this system does not let programs switch off core dumps");
     }
 }
 
 static CANCEL: OnceLock<Cancel> = OnceLock::new();
+/// What is safe when the run is stopped now; `None`: there is something to clean up.
+static SAFE: Mutex<Option<&'static str>> = Mutex::new(None);
 
 /// Ctrl-C (and SIGTERM) ask the run to end and say what is safe; the second one ends it at once.
 ///
 /// # Errors
 /// When the system refuses to tell of signals.
 pub fn cancel_on_signal(safe: &'static str) -> Outcome<Cancel> {
-    listen(Some(safe))
+    say_when_stopped(safe);
+    listen()
+}
+
+/// From now on something else is true when the run is stopped.
+pub fn say_when_stopped(safe: &'static str) {
+    *SAFE.lock() = Some(safe);
 }
 
 /// Ctrl-C asks the run to end, however often it is pressed: there is something to clean up.
@@ -74,10 +84,11 @@ pub fn cancel_on_signal(safe: &'static str) -> Outcome<Cancel> {
 /// # Errors
 /// When the system refuses to tell of signals.
 pub fn cancel_and_clean_up() -> Outcome<Cancel> {
-    listen(None)
+    *SAFE.lock() = None;
+    listen()
 }
 
-fn listen(safe: Option<&'static str>) -> Outcome<Cancel> {
+fn listen() -> Outcome<Cancel> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let cancel = CANCEL.get_or_init(Cancel::default).clone();
     let refused = |e| Failure::failed("signal", format!("cannot listen for Ctrl-C: {e}"));
@@ -86,12 +97,17 @@ fn listen(safe: Option<&'static str>) -> Outcome<Cancel> {
     let flag = cancel.clone();
     let wait = move || {
         for _ in signals.forever() {
+            let safe = *SAFE.lock();
             match safe {
                 Some(_) if flag.is_cancelled() => {
                     std::process::exit(Exit::Interrupted.number().into())
                 }
-                Some(safe) => eprintln!("\nStopping. {safe} Press Ctrl-C again to stop at once."),
-                None => eprintln!("\nStopping and cleaning up."),
+                Some(safe) => {
+                    note(&format!(
+                        "\nStopping. {safe} Press Ctrl-C again to stop at once."
+                    ));
+                }
+                None => note("\nStopping and cleaning up."),
             }
             flag.cancel();
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use packnback_proto::limits::{GRACE_D, POLICY_DAYS_MAX};
+use packnback_sys::homes::{self, Folders, HomeError};
 
 /// The packnback node: keeps backups of this machine and of friends, and carries them between
 /// machines. The program `packnback` starts it when needed.
@@ -32,6 +33,9 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(0..=POLICY_DAYS_MAX)
     )]
     pub grace_days: u64,
+    /// Serve one program, connected to standard input, from a home on a disk that cannot be written
+    #[arg(long, hide = true)]
+    pub read_only: bool,
     /// Play an attacker as this file says, instead of running a node (see `packnback drill`)
     #[arg(long, value_name = "FILE", hide = true)]
     pub drill: Option<PathBuf>,
@@ -47,18 +51,10 @@ pub struct Config {
 
 impl Config {
     /// The home: as told, else as the command line program finds it.
-    #[must_use]
-    pub fn data_dir(&self) -> Option<PathBuf> {
-        if let Some(home) = &self.home {
-            return std::path::absolute(home).ok();
-        }
-        let absolute = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-            .map(|path| path.join("packnback"))
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn folders(&self) -> Result<Folders, HomeError> {
+        homes::find(self.home.as_deref(), |name| std::env::var_os(name))
     }
 }

@@ -2,12 +2,14 @@
 //! buffer is made only after a good part of the body has arrived.
 
 use std::io;
+use std::time::Duration;
 
 use packnback_proto::limits::KIB;
 use packnback_proto::wire::frame::{self, FrameError, FrameHead, HEAD_LEN};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use zeroize::Zeroizing;
 
 /// A peer that announces a large body and sends nothing costs this much, not the body. No larger
 /// than needed: a buffer that grows by doubling would waste up to half of its memory.
@@ -36,19 +38,90 @@ where
     T: DeserializeOwned,
     R: AsyncRead + Unpin,
 {
+    let begun = begin(stream).await?;
+    finish(stream, begun).await
+}
+
+/// Reads one frame, of which all has to arrive `within` this time once it has begun. It may begin at any
+/// time.
+///
+/// # Errors
+/// [`StreamError`].
+pub async fn read_frame_within<T, R>(
+    stream: &mut R,
+    within: Duration,
+) -> Result<(T, Vec<u8>), StreamError>
+where
+    T: DeserializeOwned,
+    R: AsyncRead + Unpin,
+{
+    let begun = begin(stream).await?;
+    let rest = tokio::time::timeout(within, finish(stream, begun)).await;
+    rest.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// The first bytes of a frame.
+struct Begun {
+    head: [u8; HEAD_LEN],
+    len: usize,
+}
+
+async fn begin<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Begun, StreamError> {
     let mut head = [0; HEAD_LEN];
-    let first = stream.read(&mut head).await?;
-    if first == 0 {
-        return Err(StreamError::Closed);
+    match stream.read(&mut head).await? {
+        0 => Err(StreamError::Closed),
+        len => Ok(Begun { head, len }),
     }
-    if let Some(rest) = head.get_mut(first..) {
+}
+
+async fn finish<T, R>(stream: &mut R, begun: Begun) -> Result<(T, Vec<u8>), StreamError>
+where
+    T: DeserializeOwned,
+    R: AsyncRead + Unpin,
+{
+    let no_room = |_| std::future::ready(());
+    let (message, body, ()) = finish_with_room(stream, begun, no_room).await?;
+    Ok((message, body))
+}
+
+/// Reads one frame; asks for `room` for its body before that is read, and returns it with the frame.
+///
+/// # Errors
+/// [`StreamError`].
+pub async fn read_frame_with_room<T, R, F>(
+    stream: &mut R,
+    room: impl FnOnce(usize) -> F,
+) -> Result<(T, Vec<u8>, F::Output), StreamError>
+where
+    T: DeserializeOwned,
+    R: AsyncRead + Unpin,
+    F: Future,
+{
+    let begun = begin(stream).await?;
+    finish_with_room(stream, begun, room).await
+}
+
+async fn finish_with_room<T, R, F>(
+    stream: &mut R,
+    begun: Begun,
+    room: impl FnOnce(usize) -> F,
+) -> Result<(T, Vec<u8>, F::Output), StreamError>
+where
+    T: DeserializeOwned,
+    R: AsyncRead + Unpin,
+    F: Future,
+{
+    let Begun { mut head, len } = begun;
+    if let Some(rest) = head.get_mut(len..) {
         stream.read_exact(rest).await?;
     }
     let lengths = FrameHead::parse(head)?;
-    let header = read_bytes(stream, lengths.header_len).await?;
+    // A message may hold a secret: that of a recovery, that of an invite.
+    let header = Zeroizing::new(read_bytes(stream, lengths.header_len).await?);
     let message = frame::decode(&header)?;
+    let room = room(lengths.body_len).await;
     let body = read_bytes(stream, lengths.body_len).await?;
-    Ok((message, body))
+    Ok((message, body, room))
 }
 
 /// In two steps: a buffer of exactly the announced length is made once the first part has arrived.
@@ -74,7 +147,7 @@ where
     T: Serialize,
     W: AsyncWrite + Unpin,
 {
-    let head = frame::encode(message, body.len())?;
+    let head = Zeroizing::new(frame::encode(message, body.len())?);
     stream.write_all(&head).await?;
     stream.write_all(body).await?;
     Ok(())

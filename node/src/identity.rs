@@ -47,12 +47,7 @@ pub fn load_or_create(dir: &Path) -> Result<Secret32, IdentityError> {
         error,
     };
     match File::open(&path) {
-        Ok(file) => {
-            let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_LEN + 1));
-            let most = u64::try_from(FILE_LEN + 1).unwrap_or(u64::MAX);
-            file.take(most).read_to_end(&mut bytes).map_err(io)?;
-            parse(&bytes).ok_or(IdentityError::Damaged(path))
-        }
+        Ok(_) => load(dir),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut seed = Zeroizing::new([0; SEED_LEN]);
             getrandom::fill(seed.as_mut_slice()).map_err(|_| IdentityError::Random)?;
@@ -61,6 +56,28 @@ pub fn load_or_create(dir: &Path) -> Result<Secret32, IdentityError> {
         }
         Err(error) => Err(io(error)),
     }
+}
+
+/// Reads the key of this node where none may be made.
+///
+/// # Errors
+/// [`IdentityError`].
+pub fn load(dir: &Path) -> Result<Secret32, IdentityError> {
+    let path = dir.join(KEY_NAME);
+    let io = |error| IdentityError::Io {
+        path: path.clone(),
+        error,
+    };
+    let file = File::open(&path).map_err(io)?;
+    read(file).map_err(io)?.ok_or(IdentityError::Damaged(path))
+}
+
+/// `None` if it is no key.
+fn read(file: File) -> io::Result<Option<Secret32>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_LEN + 1));
+    let most = u64::try_from(FILE_LEN + 1).unwrap_or(u64::MAX);
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(parse(&bytes))
 }
 
 fn check(body: &[u8]) -> [u8; CHECK_LEN] {

@@ -10,7 +10,9 @@
 //! | [`network`] | the node among its friends: serving, invites, reading from hosts |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
+//! | [`log`] | what is told of what happens, bounded |
 //! | [`runtime`], [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
+//! | [`reader`] | a node for one program, from a home that cannot be written |
 //! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
 //!
@@ -23,10 +25,12 @@ pub mod frames;
 pub mod identity;
 pub mod listen;
 pub mod local;
+pub mod log;
 pub mod net;
 pub mod network;
 pub mod peers;
 pub mod ports;
+pub mod reader;
 pub mod replicate;
 pub mod runtime;
 pub mod service;

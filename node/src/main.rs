@@ -1,11 +1,12 @@
 //! The daemon: see `packnback_node`.
 
-use std::io::IsTerminal as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use clap::Parser as _;
 use packnback_node::config::Config;
+use packnback_sys::process::begin_daemon;
+use packnback_sys::say::note;
 
 /// Tells the allocator of glibc how many arenas to use.
 const ARENAS: &str = "MALLOC_ARENA_MAX";
@@ -23,28 +24,26 @@ fn with_one_arena() {
             .args(std::env::args_os().skip(1))
             .env(ARENAS, "1")
             .exec();
-        eprintln!("packnback-node: memory may grow, {ARENAS} could not be set: {error}");
+        note(&format!(
+            "packnback-node: memory may grow, {ARENAS} could not be set: {error}"
+        ));
     }
 }
 
 fn main() -> ExitCode {
+    begin_daemon();
     with_one_arena();
     let config = Config::parse();
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    packnback_node::log::init(&config);
     let done = match &config.drill {
         Some(spec) => packnback_node::drill::run(spec),
+        None if config.read_only => packnback_node::reader::run(&config),
         None => packnback_node::runtime::run(&config),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("packnback-node: {error:#}");
+            note(&format!("packnback-node: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,7 @@
 //! Puts a node together, runs it, and takes it apart in order.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::wire::ErrorCode;
+use packnback_sys::homes::HomeError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -47,16 +48,13 @@ impl Clock for SystemClock {
 /// # Errors
 /// When it cannot start; the message is for people.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    let home = config
-        .data_dir()
-        .context("there is no home directory: name a folder with --home")?;
-    let dir = home.join("node");
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&dir)
-        .with_context(|| format!("cannot create {}", dir.display()))?;
+    let dir = home(config)?;
     let lock = HomeLock::take(&dir)?;
+    // The folder it was started from may be somebody's stick.
+    std::env::set_current_dir("/").context("cannot leave the working folder")?;
+    for what in packnback_sys::process::inherited() {
+        tracing::warn!("this node was started under {what}, and could not get rid of it");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -70,6 +68,22 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The node's folder, made if it is not there. Refused if others could write to it: what is in there is
+/// the identity of this node.
+fn home(config: &Config) -> anyhow::Result<PathBuf> {
+    let refused = |error: HomeError| anyhow::anyhow!("{error}. {}", error.next());
+    let folders = config.folders().map_err(refused)?;
+    folders.check_new().map_err(refused)?;
+    let dir = folders.node();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .with_context(|| format!("cannot create {}", dir.display()))?;
+    folders.check().map_err(refused)?;
+    Ok(dir)
+}
+
 async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<()> {
     let (settings, is_new) = settings_of(config, dir)?;
     let seed = identity::load_or_create(dir)?;
@@ -78,6 +92,9 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     let store = Store::new(Arc::new(engine), key, DiskReserve::default());
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
+    store
+        .mend(SystemClock.now())
+        .context("cannot put the damaged store in order")?;
     let composed = compose(config, &settings, Arc::clone(&store), &seed).await?;
     let network = composed.network;
     if is_new && let Err(error) = settings.save(dir) {
@@ -246,10 +263,21 @@ async fn start_at(
 async fn told_to_end(stop: &Notify) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hang_up = async {
+        // The terminal it was started at is gone. Under `nohup` it stays.
+        if packnback_sys::process::is_ignored(SignalKind::hangup().as_raw_value()) {
+            return std::future::pending().await;
+        }
+        match signal(SignalKind::hangup()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = stop.notified() => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = hang_up => {}
     }
     Ok(())
 }

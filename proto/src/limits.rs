@@ -174,7 +174,9 @@ pub const ORDERS_TOLD_BYTES: usize = 80 * KIB;
 /// Snapshots asked about at once, whether a host still has them: their orders fit into one answer.
 pub const STANDS_MAX: usize = 64;
 /// Snapshots kept per owner.
-pub const SNAPS_MAX: usize = 1 << 20;
+pub const SNAPS_MAX: usize = 1 << 16;
+/// Snapshots a host takes from one device in a day, whatever its certificate says.
+pub const SNAPS_PER_DAY_MAX: u64 = 4096;
 
 // ---- key file ----
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use packnback_proto::limits::SET_NAME_MAX;
 
-use crate::render::{parse_duration, parse_size};
+use crate::units::{parse_duration, parse_size};
 
 /// Enough friends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

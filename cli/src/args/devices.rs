@@ -9,7 +9,7 @@ use packnback_proto::ids::NodeId;
 use packnback_proto::record::perms;
 
 use super::KeyArgs;
-use crate::render::{parse_duration, parse_size};
+use crate::units::{parse_number_of_days, parse_size};
 
 /// `A..B`, both included, or one number.
 fn parse_range(text: &str) -> Result<RangeInclusive<u32>, String> {
@@ -41,16 +41,6 @@ fn parse_perms(text: &str) -> Result<u64, String> {
         .try_fold(0, |all, word| Ok(all | bit(word)?))
 }
 
-/// Whole days.
-fn parse_days(text: &str) -> Result<u64, String> {
-    let plain = text.trim().parse::<u64>().ok();
-    let days = plain.map_or_else(|| parse_duration(text).map(|s| s / 86_400), Ok)?;
-    if days == 0 {
-        return Err(format!("{text} is less than a day"));
-    }
-    Ok(days)
-}
-
 /// What a device may store.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LimitArgs {
@@ -67,7 +57,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "LIST", value_parser = parse_perms)]
     pub perms: Option<u64>,
     /// Days the certificate is valid from now
-    #[arg(long, value_name = "D", value_parser = parse_days)]
+    #[arg(long, value_name = "N", value_parser = parse_number_of_days)]
     pub days: Option<u64>,
 }
 
@@ -240,7 +230,7 @@ pub struct GrantArgs {
     #[arg(long, value_name = "NODE")]
     pub device: Vec<NodeId>,
     /// Days it is valid (at most 30)
-    #[arg(long, value_name = "D", value_parser = parse_days, default_value = "14")]
+    #[arg(long, value_name = "N", value_parser = parse_number_of_days, default_value = "14")]
     pub days: u64,
     /// Most bytes that may be read from each host
     #[arg(long, value_name = "S", value_parser = parse_size)]
@@ -286,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_permissions_and_days() {
+    fn ranges_and_permissions() {
         assert_eq!(parse_range("3").unwrap(), 3..=3);
         assert_eq!(parse_range("0..15").unwrap(), 0..=15);
         assert_eq!(parse_range("0..=15").unwrap(), 0..=15);
@@ -295,8 +285,5 @@ mod tests {
         }
         assert_eq!(parse_perms("put, list").unwrap(), perms::PUT | perms::LIST);
         assert!(parse_perms("put,get").is_err());
-        assert_eq!(parse_days("30").unwrap(), 30);
-        assert_eq!(parse_days("2w").unwrap(), 14);
-        assert!(parse_days("1h").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::KeyArgs;
-use crate::render::parse_size;
+use crate::units::parse_size;
 
 /// `host`.
 #[derive(Debug, Clone, Subcommand)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::KeyArgs;
-use crate::render::{parse_days, parse_time};
+use crate::units::{parse_days, parse_time};
 
 /// The two ways of everything that needs the owner's signature.
 #[derive(Debug, Clone, Args)]
@@ -92,7 +92,7 @@ pub struct ForgetArgs {
     /// Rules: what none of them keeps goes.
     #[command(flatten)]
     pub keep: KeepArgs,
-    /// Keep everything younger than D, in whole days
+    /// Keep everything younger than D (30d, 8w): whole days
     #[arg(long, value_name = "D", value_parser = parse_days)]
     pub keep_within: Option<u64>,
     /// Keep snapshots with this tag (tags are sealed: needs a key that can list); may be repeated
@@ -245,10 +245,10 @@ pub struct PolicySetArgs {
     /// Rules: what none of them keeps goes.
     #[command(flatten)]
     pub keep: KeepArgs,
-    /// Nothing younger goes, in whole days
+    /// Nothing younger goes (30d, 8w): whole days
     #[arg(long, value_name = "D", value_parser = parse_days, default_value = "30d")]
     pub min_age: u64,
-    /// Time between marking and removing, in which `order cancel` or a new policy takes it back
+    /// Time between marking and removing (7d, 2w), in which `order cancel` or a new policy takes it back
     #[arg(long, value_name = "D", value_parser = parse_days, default_value = "7d")]
     pub grace: u64,
     /// Only for this device (name, or first digits of its id); default: for every device

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::render::{parse_duration, parse_size};
+use crate::units::{parse_duration, parse_size};
 
 /// `peer`.
 #[derive(Debug, Clone, Subcommand)]

@@ -107,7 +107,12 @@ impl<'a, 'c> Planner<'a, 'c> {
                     self.ctx.skip(&item.path(), text.to_owned());
                 }
                 WalkItem::Left { path, why } => self.left(&path, why),
-                WalkItem::Problem(problem) => self.ctx.problem(&problem),
+                WalkItem::Problem(problem) => {
+                    if !problem.vanished() {
+                        self.watch.lose(&problem.path);
+                    }
+                    self.ctx.problem(&problem);
+                }
             }
         }
         let numbers = &self.ctx.numbers;

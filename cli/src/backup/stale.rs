@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::ctx::Ctx;
 use crate::cache::{DirKey, FileFact, FileKey, FileRecord, PathHash};
-use crate::fs::is_at_or_below;
+use crate::fs::{is_at_or_below, split_parent};
 
 /// A directory the walk is in.
 struct Frame {
@@ -15,6 +15,8 @@ struct Frame {
     key: DirKey,
     /// At or below a root: everything in it is walked.
     whole: bool,
+    /// Something in it could not be looked at: what was not seen may be there.
+    lost: bool,
     seen: Vec<FileKey>,
 }
 
@@ -69,16 +71,31 @@ impl Watch {
                 path: path.to_vec(),
                 key: dir,
                 whole,
+                lost: false,
                 seen: Vec::new(),
             });
         }
         key
     }
 
+    /// A directory could not be listed, or a name in one not be looked at: nothing in it is taken to be gone, or one
+    /// passing error would cost all that is known of it.
+    pub(super) fn lose(&mut self, path: &[u8]) {
+        let (above, _) = split_parent(path);
+        let concerned = |frame: &&mut Frame| frame.path == path || frame.path == above;
+        for frame in self.frames.iter_mut().filter(concerned) {
+            frame.lost = true;
+        }
+    }
+
     fn leave(&mut self, ctx: &Ctx<'_>) {
         let Some(frame) = self.frames.pop().filter(|frame| frame.whole) else {
             return;
         };
+        if frame.lost {
+            self.halves.remove(&frame.key);
+            return;
+        }
         match self.halves.remove(&frame.key) {
             Some(Half::Decided(true)) => forget(ctx, frame.key, &frame.seen),
             Some(Half::Decided(false)) => {}

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::frame::FrameError;
@@ -25,6 +26,16 @@ pub enum ClientError {
     /// The node closed the connection.
     #[error("the node closed the connection")]
     Closed,
+    /// The node is there and says nothing: it is stopped, or its disk does not answer.
+    #[error("the node of this home has not answered for {} s (it was asked {asked}){}", waited.as_secs(), pid.map_or_else(String::new, |pid| format!("; its process is {pid}")))]
+    Silent {
+        /// What for.
+        asked: &'static str,
+        /// How long.
+        waited: Duration,
+        /// Process of the node, if the system tells.
+        pid: Option<i32>,
+    },
     /// The node sent something that is not a message.
     #[error("the node sent a bad message: {0}")]
     Frame(#[from] FrameError),
@@ -78,9 +89,12 @@ impl ClientError {
 impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
-            Self::Closed
-        } else {
-            Self::Io(Arc::new(error))
+            return Self::Closed;
+        }
+        // One of ours, which went through a reader.
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(error) => Self::Io(Arc::new(error)),
         }
     }
 }

@@ -10,6 +10,7 @@ mod connect;
 mod error;
 mod friends;
 mod link;
+mod patience;
 mod requests;
 mod threads;
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use packnback_proto::ids::ObjectId;
@@ -15,10 +15,12 @@ use packnback_proto::limits::OBJECT_MAX;
 use packnback_proto::wire::frame::{self, FrameHead, HEAD_LEN};
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
 use parking_lot::{Condvar, Mutex};
+use zeroize::Zeroizing;
 
 use super::ClientError;
 use super::budget::{Budget, Permit};
 use super::connect::connect;
+use super::patience::{LOOK, SILENCE, TAKES, Watch, Wish, is_pause, process_of, wish};
 use super::requests::{Hello, RemoteHost};
 
 /// Bytes that may wait for the socket.
@@ -34,10 +36,12 @@ type Answer = Result<(LocalReply, Vec<u8>), ClientError>;
 struct Waiter {
     replies: usize,
     to: Sender<Answer>,
+    wish: Wish,
 }
 
 struct Outgoing {
-    header: Vec<u8>,
+    /// May hold a secret, that of a recovery.
+    header: Zeroizing<Vec<u8>>,
     body: Vec<u8>,
     waiter: Option<Waiter>,
     _permit: Permit,
@@ -50,6 +54,9 @@ struct Shared {
     /// Why the connection is over.
     fatal: Mutex<Option<ClientError>>,
     ended: Condvar,
+    watch: Watch,
+    /// Process of the node.
+    pid: Option<i32>,
 }
 
 impl Shared {
@@ -59,6 +66,24 @@ impl Shared {
         self.ended.notify_all();
         for waiter in self.waiters.lock().drain(..) {
             let _gone = waiter.to.try_send(Err(error.clone()));
+        }
+    }
+
+    /// Whether the node owes an answer for too long.
+    fn look(&self) -> Result<(), ClientError> {
+        let next = self.waiters.lock().front().map(|waiter| waiter.wish);
+        let late = next.and_then(|wish| Some((wish, self.watch.overdue(wish)?)));
+        late.map_or(
+            Ok(()),
+            |(wish, waited)| Err(self.silent(wish.asked, waited)),
+        )
+    }
+
+    fn silent(&self, asked: &'static str, waited: Duration) -> ClientError {
+        ClientError::Silent {
+            asked,
+            waited,
+            pid: self.pid,
         }
     }
 
@@ -93,11 +118,31 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotRunning`] if nobody answers, [`ClientError::Version`], or any other.
     pub fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let stream = connect(socket).map_err(|source| ClientError::NotRunning {
-            path: socket.to_owned(),
-            source: Arc::new(source),
+        let stream = connect(socket).map_err(|source| match source.kind() {
+            std::io::ErrorKind::TimedOut => ClientError::Silent {
+                asked: "to take a connection",
+                waited: SILENCE,
+                pid: None,
+            },
+            _ => ClientError::NotRunning {
+                path: socket.to_owned(),
+                source: Arc::new(source),
+            },
         })?;
-        let shared = Arc::<Shared>::default();
+        Self::over(stream)
+    }
+
+    /// Greets the node at the other end of a connection.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn over(stream: UnixStream) -> Result<Self, ClientError> {
+        stream.set_read_timeout(Some(LOOK))?;
+        stream.set_write_timeout(Some(LOOK))?;
+        let shared = Arc::new(Shared {
+            pid: process_of(&stream),
+            ..Shared::default()
+        });
         let (queue, outgoing) = bounded(QUEUE_FRAMES);
         let writer = spawn("node-writer", {
             let (stream, shared) = (stream.try_clone()?, Arc::clone(&shared));
@@ -142,7 +187,7 @@ impl Client {
         waiter: Option<Waiter>,
     ) -> Result<(), ClientError> {
         self.shared.check()?;
-        let header = frame::encode(request, body.len())?;
+        let header = Zeroizing::new(frame::encode(request, body.len())?);
         let permit = self.budget.acquire(body.len().saturating_add(header.len()));
         let outgoing = Outgoing {
             header,
@@ -171,7 +216,12 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<PendingReply, ClientError> {
         let (to, replies) = bounded(2);
-        self.enqueue(request, body, Some(Waiter { replies: 1, to }))?;
+        let waiter = Waiter {
+            replies: 1,
+            to,
+            wish: wish(request),
+        };
+        self.enqueue(request, body, Some(waiter))?;
         Ok(PendingReply {
             replies,
             shared: Arc::clone(&self.shared),
@@ -197,12 +247,14 @@ impl Client {
     /// [`ClientError`].
     pub fn start_get(&self, ids: &[ObjectId], remote: bool) -> Result<PendingObjects, ClientError> {
         let (to, replies) = bounded(ids.len().saturating_add(1));
+        let request = LocalRequest::Get { remote };
         let waiter = Waiter {
             replies: ids.len(),
             to,
+            wish: wish(&request),
         };
         let body = packnback_proto::wire::ids::encode_ids(ids);
-        self.enqueue(&LocalRequest::Get { remote }, body, Some(waiter))?;
+        self.enqueue(&request, body, Some(waiter))?;
         Ok(PendingObjects {
             ids: ids.iter().copied().collect(),
             replies: PendingReply {
@@ -302,13 +354,17 @@ fn write_all(mut stream: UnixStream, outgoing: &Receiver<Outgoing>, shared: &Sha
     let mut is_broken = false;
     for mut out in outgoing {
         if let Some(waiter) = out.waiter.take() {
-            shared.waiters.lock().push_back(waiter);
+            let mut waiters = shared.waiters.lock();
+            if waiters.is_empty() {
+                shared.watch.next_turn();
+            }
+            waiters.push_back(waiter);
         }
-        if !is_broken && let Err(error) = write_frame(&mut stream, &out.header, &out.body) {
+        if !is_broken && let Err(error) = write_frame(&mut stream, &out, shared) {
             is_broken = true;
             // A refusal may be on its way to the reader, which knows better: let it finish.
-            if error.kind() != std::io::ErrorKind::BrokenPipe {
-                shared.fail(error.into());
+            if !matches!(&error, ClientError::Io(e) if e.kind() == std::io::ErrorKind::BrokenPipe) {
+                shared.fail(error);
             }
             let _gone = stream.shutdown(Shutdown::Write);
         }
@@ -320,27 +376,67 @@ fn write_all(mut stream: UnixStream, outgoing: &Receiver<Outgoing>, shared: &Sha
     }
 }
 
-fn write_frame(stream: &mut UnixStream, header: &[u8], body: &[u8]) -> std::io::Result<()> {
-    let mut slices = [IoSlice::new(header), IoSlice::new(body)];
+/// Writes one frame. A node that takes nothing and says nothing is given up.
+fn write_frame(
+    stream: &mut UnixStream,
+    out: &Outgoing,
+    shared: &Shared,
+) -> Result<(), ClientError> {
+    let mut slices = [IoSlice::new(&out.header), IoSlice::new(&out.body)];
     let mut rest: &mut [IoSlice<'_>] = &mut slices;
     IoSlice::advance_slices(&mut rest, 0);
+    let mut moved = Instant::now();
     while !rest.is_empty() {
         match stream.write_vectored(rest) {
-            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(n) => IoSlice::advance_slices(&mut rest, n),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+            Ok(0) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+            Ok(n) => {
+                moved = Instant::now();
+                IoSlice::advance_slices(&mut rest, n);
+            }
+            Err(e) if is_pause(&e) => {
+                // Somebody else found out that it is over.
+                shared.check()?;
+                let waited = moved.elapsed();
+                if waited >= TAKES || waited >= SILENCE && shared.watch.silent_for() >= SILENCE {
+                    return Err(shared.silent("to take what is sent to it", waited));
+                }
+            }
+            Err(e) => return Err(e.into()),
         }
     }
     Ok(())
 }
 
+/// Reads from the node, and looks at the clock while nothing comes.
+struct Patient<'a> {
+    stream: UnixStream,
+    shared: &'a Shared,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(buf) {
+                Err(error) if is_pause(&error) => {
+                    self.shared.look().map_err(std::io::Error::other)?;
+                }
+                Err(error) => return Err(error),
+                Ok(read) => {
+                    self.shared.watch.heard();
+                    return Ok(read);
+                }
+            }
+        }
+    }
+}
+
 /// Reads until the connection ends, and returns why it did.
 fn read_all(stream: UnixStream, shared: &Shared) -> ClientError {
-    let mut stream = BufReader::with_capacity(1 << 16, stream);
+    let mut stream = BufReader::with_capacity(1 << 16, Patient { stream, shared });
     let mut refusal = None;
     loop {
         let (reply, body) = match read_frame(&mut stream) {
+            Ok((LocalReply::Working, _)) => continue,
             Ok(frame) => frame,
             Err(error) => return refusal.unwrap_or(error),
         };
@@ -368,6 +464,7 @@ fn read_all(stream: UnixStream, shared: &Shared) -> ClientError {
             return refusal.unwrap_or(ClientError::OutOfTurn("nothing"));
         };
         let _gone = front.to.try_send(Ok((reply, body)));
+        shared.watch.next_turn();
         front.replies = front.replies.saturating_sub(1);
         if front.replies == 0 || is_error {
             waiters.pop_front();

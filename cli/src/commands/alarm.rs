@@ -29,10 +29,15 @@ pub fn exit_with(alarms: &[AlarmInfo], exit: Exit) -> Exit {
     }
 }
 
-/// Says the alarms on standard error.
+/// Says the alarms on standard error: the serious ones however quiet the command was told to be.
 pub fn shout(voice: Voice, alarms: &[AlarmInfo]) {
+    let is_grave = alarms.iter().any(is_serious);
     for line in lines(alarms) {
-        voice.note(&line);
+        if is_grave {
+            voice.problem(&line);
+        } else {
+            voice.note(&line);
+        }
     }
 }
 

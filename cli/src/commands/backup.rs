@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use super::Context;
 use super::alarm::{self, alarm_json, is_about};
 use super::restore::{note_json, show_notes};
-use crate::args::{BackupArgs, DedupArg};
+use crate::args::{BackupArgs, DedupArg, WaitFor};
 use crate::backup::{self, BackupOptions, BackupReport, Cause, Dedup, StdinFile};
 use crate::bundle::Bundle;
 use crate::cache::Cache;
 use crate::client::Client;
-use crate::commands::wait::{self, Waited};
+use crate::commands::wait::{self, Ended, Waited, Wish};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
 use crate::fs::{Excludes, WalkOptions};
@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     let (bundle, client) = context.device()?;
     let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
     let options = BackupOptions {
-        cancel,
+        cancel: cancel.clone(),
         ..options(context, &args, &bundle)?
     };
     let cache = open_cache(context);
@@ -55,15 +55,27 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     drop(meter);
     let report = report?;
     let time = started.elapsed();
-    say_report(context.voice, &args, &report, time)?;
+    // From here on it is there, whoever may be told or not.
+    let voice = match report.snapshot {
+        Some(_) => context.voice.after_deed(),
+        None => context.voice,
+    };
+    say_report(voice, &args, &report, time)?;
     if let (Some(set), Some(_)) = (report.set, report.snapshot)
         && let Err(error) = sets::note(&context.home, set, &report.set_label)
     {
         let text = format!("note: the name of the backup set could not be noted: {error}");
-        context.voice.note(&text);
+        voice.note(&text);
     }
     let waited = match report.snapshot {
-        Some(snap) => wait::run(context.voice, &client, snap, args.wait, args.wait_timeout)?,
+        Some(snap) => {
+            let wish = Wish {
+                wait: args.wait,
+                timeout_s: args.wait_timeout,
+                cancel: &cancel,
+            };
+            wait::run(voice, &client, snap, wish)
+        }
         None => Waited::nobody_asked(),
     };
     let day = match report.snapshot {
@@ -71,11 +83,11 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
         None => None,
     };
     let json = report_json(&report, &waited, time, day.as_ref());
-    context.voice.result(&json)?;
-    let exit = finish(context.voice, &args, &report, &waited, bundle.device())?;
+    voice.result(&json)?;
+    let exit = finish(voice, &args, &report, &waited, bundle.device())?;
     Ok(match (day, exit) {
         (Some(reason), Exit::Done | Exit::Incomplete | Exit::NotSafe) => {
-            say_day(context.voice, &reason);
+            wait::say_day(voice, &reason);
             Exit::NotSafe
         }
         (_, exit) => exit,
@@ -107,14 +119,6 @@ fn day_used_up(client: &Client, bundle: &Bundle, waited: &Waited) -> Option<Stri
     let code = format!("({})", ErrorCode::DayBudget.as_str());
     let error = left.find_map(|copy| copy.last_error.as_ref().filter(|e| e.contains(&code)));
     error.map(|error| render::path(error.as_bytes()))
-}
-
-fn say_day(voice: Voice, reason: &str) {
-    voice.note(&format!("Not safe yet: {reason}."));
-    voice.note(
-        "  safe: the snapshot is complete on this machine, and goes out by itself on another day.",
-    );
-    voice.note("  next: back up less often, or have the owner allow more: packnback device limits");
 }
 
 fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<BackupOptions> {
@@ -392,14 +396,14 @@ fn finish(
     }
     if !report.is_complete() {
         show_notes(
-            voice,
+            voice.aloud(),
             "NOT saved, or not as they are now",
             &report.problems,
             report.problems_more,
         );
-        voice.note("  safe: everything else is in the snapshot.");
+        voice.problem("  safe: everything else is in the snapshot.");
         for cause in &report.causes {
-            voice.note(&format!("  next: {}", remedy(*cause)));
+            voice.problem(&format!("  next: {}", remedy(*cause)));
         }
     }
     alarm::shout(voice, &report.alarms);
@@ -439,6 +443,12 @@ fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {
     let done = waited.done();
     let all = waited.hosts.len();
     if args.wait.is_none() {
+        if let Some(Ended::Lost(why)) = &waited.ended {
+            voice.note(&format!(
+                "note: how many friends have it is not known: {why}"
+            ));
+            return Ok(());
+        }
         return match all {
             0 => voice.say("  It is on this machine only: invite a friend (packnback peer invite)."),
             _ => voice.say(&format!("  It is on this machine and on {done} of {all} friends; it goes to the others by itself (packnback status).")),
@@ -450,12 +460,24 @@ fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {
             render::duration(waited.time)
         ));
     }
-    voice.note(&format!(
-        "Not safe yet: on {done} of {all} friends after {}.",
+    voice.problem(&format!(
+        "Not safe yet: on {done} of {} after {}.",
+        render::counted(u64::try_from(all).unwrap_or(0), "friend", "friends"),
         render::duration(waited.time)
     ));
-    if all == 0 {
-        voice.note("  There are no friends yet: packnback peer invite");
+    match (&waited.ended, args.wait) {
+        (Some(Ended::Stopped), _) => voice.problem("  You stopped waiting."),
+        (Some(Ended::Lost(why)), _) => {
+            voice.problem(&format!("  How far it got is not known: {why}"));
+        }
+        (Some(Ended::TooFew), _) if all == 0 => {
+            voice.problem("  There are no friends yet: packnback peer invite");
+        }
+        (Some(Ended::TooFew), Some(WaitFor::Hosts(asked))) => voice.problem(&format!(
+            "  You asked for {asked} friends, and there {} only {all}: invite another (packnback peer invite), or ask for fewer.",
+            if all == 1 { "is" } else { "are" }
+        )),
+        _ => {}
     }
     let left: Vec<HostCopy> = waited
         .hosts
@@ -464,9 +486,9 @@ fn say_copies(voice: Voice, args: &BackupArgs, waited: &Waited) -> Outcome<()> {
         .cloned()
         .collect();
     if !left.is_empty() {
-        voice.note(&format!("  {}", super::status::left(&left)));
+        voice.problem(&format!("  {}", super::status::left(&left)));
     }
-    voice.note("  safe: the snapshot is complete on this machine, and goes out by itself while the node runs.");
-    voice.note("  next: look again with `packnback status`; a longer wait: --wait-timeout 12h");
+    voice.problem("  safe: the snapshot is complete on this machine, and goes out by itself while the node runs.");
+    voice.problem("  next: look again with `packnback status`; a longer wait: --wait-timeout 12h");
     Ok(())
 }

@@ -6,7 +6,7 @@ use packnback_proto::ids::{NodeId, SetId, SnapshotId};
 use packnback_proto::wire::admin::{KeepInfo, PolicyInfo, RetentionInfo};
 use serde_json::{Value, json};
 
-use super::order::{Draft, deletions, find_device, issue};
+use super::order::{Draft, deletions, find_device, issue, policy_text};
 use super::policy::{explain_json, explain_table};
 use super::{Context, reader_keys};
 use crate::args::ForgetArgs;
@@ -68,7 +68,9 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Outcome {
     chosen.retain(|id| !already.contains(id));
     if args.explain || (args.dry_run && by_rules(args)) {
         for device in &judged {
-            context.voice.say(&explain_table(device, context.voice))?;
+            context
+                .voice
+                .say(&explain_table(device, &sets, context.voice))?;
         }
     }
     let extra = json!({
@@ -158,6 +160,8 @@ fn judge(
         keep_last: args.keep.keep_last.unwrap_or(0),
         grace_d: 0,
     };
+    // As they were understood, before anything is signed.
+    context.voice.say(&understood(&policy))?;
     let mut judged = client.retention(device, Some(policy))?;
     if !args.keep_tag.is_empty() {
         let tags = tags(context, args, client, &judged)?;
@@ -168,6 +172,15 @@ fn judge(
         }
     }
     Ok(judged)
+}
+
+/// The rules in words. They are for once: a grace is not theirs to set.
+fn understood(policy: &PolicyInfo) -> String {
+    let text = policy_text(policy);
+    let rules = text
+        .rsplit_once(';')
+        .map_or(text.as_str(), |(rules, _)| rules);
+    format!("The rules: {rules}.")
 }
 
 fn keep_tagged(snap: &mut KeepInfo, tags: &BTreeMap<SnapshotId, String>, keep: &[String]) {
@@ -256,6 +269,22 @@ mod tests {
         other.set = SetId([2; 16]);
         let judged = device(vec![keep(5, &[]), other, keep(3, &[])]);
         assert_eq!(falls(&judged), [SnapshotId::from([3; 32])]);
+    }
+
+    #[test]
+    fn the_rules_are_shown_as_they_were_understood() {
+        let policy = PolicyInfo {
+            pseq: 0,
+            device: None,
+            min_age_d: 90,
+            keep: [0, 7, 0, 0, 0],
+            keep_last: 2,
+            grace_d: 0,
+        };
+        assert_eq!(
+            understood(&policy),
+            "The rules: keep 2 newest, 7 daily; nothing younger than 90 days."
+        );
     }
 
     #[test]

@@ -262,6 +262,23 @@ fn collect(context: &Context, client: &Client) -> Outcome {
 }
 
 fn collect_text(done: &CollectInfo) -> String {
+    let mut text = freed_text(done);
+    if done.stopped > 0 {
+        text.push_str(&format!(
+            "\nFor {} it stopped because something could not be read: nothing in doubt was freed. Whether every snapshot is whole is not known. Stop and start the node, which mends what it can, and check the disk (`packnback status` says more).",
+            render::counted(done.stopped, "owner", "owners")
+        ));
+    }
+    if done.damaged > 0 {
+        text.push_str(&format!(
+            "\n{} stored here: snapshots that need them cannot be restored whole from this node; copies on other nodes are not touched. Run a backup: what is damaged is stored again where the files still exist.",
+            render::counted(done.damaged, "object is damaged or gone of those", "objects are damaged or gone of those")
+        ));
+    }
+    text
+}
+
+fn freed_text(done: &CollectInfo) -> String {
     if done.objects == 0 && done.moved_objects == 0 {
         return format!(
             "{} ended; nothing to free. The store takes {} of the disk.",
@@ -289,6 +306,8 @@ fn collect_json(done: &CollectInfo) -> Value {
         "moved_bytes": done.moved_bytes,
         "disk_before": done.disk_before,
         "disk_after": done.disk_after,
+        "damaged_objects": done.damaged,
+        "owners_stopped": done.stopped,
     })
 }
 

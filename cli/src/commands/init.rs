@@ -5,6 +5,7 @@ use std::path::Path;
 
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::words::to_words;
+use packnback_sys::say::{note, note_raw};
 use serde_json::json;
 
 use super::Context;
@@ -173,7 +174,9 @@ fn confirm(seed: &OwnerSeed) -> Outcome<()> {
         .collect();
     for (number, word) in wanted {
         for left in (0..3).rev() {
-            eprint!("Write the words down or print them. Then type word {number}: ");
+            note_raw(&format!(
+                "Write the words down or print them. Then type word {number}: "
+            ));
             let mut line = String::new();
             let read = io::stdin().lock().read_line(&mut line);
             if matches!(read, Ok(1..)) && line.trim().eq_ignore_ascii_case(word) {
@@ -187,7 +190,7 @@ fn confirm(seed: &OwnerSeed) -> Outcome<()> {
                 .safe("Nothing was set up; this key was thrown away.")
                 .next("Run `packnback init` again for a new key."));
             }
-            eprintln!("That is not word {number}.");
+            note(&format!("That is not word {number}."));
         }
     }
     Ok(())

@@ -16,9 +16,10 @@ use crate::args::PeerCommand;
 use crate::bundle::Bundle;
 use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::render::{self, parse_size, print_line};
+use crate::render::{self, print_line};
 use crate::spawn::reach_node;
 use crate::system;
+use crate::units::parse_size;
 
 /// Longest line read as an invite.
 const LINE_MAX: u64 = 4096;

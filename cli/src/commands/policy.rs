@@ -18,6 +18,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::records::Catalog;
 use crate::render::{self, Voice};
 use crate::request::Present;
+use crate::sets::Sets;
 use crate::system;
 
 /// Snapshots listed by `--explain` unless more is asked for.
@@ -44,6 +45,7 @@ fn show(context: &Context, explain: bool, device: Option<&str>) -> Outcome {
         None => None,
     };
     let devices = client.retention(device, None)?;
+    let sets = Sets::of(&context.home, Some(&bundle));
     context
         .voice
         .result(&json!({ "devices": devices.iter().map(explain_json).collect::<Vec<_>>() }))?;
@@ -67,7 +69,9 @@ fn show(context: &Context, explain: bool, device: Option<&str>) -> Outcome {
         };
         context.voice.say(&summary(&name, info))?;
         if explain {
-            context.voice.say(&explain_table(info, context.voice))?;
+            context
+                .voice
+                .say(&explain_table(info, &sets, context.voice))?;
         }
     }
     Ok(Exit::Done)
@@ -110,22 +114,31 @@ fn count(n: usize) -> u64 {
 
 /// Every snapshot of a device with the rule that keeps it, or the day it goes.
 #[must_use]
-pub fn explain_table(info: &RetentionInfo, voice: Voice) -> String {
+pub fn explain_table(info: &RetentionInfo, sets: &Sets, voice: Voice) -> String {
     let limit = if voice.verbose > 0 {
         usize::MAX
     } else {
         LISTED_MAX
     };
     let now = system::now();
-    let head = ["snapshot", "device time", "received", "stays or goes"];
+    let several: BTreeSet<_> = info.snaps.iter().map(|snap| snap.set).collect();
+    let mut head = vec!["snapshot", "device time", "received"];
+    if several.len() > 1 {
+        head.push("backup set");
+    }
+    head.push("stays or goes");
     let mut rows = vec![head.iter().map(ToString::to_string).collect::<Vec<_>>()];
     for snap in info.snaps.iter().take(limit) {
-        rows.push(vec![
+        let mut row = vec![
             snap.snap.short(),
             render::time(snap.time),
             render::time(snap.received),
-            fate(snap, now),
-        ]);
+        ];
+        if several.len() > 1 {
+            row.push(sets.show(&snap.set));
+        }
+        row.push(fate(snap, now));
+        rows.push(row);
     }
     let table = render::table(&rows, &[]);
     match info.snaps.len().saturating_sub(limit) {
@@ -204,6 +217,8 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
     let tried = client.retention(device, Some(policy.clone()))?;
     let more = lets_go(&now, &tried);
     let signs_here = args.sign.request_out.is_none() && args.sign.key.source().is_some();
+    // As it was understood, before anything is signed.
+    let understood = format!("The policy: {}.", policy_text(&policy));
     let what = match more {
         0 => "On this machine nothing goes now that would stay without it.".to_owned(),
         more => format!(
@@ -212,6 +227,7 @@ fn set(context: &Context, args: &PolicySetArgs) -> Outcome {
             render::counted(policy.grace_d, "day", "days")
         ),
     };
+    let what = format!("{understood}\n{what}");
     if more > 0 && signs_here {
         ask(context.voice, &what, args.sign.confirm.yes)?;
     } else {
@@ -343,7 +359,7 @@ mod tests {
             order: None,
         });
         let info = info(None, vec![snap(1, &["held", "daily"]), going, snap(3, &[])]);
-        let table = explain_table(&info, Voice::default());
+        let table = explain_table(&info, &Sets::default(), Voice::default());
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[1].ends_with("stays: held, daily"), "{table}");
         assert!(lines[2].contains("GOES on 1970-02-"), "{table}");

@@ -278,7 +278,7 @@ fn open_with(
             reader.short()
         )));
     }
-    let recovery = recovery.map(|seed| SecretBytes::new(*seed.expose()));
+    let recovery = recovery.map(|seed| SecretBytes::copy_of(seed.expose()));
     let host = client.remote_open(addr, recovery)?;
     if !grant.value().is_for(&host.host) {
         return Err(no_grant(&format!(
@@ -307,7 +307,7 @@ pub(super) fn sign_and_open(
         lack => lack.into(),
     })?;
     let recovery = if as_recovery {
-        Some(SecretBytes::new(*key.recovery_seed()?.expose()))
+        Some(SecretBytes::copy_of(key.recovery_seed()?.expose()))
     } else {
         None
     };

@@ -18,10 +18,10 @@ use crate::choice::standing_text;
 use crate::client::{Client, ObjectSource, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::records::{Catalog, choose};
-use crate::recovered::{Folders, keep_records, note_owner};
+use crate::recovered::{Folders, folder_name, keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};
-use crate::sets::Sets;
+use crate::sets::{Sets, present};
 use crate::spawn::reach_node;
 use crate::system;
 
@@ -34,12 +34,8 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
     let reading = Reading::find(context, &args.key, &args.handed)?;
     let keys = &reading.keys;
     let client = reach_node(&context.home)?;
-    let found = ask_all(context, &client, &reading, &args.peer)?;
-    let sets = match &args.set {
-        None => Sets::default(),
-        Some(_) => found.sets(context, &client, &reading)?,
-    };
-    let set = sets.pick(args.set.as_deref(), &found.snaps, None)?;
+    let found = ask_all(context, &client, &reading, &args.peer)?.with_sets(&client, &reading);
+    let set = found.sets.pick(args.set.as_deref(), &found.snaps, None)?;
     let chosen = select(&found.snaps, args, keys.owner(), set)?;
     remember(context, keys.owner(), &found);
     if args.target.is_none() && args.handed.unseal_request.is_none() {
@@ -63,12 +59,17 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
     let (mut results, mut worst) = (Vec::new(), Exit::Done);
     for snap in &chosen {
         tell_choice(context, &found.snaps, snap, found.known.as_ref())?;
+        if several {
+            context
+                .voice
+                .say(&format!("  It is of {}.", found.whose(snap)))?;
+        }
         match work.restore(snap, several)? {
             Came::Asked(exit) => return Ok(exit),
             Came::Nothing => {}
             Came::Back(done) => {
                 results.push(done.json(snap));
-                let exit = done.say(context.voice, &args.write)?;
+                let exit = done.say(context.voice.after_deed(), &args.write)?;
                 if exit != Exit::Done {
                     worst = exit;
                 }
@@ -76,20 +77,22 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
         }
     }
     let left = left_behind(&found.snaps, &chosen);
-    context.voice.result(&json!({
+    // What was brought back stays, whoever may be told or not.
+    let voice = context.voice.after_deed();
+    voice.result(&json!({
         "owner": keys.owner().to_string(), "complete": worst == Exit::Done, "restored": results,
         "left": left.iter().map(|snap| snap.id.to_string()).collect::<Vec<_>>(),
     }))?;
     for snap in &left {
-        context.voice.say(&format!(
+        voice.say(&format!(
             "Not brought back: {} of {}, {}. To bring it back: the same command with --snapshot {} and another --target.",
             snap.id.short(),
-            device_name(snap),
+            found.whose(snap),
             render::time(snap.snap.time),
             snap.id.short(),
         ))?;
     }
-    context.voice.say("\nTo go on backing up from this machine: packnback init --owner-key FILE (or --words), then invite the friends again.")?;
+    voice.say("\nTo go on backing up from this machine: packnback init --owner-key FILE (or --words), then invite the friends again.")?;
     Ok(worst)
 }
 
@@ -135,6 +138,8 @@ struct Found {
     hosts: Vec<NodeId>,
     /// What this machine's node knows itself.
     known: Option<Catalog>,
+    /// What the backup sets are called.
+    sets: Sets,
 }
 
 fn ask_all(
@@ -194,6 +199,7 @@ fn ask_all(
             holders,
             hosts,
             known: own_catalog(client, owner),
+            sets: Sets::default(),
         }),
     }
 }
@@ -396,52 +402,34 @@ fn select<'a>(
     )))
 }
 
-/// A folder for one of several lines: the name of its device as far as it makes one, its id to be
-/// unique, and what it saves if the device saves several things.
-fn folder_name(snap: &LoadedSnapshot, snaps: &[LoadedSnapshot]) -> PathBuf {
-    let label = snap.device_label.clone().unwrap_or_default();
-    let clean: String = label
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
-        .collect();
-    let device = snap.snap.device.short();
-    let mut name = if clean.is_empty() {
-        device
-    } else {
-        format!("{clean}-{device}")
-    };
-    let other = |other: &LoadedSnapshot| {
-        other.snap.device == snap.snap.device && other.snap.set != snap.snap.set
-    };
-    if snaps.iter().any(other) {
-        let set: String = snap.snap.set.to_string().chars().take(8).collect();
-        name.push('-');
-        name.push_str(&set);
-    }
-    PathBuf::from(name)
-}
-
 impl Found {
-    /// What the backup sets are called: the newest root of each says it, at the friend that has it.
-    fn sets(&self, context: &Context, client: &Client, reading: &Reading) -> Outcome<Sets> {
-        let mut sets = Sets::default();
+    /// Its device, and its backup set if there are several.
+    fn whose(&self, snap: &LoadedSnapshot) -> String {
+        let device = device_name(snap);
+        if present(&self.snaps, None).len() < 2 {
+            return device;
+        }
+        format!("{device}, backup set {}", self.sets.show(&snap.snap.set))
+    }
+
+    /// With what the backup sets are called, if there are several: the newest root of each says it, at
+    /// a friend that has it. Without the keys for that they go by their ids.
+    fn with_sets(mut self, client: &Client, reading: &Reading) -> Self {
+        if present(&self.snaps, None).len() < 2 {
+            return self;
+        }
         let mut seen = BTreeSet::new();
         for snap in self.snaps.iter().filter(|snap| seen.insert(snap.snap.set)) {
-            let at = self.holders.get(&snap.id).into_iter().flatten();
-            for addr in at {
-                let opened = reading.open_host(client, addr, true);
-                let root =
-                    opened.and_then(|_| Ok(restore::about(&Remote(client), &reading.keys, snap)?));
-                match root {
-                    Ok(root) => {
-                        sets.learn(snap.snap.set, &root);
-                        break;
-                    }
-                    Err(failure) => context.voice.note(&format!("{addr}: {}", failure.what)),
-                }
+            let mut at = self.holders.get(&snap.id).into_iter().flatten();
+            let root = at.find_map(|addr| {
+                reading.open_host(client, addr, true).ok()?;
+                restore::about(&Remote(client), &reading.keys, snap).ok()
+            });
+            if let Some(root) = root {
+                self.sets.learn(snap.snap.set, &root);
             }
         }
-        Ok(sets)
+        self
     }
 }
 
@@ -456,6 +444,7 @@ fn list(context: &Context, found: &Found) -> Outcome {
                 "device": snap.snap.device.to_string(),
                 "label": snap.device_label,
                 "set": snap.snap.set.to_string(),
+                "set_name": found.sets.name(&snap.snap.set),
                 "received": snap.received.map(render::time_utc),
                 "may_be_newest": snap.standing == Standing::Good,
                 "address": found.holders.get(&snap.id).and_then(|at| at.first()),
@@ -469,6 +458,7 @@ fn list(context: &Context, found: &Found) -> Outcome {
         "time".into(),
         "received".into(),
         "device".into(),
+        "backup set".into(),
         String::new(),
     ]];
     for snap in &found.snaps {
@@ -481,6 +471,7 @@ fn list(context: &Context, found: &Found) -> Outcome {
             render::time(snap.snap.time),
             snap.received.map_or_else(|| "-".into(), render::time),
             device_name(snap),
+            found.sets.show(&snap.snap.set),
             doubt,
         ]);
     }

@@ -77,8 +77,10 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
         cancel,
     };
     let done = job.run(context.voice, keys, source, snap)?;
-    context.voice.result(&done.json(snap))?;
-    done.say(context.voice, &args.write)
+    // What was written stays, whoever may be told or not.
+    let voice = context.voice.after_deed();
+    voice.result(&done.json(snap))?;
+    done.say(voice, &args.write)
 }
 
 /// What the backup sets are called: as noted here, and as the newest root of each says, which the keys
@@ -368,23 +370,23 @@ impl Finished {
             return Ok(Exit::Done);
         }
         if report.is_nothing() {
-            voice.note("NOTHING was restored: nothing in the snapshot is what was asked for.");
-            voice.note("  safe: nothing was written.");
-            voice.note("  next: look at what is in it: packnback ls SNAP");
+            voice.problem("NOTHING was restored: nothing in the snapshot is what was asked for.");
+            voice.problem("  safe: nothing was written.");
+            voice.problem("  next: look at what is in it: packnback ls SNAP");
             return Ok(Exit::Incomplete);
         }
         show_notes(
-            voice,
+            voice.aloud(),
             "NOT restored as they were saved",
             &report.damage,
             report.damage_more,
         );
         if report.source_at_fault {
-            voice.note("  safe: everything else is restored and checked.");
-            voice.note("  next: another copy may be whole: packnback restore --from FRIEND ...");
+            voice.problem("  safe: everything else is restored and checked.");
+            voice.problem("  next: another copy may be whole: packnback restore --from FRIEND ...");
         } else {
-            voice.note("  safe: the snapshot is whole, and everything else is restored.");
-            voice.note("  next: see to what is named above (move it away, or let it go with --delete), and run the same command again: it goes on where it stopped.");
+            voice.problem("  safe: the snapshot is whole, and everything else is restored.");
+            voice.problem("  next: see to what is named above (move it away, or let it go with --delete), and run the same command again: it goes on where it stopped.");
         }
         Ok(Exit::Incomplete)
     }

@@ -66,7 +66,7 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64], addresses: bool
     if verdict.friends >= facts.wanted {
         return Ok(alarm::exit_with(&status.alarms, Exit::Done));
     }
-    context.voice.note(&format!(
+    context.voice.problem(&format!(
         "Not safe yet: the newest snapshot is on {} of the {} friends asked for.",
         verdict.friends, facts.wanted
     ));

@@ -99,7 +99,7 @@ impl RestoreReport {
     /// Whether nothing was found to be restored.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.entries == 0 && self.damage.is_empty()
+        self.entries == 0 && self.damage.is_empty() && self.deleted == 0
     }
 }
 

@@ -213,10 +213,14 @@ fn few_open_files_empty_no_cache() {
     let machine = Machine::with_owner();
     let tree = machine.path("tree");
     trees::plain(&tree, 30);
-    machine.backup(&tree);
-    machine.backup(&tree);
-    let full = machine.ok(["backup", "--full", text(&tree)]);
-    let all = full["bytes_read"].as_u64().unwrap();
+    // What was written just before a backup is read once more at the next.
+    while machine.ok(["backup", "--no-reread", text(&tree)])["bytes_read"] != 0 {}
+    for dir in fs::read_dir(&tree).unwrap() {
+        let dir = dir.unwrap().path();
+        if dir.is_dir() {
+            fs::write(dir.join("added"), "a").unwrap();
+        }
+    }
     // Whatever comes of it: from so few that nothing opens to so many that all does.
     for limit in [12, 16, 20, 24, 28, 32, 40, 64] {
         let mut command = Command::new("sh");
@@ -227,8 +231,8 @@ fn few_open_files_empty_no_cache() {
         drop(finish(command, None));
     }
     let after = machine.ok(["backup", "--no-reread", text(&tree)]);
-    assert!(after["bytes_read"].as_u64().unwrap() < all, "{after}");
-    assert_eq!(after["files_new"], 0, "{after}");
+    // But the files added, perhaps, all is known.
+    assert!(after["bytes_read"].as_u64().unwrap() < 100, "{after}");
 }
 
 #[test]

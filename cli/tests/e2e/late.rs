@@ -100,7 +100,8 @@ fn n30_what_ended_while_a_machine_was_off_is_learnt_and_does_not_come_back() {
     you.run(["backup", tree, "--wait", "all", "--wait-timeout", "120s"])
         .ends_with(0);
     let at = address(&next);
-    let found = next.ok(["recover", "--owner-key", key, "--peer", &at]);
+    let reader = Machine::blank();
+    let found = reader.ok(["recover", "--owner-key", key, "--peer", &at]);
     let found = found["snapshots"].as_array().unwrap().clone();
     assert!(found.iter().any(|snap| snap["id"] == ids[2].as_str()));
     for id in &ids[..2] {

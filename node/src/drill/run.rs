@@ -79,8 +79,7 @@ async fn ransomware(attacker: Attacker) -> anyhow::Result<()> {
 
 /// Tells of an attempt: a line of JSON.
 pub(super) fn tell(attempt: &Attempt<'_>) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(attempt)?);
-    Ok(())
+    Ok(packnback_sys::say::line(&serde_json::to_string(attempt)?)?)
 }
 
 async fn attack(attacker: &Attacker, target: &Target, family: &Family) -> anyhow::Result<()> {

@@ -45,7 +45,12 @@ impl OwnNode {
         body: &[u8],
     ) -> Result<(LocalReply, Vec<u8>), StreamError> {
         self.send(request, body).await?;
-        read_frame(&mut self.0).await
+        loop {
+            match read_frame(&mut self.0).await? {
+                (LocalReply::Working, _) => {}
+                answer => return Ok(answer),
+            }
+        }
     }
 
     /// The certificate in use.

@@ -92,7 +92,8 @@ async fn grab(a: &Attacker, t: &Target) -> Result<Held, String> {
 
 /// Tells the drill that all are held, and holds them until it has seen what it wanted to see.
 pub(super) async fn hold(what: &str) -> Result<(), String> {
-    println!("{}", serde_json::json!({ "holding": what }));
+    let told = packnback_sys::say::line(&serde_json::json!({ "holding": what }).to_string());
+    told.map_err(|e| e.to_string())?;
     let read = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
     let read = read.await.map_err(|e| e.to_string())?;
     read.map(|_| ()).map_err(|e| e.to_string())

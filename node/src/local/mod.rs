@@ -15,9 +15,10 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use packnback_proto::wire::frame::FrameError;
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
@@ -25,13 +26,22 @@ use packnback_proto::wire::{ErrorCode, local};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::frames::{StreamError, read_frame, write_frame};
+use crate::frames::{StreamError, read_frame_within, write_frame};
 use crate::ports::{Failure, Network};
 use crate::service::{Host, drain};
 use crate::settings::Settings;
 use session::{Answer, Session};
+
+/// How often a program that waits for an answer hears that it is worked on.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// A program greets, and sends the whole of a message it began, within this time.
+const SENDS_WITHIN: Duration = Duration::from_secs(120);
+/// A program that takes nothing for so long is given up. Long: a person may have put it to sleep.
+const TAKES_WITHIN: Duration = Duration::from_secs(3600);
+/// Programs served at once. More have to wait until one ends.
+const CONNECTIONS_MAX: usize = 128;
 
 /// What every local connection shares.
 pub struct LocalNode {
@@ -41,6 +51,8 @@ pub struct LocalNode {
     pub network: Arc<dyn Network>,
     /// Told when a program asks the node to end.
     pub stop: Arc<Notify>,
+    /// The disk cannot be written.
+    read_only: bool,
     started: Instant,
     own: Option<Own>,
 }
@@ -61,6 +73,7 @@ impl LocalNode {
             host,
             network,
             stop,
+            read_only: false,
             started: Instant::now(),
             own: None,
         }
@@ -84,11 +97,24 @@ impl LocalNode {
             ..self
         }
     }
+
+    /// The same, answering questions only.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self {
+            read_only: true,
+            ..self
+        }
+    }
 }
 
 /// Accepts connections for ever. Each gets its own task.
 pub async fn serve(listener: UnixListener, node: Arc<LocalNode>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return; // never: nobody closes it
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -104,6 +130,7 @@ pub async fn serve(listener: UnixListener, node: Arc<LocalNode>) {
         }
         let node = Arc::clone(&node);
         tokio::spawn(async move {
+            let _place = place;
             let (input, output) = stream.into_split();
             match serve_connection(input, output, node).await {
                 Ok(()) | Err(StreamError::Closed) => {}
@@ -127,39 +154,95 @@ where
     W: AsyncWrite + Unpin + Send,
 {
     let mut session = Session::new(Arc::clone(&node));
+    let mut is_greeted = false;
     loop {
-        let (request, body) = match read_frame::<LocalRequest, _>(&mut input).await {
+        let next = read_frame_within::<LocalRequest, _>(&mut input, SENDS_WITHIN);
+        let next = if is_greeted {
+            next.await
+        } else {
+            let greeting = tokio::time::timeout(SENDS_WITHIN, next).await;
+            greeting.unwrap_or_else(|_| Err(too_slow()))
+        };
+        let (request, body) = match next {
             Ok(frame) => frame,
             Err(StreamError::Closed) => return Ok(()),
             Err(StreamError::Frame(error)) => {
                 let reply = replies::error(bad_frame(&error));
-                write_frame(&mut output, &reply, &[]).await?;
-                output.flush().await?;
+                send(&mut output, &reply, &[]).await?;
                 drain(&mut input).await;
                 return Err(error.into());
             }
             Err(error) => return Err(error),
         };
-        match session.answer(request, body).await {
-            Answer::Nothing => continue,
-            Answer::Reply(reply, body) => write_frame(&mut output, &reply, &body).await?,
-            Answer::Objects(ids) => session.send_objects(ids, &mut output).await?,
-            Answer::RemoteObjects(ids) => session.send_remote(ids, &mut output).await?,
+        is_greeted = true;
+        match answer(&mut session, (request, body), &mut output).await? {
+            Answer::Nothing => {}
+            Answer::Reply(reply, body) => send(&mut output, &reply, &body).await?,
+            Answer::Objects(ids) => {
+                in_time(session.send_objects(ids, &mut output)).await?;
+                in_time(flush(&mut output)).await?;
+            }
+            Answer::RemoteObjects(ids) => {
+                session.send_remote(ids, &mut output).await?;
+                in_time(flush(&mut output)).await?;
+            }
             Answer::End(failure) => {
-                write_frame(&mut output, &replies::error(failure), &[]).await?;
-                output.flush().await?;
+                send(&mut output, &replies::error(failure), &[]).await?;
                 drain(&mut input).await;
                 return Ok(());
             }
             Answer::Stop => {
-                write_frame(&mut output, &LocalReply::Ok, &[]).await?;
-                output.flush().await?;
+                send(&mut output, &LocalReply::Ok, &[]).await?;
                 node.stop.notify_one();
                 return Ok(());
             }
         }
-        output.flush().await?;
     }
+}
+
+/// The answer to a request, with a sign of life now and then until it is there: who waits must be able to
+/// tell a node that works from one that is stopped.
+async fn answer<W: AsyncWrite + Unpin>(
+    session: &mut Session,
+    (request, body): (LocalRequest, Vec<u8>),
+    output: &mut W,
+) -> Result<Answer, StreamError> {
+    let mut work = std::pin::pin!(session.answer(request, body));
+    loop {
+        match tokio::time::timeout(SIGN_OF_LIFE, &mut work).await {
+            Ok(answer) => return Ok(answer),
+            Err(_) => send(output, &LocalReply::Working, &[]).await?,
+        }
+    }
+}
+
+/// One message, to a program that has to take it some time.
+async fn send<W: AsyncWrite + Unpin>(
+    output: &mut W,
+    reply: &LocalReply,
+    body: &[u8],
+) -> Result<(), StreamError> {
+    in_time(async {
+        write_frame(output, reply, body).await?;
+        flush(output).await
+    })
+    .await
+}
+
+async fn flush<W: AsyncWrite + Unpin>(output: &mut W) -> Result<(), StreamError> {
+    Ok(output.flush().await?)
+}
+
+/// Unless the program takes nothing for too long.
+async fn in_time<T>(
+    sending: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, StreamError> {
+    let sent = tokio::time::timeout(TAKES_WITHIN, sending).await;
+    sent.unwrap_or_else(|_| Err(too_slow()))
+}
+
+fn too_slow() -> StreamError {
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 fn bad_frame(error: &FrameError) -> Failure {

@@ -3,12 +3,12 @@
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
-use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
+use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::wire::local::{HostCopy, PeerInfo};
 use packnback_proto::wire::{ErrorCode, SecretBytes};
 use tokio::sync::watch;
 
-use crate::ports::{Failure, Network, PeerBook, Remote, Standing};
+use crate::ports::{Binding, Failure, Network, PeerBook, Remote, Standing};
 
 /// See the module.
 pub struct Offline {
@@ -105,7 +105,7 @@ impl PeerBook for Offline {
         None
     }
 
-    fn bind(&self, _: &NodeId, _: &OwnerId, _: &NodeId) -> Result<(), Failure> {
+    fn bind(&self, _: &NodeId, _: &Binding) -> Result<(), Failure> {
         Ok(())
     }
 }

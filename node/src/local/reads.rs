@@ -6,8 +6,8 @@ use packnback_proto::wire::local::LocalReply;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
-use super::replies;
 use super::session::Session;
+use super::{SIGN_OF_LIFE, replies, send};
 use crate::frames::{StreamError, write_frame};
 use crate::ports::{Failure, RecordPage};
 use crate::service;
@@ -58,12 +58,18 @@ impl Session {
         };
         let (sender, mut objects) = mpsc::channel::<(ObjectId, Option<Vec<u8>>)>(WAITING);
         let write = async {
-            while let Some((id, object)) = objects.recv().await {
+            loop {
+                let next = tokio::time::timeout(SIGN_OF_LIFE, objects.recv()).await;
+                let Ok(next) = next else {
+                    send(output, &LocalReply::Working, &[]).await?;
+                    continue;
+                };
+                let Some((id, object)) = next else { break };
                 let reply = LocalReply::Object {
                     id,
                     found: object.is_some(),
                 };
-                write_frame(output, &reply, &object.unwrap_or_default()).await?;
+                send(output, &reply, &object.unwrap_or_default()).await?;
             }
             Ok::<_, StreamError>(())
         };

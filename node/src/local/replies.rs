@@ -38,8 +38,8 @@ fn advice(code: ErrorCode) -> (&'static str, &'static str) {
             "Free some space on the disk of the node's home, or move the home to a larger one, then run the backup again: it goes on where it stopped.",
         ),
         ErrorCode::Damaged => (
-            "Other objects and the copies on your friends' machines are not affected.",
-            "Run a backup: the damaged data is stored again if the files still exist. Check the disk.",
+            "Nothing in doubt was freed. Everything else stored here and the copies on other machines are not affected; what needs the damaged part cannot be restored from this node until it is stored again.",
+            "Stop and start the node: it mends what it can. Then run a backup: the damaged data is stored again if the files still exist. Check the disk.",
         ),
         ErrorCode::Object | ErrorCode::Protocol => (
             BEFORE,
@@ -58,7 +58,7 @@ fn advice(code: ErrorCode) -> (&'static str, &'static str) {
             "Check the clock of this machine; if it is right, enrol the device again.",
         ),
         ErrorCode::Internal => (
-            BEFORE,
+            "What was acknowledged before was not given up by this request.",
             "Look into the node's log; then stop and start the node.",
         ),
         _ => (BEFORE, ""),

@@ -66,6 +66,15 @@ impl Session {
             let failure = Failure::new(ErrorCode::Protocol, "say hello first");
             return Answer::End(failure.safe("Nothing was changed."));
         }
+        if self.node.read_only && !is_question(&request) {
+            let failure = Failure::new(
+                ErrorCode::Denied,
+                "the home of this node is on a disk that cannot be written",
+            );
+            return Answer::End(failure.safe("Nothing was changed; listing and restoring work.").next(
+                "Make the disk writable, or use a copy of the home on another one (--home DIR); never run both.",
+            ));
+        }
         let answer = match request {
             LocalRequest::Put { id } => {
                 return match self.put(id, body).await {
@@ -345,4 +354,24 @@ impl Session {
 fn ids(body: &[u8], max: usize) -> Result<Vec<ObjectId>, Failure> {
     decode_ids(body, max)
         .map_err(|error| replies::failure(Refusal::new(ErrorCode::Protocol, error.to_string())))
+}
+
+/// Whether a request changes nothing and reaches nobody.
+fn is_question(request: &LocalRequest) -> bool {
+    matches!(
+        request,
+        LocalRequest::Hello { .. }
+            | LocalRequest::Have
+            | LocalRequest::Records { remote: false, .. }
+            | LocalRequest::Get { remote: false }
+            | LocalRequest::Copies { .. }
+            | LocalRequest::Peers
+            | LocalRequest::Status
+            | LocalRequest::Devices
+            | LocalRequest::Orders
+            | LocalRequest::Retention { .. }
+            | LocalRequest::HostOwners
+            | LocalRequest::Stats { .. }
+            | LocalRequest::Shutdown
+    )
 }

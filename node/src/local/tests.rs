@@ -75,7 +75,61 @@ impl Local {
 
 async fn ask(conn: &mut Conn, request: LocalRequest, body: &[u8]) -> (LocalReply, Vec<u8>) {
     conn.send(request, body).await;
-    conn.receive().await
+    loop {
+        match conn.receive().await {
+            (LocalReply::Working, _) => {}
+            answer => return answer,
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_hears_that_the_node_works() {
+    let local = Local::new();
+    let mut conn = local.adopted().await;
+    let request = LocalRequest::Copies {
+        snap: [1; 32].into(),
+        wait_hosts: 1,
+        timeout_ms: 12_000,
+    };
+    conn.send(request, &[]).await;
+    let (first, _) = conn.receive::<LocalReply>().await;
+    assert_eq!(first, LocalReply::Working);
+    // The answer comes all the same, and after it nothing that was not asked for.
+    let (status, _) = ask(&mut conn, LocalRequest::Peers, &[]).await;
+    assert!(matches!(status, LocalReply::Copies { .. }), "{status:?}");
+    let (peers, _) = conn.receive::<LocalReply>().await;
+    assert!(matches!(peers, LocalReply::Peers { .. }), "{peers:?}");
+}
+
+#[tokio::test]
+async fn a_node_on_a_disk_that_cannot_be_written_answers_questions_only() {
+    let world = World::new();
+    let node = LocalNode::new(
+        Arc::clone(&world.host),
+        Arc::new(Offline::default()),
+        Arc::new(Notify::new()),
+    );
+    let local = Local {
+        world,
+        node: Arc::new(node.read_only()),
+    };
+    for question in [LocalRequest::Status, LocalRequest::Peers] {
+        let (reply, _) = ask(&mut local.connect().await, question, &[]).await;
+        assert!(!matches!(reply, LocalReply::Error { .. }), "{reply:?}");
+    }
+    for deed in [
+        adopt(&own_cert(), 1),
+        LocalRequest::Open,
+        LocalRequest::Put { id: [1; 32].into() },
+        LocalRequest::Sync,
+        LocalRequest::Collect,
+        LocalRequest::Acknowledge { alarm: 1 },
+    ] {
+        let (reply, _) = ask(&mut local.connect().await, deed, &[]).await;
+        assert_error(&reply, ErrorCode::Denied);
+    }
+    assert!(local.world.host.store.device().unwrap().is_none());
 }
 
 fn assert_error(reply: &LocalReply, expected: ErrorCode) {

@@ -33,12 +33,12 @@ impl Behaviour {
         shared: Arc<Shared>,
         inbound: mpsc::Sender<InboundStream>,
     ) -> Self {
-        // Four per peer: both sides may dial at once, over both transports.
+        // Four per peer: both sides may dial at once, over both transports. Who waits for its handshake is
+        // the door's business; how many come that are no friends, the gate's.
         let limits = connection_limits::ConnectionLimits::default()
-            .with_max_pending_incoming(Some(32))
             .with_max_pending_outgoing(Some(64))
-            .with_max_established_incoming(Some(256))
-            .with_max_established(Some(512))
+            .with_max_established_incoming(Some(512))
+            .with_max_established(Some(768))
             .with_max_established_per_peer(Some(4));
         let identify = identify::Config::new(PROTOCOL_FAMILY.to_owned(), config.key.public())
             .with_agent_version(PROTOCOL_FAMILY.to_owned())

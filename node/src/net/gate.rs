@@ -2,41 +2,43 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use libp2p::core::Endpoint;
-use libp2p::core::multiaddr::Protocol as Part;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
+use packnback_proto::wire::Role;
 
 use super::clock::now_s;
 use super::roles::Roles;
 use super::stats::Counters;
+use crate::ports::Sponsor;
 
-/// Handshakes one address (or IPv6 /64) may have in progress. A household behind one address has a
-/// few nodes; each needs one or two at a time.
-const PENDING_PER_ADDRESS_MAX: usize = 16;
+/// Connections of all peers that are no friends: recovery keys, hosts that owners listed, guests.
+const OTHERS_MAX: usize = 64;
+/// Of these, for all that one sponsor brings.
+const OTHERS_PER_SPONSOR_MAX: usize = 12;
 
 /// Why the gate refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("peer is not on the allow-list")]
     Stranger,
-    #[error("too many handshakes in progress from one address")]
-    TooManyPending,
+    #[error("too many connections of peers that are no friends")]
+    TooMany,
 }
 
 /// Admits only peers with a role.
 pub(crate) struct Gate {
     roles: Roles,
     counters: Arc<Counters>,
-    pending: HashMap<ConnectionId, IpAddr>,
+    /// Connections of peers that are no friends, and who brought them.
+    others: HashMap<ConnectionId, Option<Sponsor>>,
 }
 
 impl Gate {
@@ -44,7 +46,7 @@ impl Gate {
         Self {
             roles,
             counters,
-            pending: HashMap::new(),
+            others: HashMap::new(),
         }
     }
 
@@ -55,37 +57,28 @@ impl Gate {
         self.counters.refused_connection();
         Err(ConnectionDenied::new(Refusal::Stranger))
     }
-}
 
-/// The address a limit is kept for: IPv6 customers get a /64, so that is one address.
-fn limit_key(addr: &Multiaddr) -> Option<IpAddr> {
-    addr.iter().find_map(|part| match part {
-        Part::Ip4(ip) => Some(IpAddr::V4(ip)),
-        Part::Ip6(ip) => Some(IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into())),
-        _ => None,
-    })
+    /// Whether there is a place for one more connection of this peer that it opened. Friends have
+    /// places of their own, whoever else comes.
+    fn count(&mut self, id: ConnectionId, peer: &PeerId) -> Result<(), ConnectionDenied> {
+        if self.roles.get(peer, now_s()) == Some(Role::Friend) {
+            return Ok(());
+        }
+        let sponsor = self.roles.sponsor(peer);
+        let of_sponsor = self.others.values().filter(|by| **by == sponsor);
+        let is_full = sponsor.is_some() && of_sponsor.count() >= OTHERS_PER_SPONSOR_MAX;
+        if is_full || self.others.len() >= OTHERS_MAX {
+            self.counters.refused_connection();
+            return Err(ConnectionDenied::new(Refusal::TooMany));
+        }
+        self.others.insert(id, sponsor);
+        Ok(())
+    }
 }
 
 impl NetworkBehaviour for Gate {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        id: ConnectionId,
-        _: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        let Some(key) = limit_key(remote) else {
-            return Ok(());
-        };
-        if self.pending.values().filter(|ip| **ip == key).count() >= PENDING_PER_ADDRESS_MAX {
-            self.counters.refused_connection();
-            return Err(ConnectionDenied::new(Refusal::TooManyPending));
-        }
-        self.pending.insert(id, key);
-        Ok(())
-    }
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -94,8 +87,9 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.pending.remove(&id);
-        self.admit(&peer)
+        let handler = self.admit(&peer)?;
+        self.count(id, &peer)?;
+        Ok(handler)
     }
 
     fn handle_pending_outbound_connection(
@@ -122,9 +116,12 @@ impl NetworkBehaviour for Gate {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        if let FromSwarm::ListenFailure(failure) = event {
-            self.pending.remove(&failure.connection_id);
-        }
+        match event {
+            FromSwarm::ConnectionClosed(closed) => self.others.remove(&closed.connection_id),
+            // Another behaviour had no place for it.
+            FromSwarm::ListenFailure(failure) => self.others.remove(&failure.connection_id),
+            _ => None,
+        };
     }
 
     fn on_connection_handler_event(
@@ -176,35 +173,32 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_hold_all_handshakes() {
-        let (mut gate, _) = gate();
-        let local = Multiaddr::empty();
-        let one: Multiaddr = "/ip6/2001:db8::1/tcp/1".parse().unwrap();
-        let same_net: Multiaddr = "/ip6/2001:db8::2/tcp/1".parse().unwrap();
-        let other: Multiaddr = "/ip6/2001:db8:1::1/tcp/1".parse().unwrap();
-        for n in 0..PENDING_PER_ADDRESS_MAX {
+    fn n25_identities_of_one_sponsor_have_the_connections_of_one() {
+        let (mut gate, roles) = gate();
+        let addr = Multiaddr::empty();
+        let arrive = |gate: &mut Gate, n, peer| {
             let id = ConnectionId::new_unchecked(n);
-            assert!(
-                gate.handle_pending_inbound_connection(id, &local, &one)
-                    .is_ok()
-            );
+            gate.handle_established_inbound_connection(id, peer, &addr, &addr)
+                .is_ok()
+        };
+        let bring = |n: u8| {
+            let peer = PeerId::random();
+            roles.set(peer, Role::Replica, None);
+            let owner = packnback_proto::ids::OwnerId([n; 32]);
+            roles.set_sponsor(peer, Sponsor::Owner(owner));
+            peer
+        };
+        let taken = (0..100).filter(|n| arrive(&mut gate, *n, bring(1))).count();
+        assert_eq!(taken, OTHERS_PER_SPONSOR_MAX);
+        assert!(arrive(&mut gate, 200, bring(2)));
+        for n in 0..100 {
+            arrive(&mut gate, 300 + usize::from(n), bring(n));
         }
-        let id = ConnectionId::new_unchecked(1000);
-        assert!(
-            gate.handle_pending_inbound_connection(id, &local, &same_net)
-                .is_err()
-        );
-        assert!(
-            gate.handle_pending_inbound_connection(id, &local, &other)
-                .is_ok()
-        );
-        // A finished handshake frees its place.
-        let first = ConnectionId::new_unchecked(0);
-        let _ = gate.handle_established_inbound_connection(first, PeerId::random(), &local, &one);
-        let id = ConnectionId::new_unchecked(1001);
-        assert!(
-            gate.handle_pending_inbound_connection(id, &local, &same_net)
-                .is_ok()
-        );
+        assert_eq!(gate.others.len(), OTHERS_MAX);
+        assert!(!arrive(&mut gate, 500, bring(200)));
+        // A friend comes in nevertheless.
+        let friend = PeerId::random();
+        roles.set(friend, Role::Friend, None);
+        assert!(arrive(&mut gate, 501, friend));
     }
 }

@@ -16,6 +16,7 @@ use super::peer_id::{node_id_of, peer_id};
 use super::shared::{NetEvent, Shared};
 use super::task::{Command, NetTask};
 use super::types::{ConnInfo, InboundStream, NetConfig, NetStats, OutboundStream, Protocol};
+use crate::ports::Sponsor;
 
 /// Commands waiting for the network task.
 const COMMAND_BACKLOG: usize = 256;
@@ -114,6 +115,20 @@ impl NetHandle {
     pub fn withdraw(&self, node: NodeId) {
         if let Ok(peer) = peer_id(&node) {
             self.shared.roles.remove(&peer);
+        }
+    }
+
+    /// From now on the connections of this node, which is no friend, count for whoever brought it.
+    pub fn sponsor(&self, node: NodeId, sponsor: Sponsor) {
+        if let Ok(peer) = peer_id(&node) {
+            self.shared.roles.set_sponsor(peer, sponsor);
+        }
+    }
+
+    /// A person named the address of this node: a name in it may lead into the local network.
+    pub fn trust_names_of(&self, node: NodeId) {
+        if let Ok(peer) = peer_id(&node) {
+            self.shared.inside.trust(peer);
         }
     }
 

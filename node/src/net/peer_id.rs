@@ -3,6 +3,8 @@
 use libp2p::PeerId;
 use libp2p::identity::{Keypair, PublicKey, ed25519};
 use packnback_proto::ids::NodeId;
+use packnback_proto::wire::SecretBytes;
+use zeroize::Zeroizing;
 
 use super::error::NetError;
 
@@ -12,6 +14,19 @@ use super::error::NetError;
 /// Never for 32 bytes; the library's signature allows an error.
 pub fn keypair_from_seed(mut seed: [u8; 32]) -> Result<Keypair, NetError> {
     let secret = ed25519::SecretKey::try_from_bytes(&mut seed)
+        .map_err(|e| NetError::BadKey(e.to_string()))?;
+    Ok(Keypair::from(ed25519::Keypair::from(secret)))
+}
+
+/// The same of a secret that stays wrapped until it is used, and is wiped then: nothing of it is left in
+/// what an asynchronous function keeps between its steps.
+///
+/// # Errors
+/// As [`keypair_from_seed`].
+pub fn keypair_of(seed: SecretBytes) -> Result<Keypair, NetError> {
+    let mut copy = Zeroizing::new(*seed.expose());
+    drop(seed);
+    let secret = ed25519::SecretKey::try_from_bytes(copy.as_mut_slice())
         .map_err(|e| NetError::BadKey(e.to_string()))?;
     Ok(Keypair::from(ed25519::Keypair::from(secret)))
 }

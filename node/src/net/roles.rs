@@ -10,6 +10,7 @@ use packnback_proto::wire::Role;
 use parking_lot::RwLock;
 
 use super::types::{Protocol, may_open};
+use crate::ports::Sponsor;
 
 /// One admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,23 +22,38 @@ struct Admission {
 
 /// Shared by the gate, the stream handlers and the handle.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Roles(Arc<RwLock<HashMap<PeerId, Admission>>>);
+pub(crate) struct Roles {
+    admitted: Arc<RwLock<HashMap<PeerId, Admission>>>,
+    /// Who brought a peer that is no friend.
+    sponsors: Arc<RwLock<HashMap<PeerId, Sponsor>>>,
+}
 
 impl Roles {
     /// Admits a peer, or changes its role. Returns whether anything changed.
     pub(crate) fn set(&self, peer: PeerId, role: Role, until: Option<u64>) -> bool {
         let new = Admission { role, until };
-        self.0.write().insert(peer, new) != Some(new)
+        self.admitted.write().insert(peer, new) != Some(new)
+    }
+
+    /// From now on the peer counts for this sponsor.
+    pub(crate) fn set_sponsor(&self, peer: PeerId, sponsor: Sponsor) {
+        self.sponsors.write().insert(peer, sponsor);
+    }
+
+    /// Who brought a peer, if it does not stand for itself.
+    pub(crate) fn sponsor(&self, peer: &PeerId) -> Option<Sponsor> {
+        self.sponsors.read().get(peer).copied()
     }
 
     /// Makes a peer a stranger. Returns whether it was known.
     pub(crate) fn remove(&self, peer: &PeerId) -> bool {
-        self.0.write().remove(peer).is_some()
+        self.sponsors.write().remove(peer);
+        self.admitted.write().remove(peer).is_some()
     }
 
     /// The role of a peer at a time; `None` for strangers.
     pub(crate) fn get(&self, peer: &PeerId, now_s: u64) -> Option<Role> {
-        let admission = *self.0.read().get(peer)?;
+        let admission = *self.admitted.read().get(peer)?;
         match admission.until {
             Some(until) if now_s >= until => None,
             _ => Some(admission.role),
@@ -53,7 +69,7 @@ impl Roles {
     /// Drops expired admissions; returns the peers dropped.
     pub(crate) fn expire(&self, now_s: u64) -> Vec<PeerId> {
         let mut gone = Vec::new();
-        self.0.write().retain(|peer, admission| {
+        self.admitted.write().retain(|peer, admission| {
             let stays = admission.until.is_none_or(|until| now_s < until);
             if !stays {
                 gone.push(*peer);

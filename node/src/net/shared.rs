@@ -7,6 +7,8 @@ use packnback_proto::ids::NodeId;
 use parking_lot::RwLock;
 use tokio::sync::{broadcast, watch};
 
+use super::door::Waiting;
+use super::guard::Inside;
 use super::roles::Roles;
 use super::stats::Counters;
 use super::types::ConnInfo;
@@ -34,6 +36,8 @@ pub enum NetEvent {
 pub(crate) struct Shared {
     pub(crate) roles: Roles,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) waiting: Waiting,
+    pub(crate) inside: Inside,
     conns: RwLock<Vec<ConnInfo>>,
     pub(crate) listen: watch::Sender<Vec<Multiaddr>>,
     events: broadcast::Sender<NetEvent>,
@@ -44,6 +48,8 @@ impl Shared {
         Self {
             roles: Roles::default(),
             counters: Arc::default(),
+            waiting: Waiting::default(),
+            inside: Inside::default(),
             conns: RwLock::default(),
             listen: watch::Sender::default(),
             events: broadcast::Sender::new(EVENT_BACKLOG),

@@ -13,6 +13,7 @@ use libp2p::core::multiaddr::Protocol as Part;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, ping};
+use packnback_proto::wire::Role;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -85,7 +86,8 @@ impl NetTask {
     }
 
     fn build(&self) -> Result<Running, NetError> {
-        let transport = transport::build(&self.config.key)?;
+        let transport =
+            transport::build(&self.config.key, &self.shared.waiting, &self.shared.inside)?;
         let behaviour =
             Behaviour::new(&self.config, Arc::clone(&self.shared), self.inbound.clone());
         let config = libp2p::swarm::Config::with_tokio_executor()
@@ -170,7 +172,13 @@ impl NetTask {
             } => {
                 streams.open(peer, &addrs, protocol, reply);
             }
-            Command::Keep { peer, addrs } => self.redials.want(peer, addrs, Instant::now()),
+            Command::Keep { peer, addrs } => {
+                for addr in &addrs {
+                    self.shared.waiting.note_known(addr);
+                    self.shared.inside.note(peer, addr);
+                }
+                self.redials.want(peer, addrs, Instant::now());
+            }
             Command::Unkeep { peer } => self.redials.forget(&peer),
             Command::Disconnect { peer } => {
                 self.redials.forget(&peer);
@@ -213,8 +221,15 @@ impl NetTask {
                 self.shared.counters.stalled_connection();
                 running.swarm.close_connection(connection);
             }
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                self.redials.connected(&peer_id, Instant::now())
+            SwarmEvent::ConnectionEstablished {
+                peer_id, endpoint, ..
+            } => {
+                let remote = endpoint.get_remote_address();
+                self.shared.inside.note(peer_id, remote);
+                if self.shared.roles.get(&peer_id, now_s()) == Some(Role::Friend) {
+                    self.shared.waiting.note_known(remote);
+                }
+                self.redials.connected(&peer_id, Instant::now());
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,

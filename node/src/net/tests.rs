@@ -1,5 +1,5 @@
 //! Two nodes in one process, over loopback.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
 
@@ -353,4 +353,28 @@ async fn both_directions_at_once_over_tcp() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_directions_at_once_over_quic() {
     bulk(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n25_silent_sockets_do_not_keep_a_friend_out() {
+    let (a, mut b) = pair(&[TCP]).await;
+    let addrs = b.handle.listen_addrs();
+    let port = addrs[0].iter().find_map(|part| match part {
+        libp2p::core::multiaddr::Protocol::Tcp(port) => Some(port),
+        _ => None,
+    });
+    let to = std::net::SocketAddr::from(([127, 0, 0, 1], port.unwrap()));
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(tokio::net::TcpStream::connect(to).await.unwrap());
+    }
+    let open = a.handle.open(b.id(), &addrs, Protocol::Store);
+    let (opened, arrived) = join(open, b.incoming.recv()).await;
+    opened.unwrap();
+    assert_eq!(arrived.unwrap().peer, a.id());
+    // Each of the others is hung up on: room was made, or it said nothing for too long.
+    for mut socket in silent {
+        let mut byte = [0];
+        assert!(matches!(socket.read(&mut byte).await, Ok(0) | Err(_)));
+    }
 }

@@ -9,11 +9,15 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, dns, noise, quic, tcp};
 
+use super::door::{Door, Waiting, first_bytes};
 use super::error::NetError;
+use super::guard::{Guard, Inside};
 use super::muxer::{STREAMS_PER_CONNECTION_MAX, Yamux};
 
 /// Longest handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest QUIC handshake: a handful of round trips over a bad line.
+const QUIC_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// QUIC receive window of one stream: 8 MiB is 1 Gbit/s at 64 ms.
 const QUIC_STREAM_WINDOW: u32 = 8 << 20;
 /// QUIC receive window of one connection.
@@ -34,12 +38,15 @@ fn quic_config(key: &Keypair) -> quic::Config {
         u32::try_from(STREAMS_PER_CONNECTION_MAX).unwrap_or(u32::MAX);
     config.max_idle_timeout = QUIC_IDLE_MS;
     config.keep_alive_interval = QUIC_KEEP_ALIVE;
+    config.handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
     config
 }
 
-fn base(key: &Keypair) -> Result<Base, NetError> {
+fn base(key: &Keypair, waiting: &Waiting) -> Result<Base, NetError> {
     let setup = |e: noise::Error| NetError::Setup(e.to_string());
+    let waiting = waiting.clone();
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .and_then(move |stream, endpoint| first_bytes(stream, endpoint, waiting))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key).map_err(setup)?)
         .multiplex(Yamux::new())
@@ -56,14 +63,20 @@ fn base(key: &Keypair) -> Result<Base, NetError> {
 ///
 /// # Errors
 /// [`NetError::Setup`] if the key cannot be used.
-pub(crate) fn build(key: &Keypair) -> Result<Base, NetError> {
+pub(crate) fn build(key: &Keypair, waiting: &Waiting, inside: &Inside) -> Result<Base, NetError> {
+    let numeric = base(key, waiting)?;
+    let guarded = Guard::new(base(key, waiting)?, inside.clone());
     // A machine without a usable resolver configuration still reaches numeric addresses.
-    let resolved = match dns::tokio::Transport::system(base(key)?) {
-        Ok(transport) => transport.boxed(),
+    let all = match dns::tokio::Transport::system(guarded) {
+        Ok(names) => numeric
+            .or_transport(names)
+            .map(|either, _| either.into_inner())
+            .boxed(),
         Err(error) => {
             tracing::warn!(%error, "no DNS: only numeric addresses can be reached");
-            base(key)?
+            numeric
         }
     };
-    Ok(TransportTimeout::new(resolved, HANDSHAKE_TIMEOUT).boxed())
+    let timed = TransportTimeout::new(all, HANDSHAKE_TIMEOUT).boxed();
+    Ok(Door::new(timed, waiting.clone()).boxed())
 }

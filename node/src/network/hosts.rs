@@ -1,7 +1,7 @@
 //! Keeps up with the owners' lists of hosts: who is admitted to copy from here, and whom this node
 //! copies from.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -42,21 +42,29 @@ pub(super) async fn run(p2p: Weak<P2p>, host: Arc<Host>) {
     }
 }
 
+/// Hosts of one owner that this node copies from.
+const HOSTS_MAX: usize = 32;
+
 #[derive(Debug, Default)]
 struct Lists {
-    /// Every host of an owner served here.
-    hosts: HashSet<NodeId>,
+    /// The hosts that each owner served here listed.
+    hosts: Vec<(OwnerId, Vec<NodeId>)>,
+    /// The owner of this node, if it is a device.
+    own: Option<OwnerId>,
     /// Whose data this node copies, and from whom.
     from: BTreeMap<NodeId, Vec<OwnerId>>,
 }
 
 fn read(store: &Store) -> Result<Lists, StoreError> {
-    let mut lists = Lists::default();
+    let mut lists = Lists {
+        own: store.device()?.map(|device| device.owner),
+        ..Lists::default()
+    };
     for (owner, _) in store.owners()? {
         if let Some(row) = store.hosts(&owner)? {
-            lists.hosts.extend(row.hosts);
+            lists.hosts.push((owner, row.hosts));
         }
-        for host in store.fellow_hosts(&owner)? {
+        for host in store.fellow_hosts(&owner)?.into_iter().take(HOSTS_MAX) {
             lists.from.entry(host).or_default().push(owner);
         }
     }
@@ -65,11 +73,17 @@ fn read(store: &Store) -> Result<Lists, StoreError> {
 
 async fn follow(p2p: &P2p, host: &Arc<Host>, look: bool) -> Result<(), Refusal> {
     let lists = host.blocking(read).await?;
-    for gone in p2p.table.set_replicas(lists.hosts)? {
+    for gone in p2p.table.set_replicas(&lists.hosts, lists.own)? {
         if p2p.net.expel(gone).await.is_err() {
             return Ok(());
         }
     }
-    p2p.puller.copy_from(lists.from, look);
+    // An owner without a friend here is offered nothing, so there is nothing to look for.
+    let mut from = lists.from;
+    for owners in from.values_mut() {
+        owners.retain(|owner| lists.own == Some(*owner) || p2p.table.has_friend_of(owner));
+    }
+    from.retain(|_, owners| !owners.is_empty());
+    p2p.puller.copy_from(from, look);
     Ok(())
 }

@@ -209,6 +209,7 @@ impl P2p {
             // Lets us dial it; opens nothing for it here.
             net.admit(token.inviter, Role::Infra, None)?;
         }
+        net.trust_names_of(token.inviter);
         let mut opened = net.open(token.inviter, addrs, Protocol::Invite).await?;
         let key = &self.key;
         claim_invite(&mut opened.stream, &token.inviter, guest, key, me)

@@ -6,6 +6,7 @@ mod hosts;
 mod invite;
 mod remote;
 mod serve;
+mod shares;
 
 use std::sync::Arc;
 
@@ -327,11 +328,17 @@ impl Network for P2p {
     fn remove_peer(&self, node: NodeId) -> BoxFuture<'_, Result<bool, Failure>> {
         Box::pin(async move {
             let knows = self.table.friend(&node).is_some_and(|f| f.ended.is_some());
+            let brought = self.table.brought_by(&node);
             self.table.remove_friend(&node)?;
             let told = self.tell_end(node).await || knows;
-            self.net.expel(node).await.map_err(net_failure)?;
-            // It may still be one of the hosts of an owner served here, or has to be told.
-            self.table.readmit(&node)?;
+            // What it brought goes with it: connections, and the sessions on them. Who has another
+            // standing here (a host that another owner listed, the last recovery key), or has to be told,
+            // may come back.
+            for id in std::iter::once(node).chain(brought) {
+                self.net.expel(id).await.map_err(net_failure)?;
+                self.table.readmit(&id)?;
+            }
+            self.table.orders_changed();
             Ok(told)
         })
     }
@@ -352,9 +359,14 @@ impl Network for P2p {
         recovery_seed: Option<SecretBytes>,
     ) -> BoxFuture<'_, Result<Box<dyn Remote>, Failure>> {
         Box::pin(async move {
+            // A person typed it, so a name in it may lead where it likes.
+            let is_typed = addr.trim_start().starts_with('/');
             let (host, addrs) = self.find_host(&addr)?;
+            if is_typed {
+                self.net.trust_names_of(host);
+            }
             let remote = match recovery_seed {
-                Some(seed) => remote::open_as(*seed.expose(), host, &addrs, self.tune).await?,
+                Some(seed) => remote::open_as(seed, host, &addrs, self.tune).await?,
                 None => remote::open(&self.net, host, &addrs).await?,
             };
             Ok(Box::new(remote) as Box<dyn Remote>)

@@ -10,13 +10,13 @@ use packnback_proto::limits::{GET_IDS_MAX, MIB};
 use packnback_proto::machine::reading::{ReadBudget, ReadPage, ReadRefusal};
 use packnback_proto::wire::ids::encode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
-use packnback_proto::wire::{Bytes, ErrorCode, Role};
+use packnback_proto::wire::{Bytes, ErrorCode, Role, SecretBytes};
 use tokio::sync::mpsc;
 
 use super::net_failure;
 use crate::frames::StreamError;
 use crate::net::{
-    Counted, Multiaddr, NetConfig, NetHandle, PeerStream, Progress, Protocol, keypair_from_seed,
+    Counted, Multiaddr, NetConfig, NetHandle, PeerStream, Progress, Protocol, keypair_of,
 };
 use crate::ports::{Failure, RecordPage, Remote, RemoteInfo};
 use crate::replicate::{ClientError, Greeting, StoreClient};
@@ -75,17 +75,18 @@ pub(super) async fn open(
 
 /// As the recovery peer, over a swarm that only dials.
 pub(super) async fn open_as(
-    seed: [u8; 32],
+    seed: SecretBytes,
     host: NodeId,
     addrs: &[Multiaddr],
     tune: fn(&mut NetConfig),
 ) -> Result<HostReader, Failure> {
-    let key = keypair_from_seed(seed).map_err(net_failure)?;
+    let key = keypair_of(seed).map_err(net_failure)?;
     let mut config = NetConfig::new(key, Vec::new());
     tune(&mut config);
     let (net, _incoming, _task) = NetHandle::start(config).await.map_err(net_failure)?;
     // Friend: the connection is kept while we read. It may open streams here, but nobody listens.
     net.admit(host, Role::Friend, None).map_err(net_failure)?;
+    net.trust_names_of(host);
     match open(&net, host, addrs).await {
         Ok(reader) => Ok(HostReader {
             _own: Some(net),

@@ -4,80 +4,57 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use packnback_proto::ids::NodeId;
-use packnback_proto::limits::STREAMS_PER_PEER;
-use packnback_proto::wire::Nonce16;
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use packnback_proto::wire::{Nonce16, Role};
 
+use super::shares::{Asker, Shares};
 use super::{P2p, contact};
 use crate::net::{InboundStream, Incoming, NetHandle, Protocol, now_s, parse_addrs, reach};
 use crate::peers::{Heard, PeerTable, serve_invite};
-use crate::ports::Network as _;
+use crate::ports::{Network as _, Sponsor};
 use crate::service::{Host, serve_session};
-
-/// Sessions served at once, over all peers; more wait.
-const SESSIONS_MAX: usize = 64;
-
-/// How many streams of each peer are served.
-#[derive(Default, Clone)]
-struct Shares(Arc<Mutex<HashMap<NodeId, usize>>>);
-
-/// The place of one stream among those of its peer. Free again when dropped.
-struct Share {
-    all: Shares,
-    peer: NodeId,
-}
-
-impl Shares {
-    /// A place, unless the peer has as many streams as it may: one peer must not take them all.
-    fn take(&self, peer: NodeId) -> Option<Share> {
-        let mut counts = self.0.lock();
-        let count = counts.entry(peer).or_default();
-        if *count >= STREAMS_PER_PEER {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        let all = self.clone();
-        Some(Share { all, peer })
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut counts = self.all.0.lock();
-        if let Some(count) = counts.get_mut(&self.peer) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&self.peer);
-            }
-        }
-    }
-}
 
 /// Serves streams until the network ends.
 pub(super) async fn run(mut incoming: Incoming, host: Arc<Host>, p2p: Weak<P2p>) {
-    let (sessions, shares) = (Arc::new(Semaphore::new(SESSIONS_MAX)), Shares::default());
+    let shares = Shares::default();
+    // Never waits: whoever comes next may be somebody else.
     while let Some(arrived) = incoming.recv().await {
-        let Some(share) = shares.take(arrived.peer) else {
-            tracing::warn!(peer = ?arrived.peer, "too many streams of one peer: one is closed");
+        let Some(sponsor) = host
+            .peers
+            .sponsor(&arrived.peer)
+            .or_else(|| guest(&arrived))
+        else {
             continue;
         };
-        let Ok(permit) = Arc::clone(&sessions).acquire_owned().await else {
-            return;
+        let asker = Asker {
+            peer: arrived.peer,
+            sponsor,
+            is_friend: arrived.role == Role::Friend,
+        };
+        let Some(share) = shares.take(asker) else {
+            tracing::debug!(peer = ?arrived.peer, "too many streams at once: one is closed");
+            continue;
         };
         let (host, p2p) = (Arc::clone(&host), Weak::clone(&p2p));
         tokio::spawn(async move {
             one(arrived, host, p2p).await;
-            drop((permit, share));
+            drop(share);
         });
     }
+}
+
+/// The guest of an invite, or a former friend that is still to be told: they stand for themselves.
+fn guest(arrived: &InboundStream) -> Option<Sponsor> {
+    let stands_alone = matches!(arrived.role, Role::Guest | Role::Former);
+    stands_alone.then_some(Sponsor::Peer(arrived.peer))
 }
 
 async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
     let peer = arrived.peer;
     let ended = match arrived.protocol {
         Protocol::Store => {
-            if let Some(p2p) = p2p.upgrade() {
+            if arrived.role == Role::Friend
+                && let Some(p2p) = p2p.upgrade()
+            {
                 p2p.table.note(peer, now_s(), Heard::Seen);
             }
             let over = reach(&arrived.conn.remote);
@@ -156,23 +133,5 @@ pub(super) async fn keep_friends(net: NetHandle, table: Arc<PeerTable>) {
         if changed.changed().await.is_err() {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn n09_one_peer_cannot_take_the_places_of_all() {
-        let (shares, greedy) = (Shares::default(), NodeId([1; 32]));
-        let mut held: Vec<_> = (0..STREAMS_PER_PEER)
-            .map(|_| shares.take(greedy).unwrap())
-            .collect();
-        assert!(shares.take(greedy).is_none());
-        assert!(shares.take(NodeId([2; 32])).is_some());
-        held.pop();
-        assert!(shares.take(greedy).is_some());
     }
 }

@@ -1,15 +1,19 @@
 //! Known peers: the durable table of friends, invites and recovery keys, how an invite becomes a
 //! friendship, and the other hosts of the owners served here.
 
+mod book;
 mod contacts;
 mod exchange;
 mod invite;
+mod recovery;
 mod replicas;
 mod rows;
 mod state;
 mod stored;
 mod table;
 
+#[cfg(test)]
+mod owner_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! Other hosts of the owners served here: who they are by the owners' orders, and where they may be
 //! found.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::limits::PEER_ADDRS_MAX;
@@ -10,12 +10,14 @@ use packnback_proto::wire::Role;
 use tokio::sync::watch;
 
 use super::rows::{self, Friend, HINT, Hint};
-use super::table::{PeerTable, bad_key};
+use super::table::PeerTable;
 use crate::net::{Multiaddr, reach};
 use crate::ports::{Failure, Reach};
 
 /// Most hosts of others that are admitted.
 const REPLICAS_MAX: usize = 4096;
+/// Of these, most that one owner brings.
+const REPLICAS_PER_OWNER: usize = 32;
 
 /// Addresses that are worth a try from here: bounded in number and length, and none that reaches
 /// less far than the connection over which it was told. From elsewhere it would lead to a stranger
@@ -46,61 +48,87 @@ pub(super) fn merge(first: Vec<String>, then: &[String]) -> Vec<String> {
 }
 
 impl PeerTable {
-    /// These are the other hosts of all owners served here, from now on. Admits the new ones in the
-    /// role of a replica, unless they have another role already. Returns those who are strangers
-    /// now: their connections are to be closed.
+    /// These are the hosts that the owners served here listed, from now on. Admits the new ones in the
+    /// role of a replica, unless they have another role already; each counts for the owner that listed
+    /// it first. Owners without a friend here bring nobody, but for `own`. Returns those who are
+    /// strangers now: their connections are to be closed.
     ///
     /// # Errors
     /// If the disk failed.
-    pub fn set_replicas(&self, hosts: HashSet<NodeId>) -> Result<Vec<NodeId>, Failure> {
+    pub fn set_replicas(
+        &self,
+        lists: &[(OwnerId, Vec<NodeId>)],
+        own: Option<OwnerId>,
+    ) -> Result<Vec<NodeId>, Failure> {
         let _one = self.writer.lock();
-        let mut hosts: Vec<NodeId> = hosts.into_iter().filter(|node| *node != self.me).collect();
-        hosts.sort_unstable();
-        hosts.truncate(REPLICAS_MAX);
-        let new: HashSet<NodeId> = hosts.into_iter().collect();
+        let new = self.listed(lists, own);
         let old = self.rows.read().replicas.clone();
-        // Only of those that were listed: a hint may come just before the list that names its node
-        // has been read.
-        let stale: Vec<NodeId> = old.difference(&new).copied().collect();
+        let stale = self.stale_hints(&new);
         if !stale.is_empty() {
             let changes = stale.iter().map(|node| rows::delete(HINT, node));
             self.state.apply(changes.collect())?;
         }
         let mut rows = self.rows.write();
         rows.hints.retain(|node, _| !stale.contains(node));
-        rows.replicas = new.clone();
+        let unlisted = rows.hints.keys().filter(|node| !new.contains_key(node));
+        rows.unlisted = unlisted.copied().collect();
+        rows.replicas.clone_from(&new);
         drop(rows);
-        for node in new.difference(&old) {
+        for (node, owner) in &new {
+            if old.get(node) == Some(owner) {
+                continue;
+            }
             // An owner may list anything, so one bad id must not keep the others out.
             if let Err(error) = self.readmit(node) {
-                tracing::warn!(?node, %error, "an owner lists a host that cannot exist");
+                tracing::debug!(?node, %error, "an owner lists a host that cannot exist");
             }
         }
-        let mut gone = stale.clone();
-        gone.retain(|node| self.role_of(node).is_none());
-        for node in &gone {
-            self.gate.withdraw(*node);
-        }
-        for node in stale.iter().filter(|node| !gone.contains(node)) {
-            self.readmit(node)?;
+        let mut gone = Vec::new();
+        for node in old.into_keys().filter(|node| !new.contains_key(node)) {
+            match self.role_of(&node) {
+                Some(Role::Friend) => {}
+                Some(_) => self.regate(&node)?,
+                None => {
+                    self.gate.withdraw(node);
+                    gone.push(node);
+                }
+            }
         }
         Ok(gone)
     }
 
-    /// Admits a node in the role that is left to it, if any, after it lost another.
-    ///
-    /// # Errors
-    /// If the id is no public key.
-    pub fn readmit(&self, node: &NodeId) -> Result<(), Failure> {
-        match self.role_of(node) {
-            Some(Role::Former) => {
-                let until = self.rows.read().farewells.get(node).copied();
-                let until = Some(until.unwrap_or_default());
-                self.gate.admit(*node, Role::Former, until).map_err(bad_key)
+    /// Who listed whom: for each owner a bounded number, for each node one owner, the one that it
+    /// counted for before if that still lists it.
+    fn listed(
+        &self,
+        lists: &[(OwnerId, Vec<NodeId>)],
+        own: Option<OwnerId>,
+    ) -> HashMap<NodeId, OwnerId> {
+        let rows = self.rows.read();
+        let mut new: HashMap<NodeId, OwnerId> = HashMap::new();
+        for (owner, hosts) in lists {
+            if own != Some(*owner) && !rows.has_friend_of(owner) {
+                continue;
             }
-            Some(role) => self.gate.admit(*node, role, None).map_err(bad_key),
-            None => Ok(()),
+            let hosts = hosts.iter().filter(|node| **node != self.me);
+            for node in hosts.take(REPLICAS_PER_OWNER) {
+                let before = rows.replicas.get(node) == Some(owner);
+                if before || (!new.contains_key(node) && new.len() < REPLICAS_MAX) {
+                    new.insert(*node, *owner);
+                }
+            }
         }
+        new
+    }
+
+    /// Hints of nodes that are listed no more. A hint may come just before the list that names its node
+    /// has been read, so a node that was never listed is given one more look.
+    fn stale_hints(&self, new: &HashMap<NodeId, OwnerId>) -> HashSet<NodeId> {
+        let rows = self.rows.read();
+        let unlisted = rows.hints.keys().filter(|node| !new.contains_key(node));
+        let stale = unlisted
+            .filter(|node| rows.replicas.contains_key(node) || rows.unlisted.contains(node));
+        stale.copied().collect()
     }
 
     /// Everything known about where a node can be dialled.
@@ -148,7 +176,7 @@ impl PeerTable {
             let rows = self.rows.read();
             let known = rows.hints.get(node);
             // Of itself a node tells only once it is listed: whoever is not has no business here.
-            let is_stranger = own && !rows.replicas.contains(node);
+            let is_stranger = own && !rows.replicas.contains_key(node);
             if is_stranger || (known.is_none() && rows.hints.len() >= REPLICAS_MAX) {
                 return Ok(());
             }
@@ -230,7 +258,9 @@ mod tests {
     }
 
     fn set(world: &World, nodes: &[NodeId]) -> Vec<NodeId> {
-        let gone = world.table.set_replicas(nodes.iter().copied().collect());
+        let owner = OwnerId([9; 32]);
+        let lists = [(owner, nodes.to_vec())];
+        let gone = world.table.set_replicas(&lists, Some(owner));
         let mut gone = gone.unwrap();
         gone.sort();
         gone

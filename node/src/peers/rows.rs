@@ -12,8 +12,9 @@ use crate::ports::Failure;
 pub(super) const PEER: &[u8] = b"peer-1/";
 /// Invites: prefix, then the guest.
 pub(super) const INVITE: &[u8] = b"invite-1/";
-/// Recovery keys: prefix, then the recovery peer.
-pub(super) const RECOVERY: &[u8] = b"recovery-1/";
+/// Recovery keys: prefix, then the owner, then the recovery peer. Who names a key of another owner gets a
+/// row of its own and takes nothing from the other.
+pub(super) const RECOVERY: &[u8] = b"recovery-2/";
 
 /// Friends that were removed and have to be told: prefix, then the node.
 pub(super) const FAREWELL: &[u8] = b"farewell-1/";
@@ -92,7 +93,8 @@ pub(super) struct Farewell {
 /// The recovery peer of an owner served here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
-    pub(super) owner: OwnerId,
+    /// Start of validity of the newest certificate that named it, unix seconds.
+    pub(super) issued: u64,
 }
 
 /// Where another host may be found.
@@ -103,6 +105,37 @@ pub(super) struct Hint {
 
 fn key(prefix: &[u8], node: &NodeId) -> Vec<u8> {
     [prefix, node.as_bytes()].concat()
+}
+
+fn recovery_key(owner: &OwnerId, node: &NodeId) -> Vec<u8> {
+    [RECOVERY, owner.as_bytes(), node.as_bytes()].concat()
+}
+
+/// The change that stores a recovery key.
+pub(super) fn put_recovery(
+    owner: &OwnerId,
+    node: &NodeId,
+    row: &Recovery,
+) -> Result<Change, Failure> {
+    let value = serde_cbor::to_vec(row).map_err(damaged)?;
+    Ok((recovery_key(owner, node), Some(value)))
+}
+
+/// The change that deletes a recovery key.
+pub(super) fn delete_recovery(owner: &OwnerId, node: &NodeId) -> Change {
+    (recovery_key(owner, node), None)
+}
+
+/// Reads a recovery key back: whose, which, and since when.
+pub(super) fn parse_recovery(
+    row: &(Vec<u8>, Vec<u8>),
+) -> Result<(OwnerId, NodeId, Recovery), Failure> {
+    let ids = row.0.strip_prefix(RECOVERY).unwrap_or_default();
+    let (owner, node) = ids.split_at_checked(32).unwrap_or_default();
+    let owner = OwnerId::from_slice(owner).map_err(damaged)?;
+    let node = NodeId::from_slice(node).map_err(damaged)?;
+    let row = serde_cbor::from_slice(&row.1).map_err(damaged)?;
+    Ok((owner, node, row))
 }
 
 fn damaged(what: impl std::fmt::Display) -> Failure {

@@ -13,19 +13,16 @@ use super::invite::{
     Claim, ClaimContext, ClaimRefusal, INVITE_LIFETIME_MAX_S, Verdict, befriended, clean_name,
     decide_claim,
 };
-use super::rows::{
-    self, FAREWELL, Friend, HINT, Hint, INVITE, Invite, PEER, RECOVERY, Recovery, SEEN,
-};
+use super::recovery::RecoveryKeys;
+use super::rows::{self, FAREWELL, Friend, HINT, Hint, INVITE, Invite, PEER, RECOVERY, SEEN};
 use super::state::StatePort;
 use crate::net::{NetError, NetHandle, now_s};
-use crate::ports::{Failure, PeerBook, Reach, Standing};
+use crate::ports::{Failure, Sponsor};
 
 /// Most friends.
 const FRIENDS_MAX: usize = 256;
 /// Most invites waiting to be taken up.
 const INVITES_MAX: usize = 64;
-/// Most recovery keys: one per owner, and a few more after an owner changed devices.
-const RECOVERY_MAX: usize = 1024;
 
 /// The allow-list of the network.
 pub trait Gate: Send + Sync + 'static {
@@ -37,6 +34,9 @@ pub trait Gate: Send + Sync + 'static {
 
     /// Lets a peer open nothing more. Its open streams are left to end by themselves.
     fn withdraw(&self, node: NodeId);
+
+    /// Connections of this node, which is no friend, count for whoever brought it.
+    fn sponsor(&self, _node: NodeId, _sponsor: Sponsor) {}
 }
 
 impl Gate for NetHandle {
@@ -47,19 +47,33 @@ impl Gate for NetHandle {
     fn withdraw(&self, node: NodeId) {
         Self::withdraw(self, node);
     }
+
+    fn sponsor(&self, node: NodeId, sponsor: Sponsor) {
+        Self::sponsor(self, node, sponsor);
+    }
 }
 
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) friends: HashMap<NodeId, Friend>,
     invites: HashMap<NodeId, Invite>,
-    pub(super) recovery: HashMap<NodeId, OwnerId>,
-    /// Other hosts of the owners served here. Not stored: the owners' orders are.
-    pub(super) replicas: HashSet<NodeId>,
+    pub(super) recovery: RecoveryKeys,
+    /// Other hosts of the owners served here, and who listed them. Not stored: the owners' orders are.
+    pub(super) replicas: HashMap<NodeId, OwnerId>,
     /// Where they may be found.
     pub(super) hints: HashMap<NodeId, Vec<String>>,
+    /// Hints of nodes that nobody listed when it was last looked: they go if that is so once more.
+    pub(super) unlisted: HashSet<NodeId>,
     /// Removed friends that are still to be told, and until when.
     pub(super) farewells: HashMap<NodeId, u64>,
+}
+
+impl Rows {
+    /// Whether one of the friends is a device of this owner.
+    pub(super) fn has_friend_of(&self, owner: &OwnerId) -> bool {
+        let mut friends = self.friends.values();
+        friends.any(|friend| friend.owner.as_ref() == Some(owner))
+    }
 }
 
 /// An invite to be made.
@@ -125,11 +139,12 @@ impl PeerTable {
             rows.invites.insert(guest, invite);
         }
         for row in state.rows(RECOVERY)? {
-            let (node, recovery) = rows::parse::<Recovery>(RECOVERY, &row)?;
+            let (owner, node, recovery) = rows::parse_recovery(&row)?;
             if !rows.friends.contains_key(&node) {
                 gate.admit(node, Role::Recovery, None).map_err(bad_key)?;
+                gate.sponsor(node, Sponsor::Owner(owner));
             }
-            rows.recovery.insert(node, recovery.owner);
+            rows.recovery.insert(owner, node, recovery.issued);
         }
         for row in state.rows(HINT)? {
             let (node, hint) = rows::parse::<Hint>(HINT, &row)?;
@@ -328,148 +343,58 @@ impl PeerTable {
         Ok(())
     }
 
-    /// Ends a friendship. What is stored for its owner stays, and so does that owner's recovery key. Until it was told,
-    /// the node is let in for that.
+    /// Ends a friendship. What is stored for its owner stays. If it was the owner's last friend here, one
+    /// recovery key stays as well, the newest, so that the owner can fetch what it has here; all else
+    /// that the owner brought goes with it. Until it was told, the node is let in for
+    /// that.
     ///
     /// # Errors
     /// Unknown node, or the disk failed.
     pub fn remove_friend(&self, node: &NodeId) -> Result<(), Failure> {
         let _one = self.writer.lock();
-        if self.friend(node).is_none() {
+        let Some(friend) = self.friend(node) else {
             return Err(
                 Failure::new(ErrorCode::NotFound, format!("no friend {}", node.short()))
                     .safe("nothing was changed")
                     .next("the list of friends shows the ids"),
             );
-        }
+        };
+        let mut others = self.friends().into_iter().filter(|(id, _)| id != node);
+        let is_last = others.all(|(_, other)| other.owner != friend.owner);
+        let owner = friend.owner.filter(|_| is_last);
+        let stale = owner.map_or(Vec::new(), |owner| {
+            self.rows.read().recovery.all_but(&owner, 1)
+        });
         let mut changes = vec![rows::delete(PEER, node), rows::delete(SEEN, node)];
         let farewell = self.farewell(node, now_s())?;
         let until = farewell.map(|(change, until)| {
             changes.push(change);
             until
         });
+        if let Some(owner) = &owner {
+            changes.extend(stale.iter().map(|key| rows::delete_recovery(owner, key)));
+        }
+        let brought = self.brought_by(node);
         self.state.apply(changes)?;
         let mut rows = self.rows.write();
         rows.friends.remove(node);
         if let Some(until) = until {
             rows.farewells.insert(*node, until);
         }
+        if let Some(owner) = &owner {
+            rows.replicas.retain(|_, listed_by| listed_by != owner);
+            for key in &stale {
+                rows.recovery.remove(owner, key);
+            }
+        }
         drop(rows);
+        for id in brought {
+            self.regate(&id)?;
+        }
         self.contacts.write().forget(node);
-        self.gate.withdraw(*node);
-        self.readmit(node)?;
+        self.regate(node)?;
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
         Ok(())
-    }
-
-    fn bind_rows(
-        &self,
-        peer: &NodeId,
-        owner: &OwnerId,
-        recovery: &NodeId,
-    ) -> Result<(Option<Friend>, bool), Failure> {
-        let rows = self.rows.read();
-        let friend = rows.friends.get(peer).ok_or_else(|| {
-            Failure::new(ErrorCode::Denied, "only a friend can be bound to an owner")
-        })?;
-        let bound = match friend.owner {
-            Some(bound) if bound != *owner => {
-                return Err(Failure::new(
-                    ErrorCode::OtherOwner,
-                    "this friend stores for another owner here",
-                ));
-            }
-            Some(_) => None,
-            None => Some(Friend {
-                owner: Some(*owner),
-                ..friend.clone()
-            }),
-        };
-        let is_new_key = match rows.recovery.get(recovery) {
-            Some(known) if known != owner => {
-                return Err(Failure::new(
-                    ErrorCode::OtherOwner,
-                    "this recovery key belongs to another owner",
-                ));
-            }
-            Some(_) => false,
-            None => true,
-        };
-        if is_new_key && (rows.recovery.len() >= RECOVERY_MAX || *recovery == self.me) {
-            return Err(Failure::new(
-                ErrorCode::Denied,
-                "this recovery key cannot be admitted",
-            ));
-        }
-        Ok((bound, is_new_key))
-    }
-}
-
-impl PeerBook for PeerTable {
-    fn standing(&self, peer: &NodeId) -> Option<Standing> {
-        let rows = self.rows.read();
-        if let Some(friend) = rows.friends.get(peer) {
-            return Some(Standing {
-                role: Role::Friend,
-                quota: friend.quota_given,
-                owner: friend.owner,
-            });
-        }
-        if let Some(owner) = rows.recovery.get(peer) {
-            return Some(Standing {
-                role: Role::Recovery,
-                quota: 0,
-                owner: Some(*owner),
-            });
-        }
-        rows.replicas.contains(peer).then_some(Standing {
-            role: Role::Replica,
-            quota: 0,
-            owner: None,
-        })
-    }
-
-    fn bind(&self, peer: &NodeId, owner: &OwnerId, recovery: &NodeId) -> Result<(), Failure> {
-        let _one = self.writer.lock();
-        let (bound, is_new_key) = self.bind_rows(peer, owner, recovery)?;
-        let mut changes = Vec::new();
-        if let Some(friend) = &bound {
-            changes.push(rows::put(PEER, peer, friend)?);
-        }
-        if is_new_key {
-            changes.push(rows::put(RECOVERY, recovery, &Recovery { owner: *owner })?);
-        }
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.state.apply(changes)?;
-        let mut rows = self.rows.write();
-        if let Some(friend) = bound {
-            rows.friends.insert(*peer, friend);
-        }
-        rows.recovery.insert(*recovery, *owner);
-        let is_friend = rows.friends.contains_key(recovery);
-        drop(rows);
-        if is_new_key && !is_friend {
-            self.gate
-                .admit(*recovery, Role::Recovery, None)
-                .map_err(bad_key)?;
-        }
-        Ok(())
-    }
-
-    fn learn_addrs(
-        &self,
-        node: &NodeId,
-        addrs: &[String],
-        own: bool,
-        told_over: Reach,
-    ) -> Result<(), Failure> {
-        self.learn(node, addrs, own, told_over)
-    }
-
-    fn orders_changed(&self) {
-        self.orders.send_modify(|n| *n = n.wrapping_add(1));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
-use packnback_proto::ids::{NodeId, OwnerId};
+use packnback_proto::ids::NodeId;
 use packnback_proto::wire::contact::Bond;
 use packnback_proto::wire::invite::claim_message;
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16, Role};
@@ -18,11 +18,11 @@ use super::*;
 use crate::net::NetError;
 use crate::ports::{Failure, PeerBook as _, Reach};
 
-const NOW: u64 = 1_000_000;
+pub(super) const NOW: u64 = 1_000_000;
 const NONCE: Nonce16 = Nonce16([9; 16]);
 
 #[derive(Default)]
-struct FakeGate(Mutex<BTreeMap<NodeId, (Role, Option<u64>)>>);
+pub(super) struct FakeGate(Mutex<BTreeMap<NodeId, (Role, Option<u64>)>>);
 
 impl Gate for FakeGate {
     fn admit(&self, node: NodeId, role: Role, until: Option<u64>) -> Result<(), NetError> {
@@ -36,7 +36,7 @@ impl Gate for FakeGate {
 }
 
 #[derive(Default)]
-struct FlakyState {
+pub(super) struct FlakyState {
     rows: MemoryState,
     broken: Mutex<bool>,
 }
@@ -54,7 +54,7 @@ impl StatePort for FlakyState {
     }
 }
 
-fn key(n: u8) -> SigningKey {
+pub(super) fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&Secret32::new([n; 32]))
 }
 
@@ -68,18 +68,18 @@ fn new(guest: NodeId, name: &str, quota: u64, lifetime_s: u64) -> NewInvite<'_> 
     }
 }
 
-struct World {
-    state: Arc<FlakyState>,
+pub(super) struct World {
+    pub(super) state: Arc<FlakyState>,
     gate: Arc<FakeGate>,
-    table: PeerTable,
-    me: NodeId,
-    guest: NodeId,
+    pub(super) table: PeerTable,
+    pub(super) me: NodeId,
+    pub(super) guest: NodeId,
 }
 
-type Everything = (Vec<Row>, BTreeMap<NodeId, (Role, Option<u64>)>);
+pub(super) type Everything = (Vec<Row>, BTreeMap<NodeId, (Role, Option<u64>)>);
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (state, gate) = (
             Arc::new(FlakyState::default()),
             Arc::new(FakeGate::default()),
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// As after a restart.
-    fn reopened(&self) -> Self {
+    pub(super) fn reopened(&self) -> Self {
         let gate = Arc::new(FakeGate::default());
         let table = PeerTable::open(self.me, self.state.clone(), gate.clone()).unwrap();
         Self {
@@ -111,16 +111,16 @@ impl World {
         }
     }
 
-    fn everything(&self) -> Everything {
+    pub(super) fn everything(&self) -> Everything {
         (self.state.rows(b"").unwrap(), self.gate.0.lock().clone())
     }
 
     /// Until when a removed friend is let in.
-    fn farewell_of(&self, node: &NodeId) -> Option<u64> {
+    pub(super) fn farewell_of(&self, node: &NodeId) -> Option<u64> {
         self.table.rows.read().farewells.get(node).copied()
     }
 
-    fn claim_by(&self, real: u8) -> Claim {
+    pub(super) fn claim_by(&self, real: u8) -> Claim {
         let real = key(real);
         let message = claim_message(&self.me, &self.guest, &real.node_id(), &NONCE);
         Claim {
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    fn claim(
+    pub(super) fn claim(
         &self,
         claim: &Claim,
         peer: &NodeId,
@@ -314,77 +314,6 @@ fn open_invites_are_limited_and_expired_ones_make_room() {
     assert_eq!(world.state.rows(b"invite-1/").unwrap().len(), 2);
     let (_, until) = world.everything().1[&key(90).node_id()];
     assert_eq!(until, Some(NOW + 100 + INVITE_LIFETIME_MAX_S));
-}
-
-#[test]
-fn a_friend_is_bound_to_one_owner_and_its_recovery_key_admitted() {
-    let world = World::new();
-    let friend = world.claim_by(3).real;
-    world
-        .claim(&world.claim_by(3), &world.guest, NOW)
-        .unwrap()
-        .unwrap();
-    let (owner, recovery) = (OwnerId([7; 32]), key(20).node_id());
-    assert_eq!(world.table.standing(&recovery), None);
-    world.table.bind(&friend, &owner, &recovery).unwrap();
-    for world in [&world, &world.reopened()] {
-        let standing = world.table.standing(&friend).unwrap();
-        assert_eq!(
-            (standing.role, standing.quota, standing.owner),
-            (Role::Friend, 500, Some(owner))
-        );
-        let standing = world.table.standing(&recovery).unwrap();
-        assert_eq!(
-            (standing.role, standing.owner),
-            (Role::Recovery, Some(owner))
-        );
-        assert_eq!(world.everything().1[&recovery], (Role::Recovery, None));
-    }
-    let before = world.everything();
-    world.table.bind(&friend, &owner, &recovery).unwrap();
-    let other = OwnerId([8; 32]);
-    assert!(
-        world
-            .table
-            .bind(&friend, &other, &key(21).node_id())
-            .is_err()
-    );
-    assert!(
-        world
-            .table
-            .bind(&key(22).node_id(), &owner, &key(21).node_id())
-            .is_err()
-    );
-    assert!(world.table.bind(&friend, &owner, &world.me).is_err());
-    assert_eq!(world.everything(), before);
-}
-
-#[test]
-fn the_recovery_key_outlives_the_friendship() {
-    let world = World::new();
-    let friend = world.claim_by(3).real;
-    world
-        .claim(&world.claim_by(3), &world.guest, NOW)
-        .unwrap()
-        .unwrap();
-    let recovery = key(20).node_id();
-    world
-        .table
-        .bind(&friend, &OwnerId([7; 32]), &recovery)
-        .unwrap();
-    world.table.remove_friend(&friend).unwrap();
-    assert!(world.table.remove_friend(&friend).is_err());
-    for world in [&world, &world.reopened()] {
-        assert_eq!(world.table.standing(&friend), None);
-        assert_eq!(
-            world.everything().1,
-            BTreeMap::from([
-                (recovery, (Role::Recovery, None)),
-                // It is let in to be told, and for nothing else.
-                (friend, (Role::Former, world.farewell_of(&friend))),
-            ])
-        );
-    }
 }
 
 #[test]

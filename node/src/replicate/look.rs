@@ -33,8 +33,8 @@ pub(super) fn next_look(looked: Looked, check_at: Instant, ask_again: Option<Ins
 /// The owner's list of hosts, and the orders there are. The list first: a host drops the addresses of hosts it does not
 /// know to be listed, so an order that comes between the two reads must be told before them, in the next round.
 pub(super) fn hosts_and_orders(source: &dyn Source) -> Result<(Vec<NodeId>, Vec<Bytes>), Failure> {
-    let hosts = source.hosts()?;
-    Ok((hosts, source.orders()?))
+    let (hosts, orders) = (source.hosts()?, source.orders()?);
+    Ok((hosts, orders))
 }
 
 /// All snapshots with their receipts. Old ones whose receipt by this host is known are not looked

@@ -21,8 +21,8 @@ use super::source::{OwnSnap, Source};
 use crate::ports::Failure;
 use crate::store::stored::ElsewhereRow;
 
-/// Asks the host what became of the snapshots it has receipted, and notes the answers. `all`: not of
-/// the newest only.
+/// Asks the host what became of the snapshots it has receipted, and notes the answers: of the newest, and
+/// of all others if `all`, or if one of the newest is gone.
 ///
 /// # Errors
 /// [`CarryError`].
@@ -36,36 +36,68 @@ pub(super) async fn ask<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let at_disk = Arc::clone(source);
-    let receipted = tokio::task::spawn_blocking(move || receipted(&*at_disk, &host)).await??;
-    for lot in receipted.chunks(STANDS_MAX) {
-        let (stands, orders) = match client.stands(lot).await {
-            // What it says besides is heeded all the same.
-            Err(ClientError::Refused { code, message, .. }) => {
-                tracing::warn!(?host, %code, %message, "the host does not say what it still has");
-                return Ok(());
-            }
-            asked => asked?,
-        };
-        let are_here = stands.iter().all(|stand| *stand == Stand::Here);
-        opened.stands.extend(lot.iter().copied().zip(stands));
-        opened.stand_orders.extend(orders);
-        if are_here && !all {
-            break;
-        }
+    let newest = receipted(source, host, STANDS_MAX).await?;
+    let are_here = ask_lot(client, &newest, opened).await?;
+    if (are_here && !all) || newest.len() < STANDS_MAX {
+        return Ok(());
+    }
+    let every = receipted(source, host, usize::MAX).await?;
+    for lot in every
+        .get(newest.len()..)
+        .unwrap_or_default()
+        .chunks(STANDS_MAX)
+    {
+        ask_lot(client, lot, opened).await?;
     }
     Ok(())
 }
 
-/// Snapshots of this device that the host has receipted, newest first.
-fn receipted(source: &dyn Source, host: &NodeId) -> Result<Vec<SnapshotId>, Failure> {
-    let mut found = Vec::new();
-    for snap in source.own_snaps()?.into_iter().rev() {
-        if source.receipts(&snap.id)?.iter().any(|(of, _)| of == host) {
-            found.push(snap.id);
-        }
+/// Whether all of them are there.
+async fn ask_lot<S>(
+    client: &mut StoreClient<S>,
+    lot: &[SnapshotId],
+    opened: &mut Opened,
+) -> Result<bool, CarryError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if lot.is_empty() {
+        return Ok(true);
     }
-    Ok(found)
+    let (stands, orders) = match client.stands(lot).await {
+        // What it says besides is heeded all the same.
+        Err(ClientError::Refused { code, message, .. }) => {
+            tracing::warn!(%code, %message, "a host does not say what it still has");
+            return Ok(true);
+        }
+        asked => asked?,
+    };
+    let are_here = stands.iter().all(|stand| *stand == Stand::Here);
+    opened.stands.extend(lot.iter().copied().zip(stands));
+    opened.stand_orders.extend(orders);
+    Ok(are_here)
+}
+
+/// Snapshots of this device that the host has receipted, newest first, at most so many.
+async fn receipted(
+    source: &Arc<dyn Source>,
+    host: NodeId,
+    most: usize,
+) -> Result<Vec<SnapshotId>, CarryError> {
+    let source = Arc::clone(source);
+    let found = tokio::task::spawn_blocking(move || {
+        let mut found = Vec::new();
+        for snap in source.own_snaps()?.into_iter().rev() {
+            if found.len() >= most {
+                break;
+            }
+            if source.receipts(&snap.id)?.iter().any(|(of, _)| *of == host) {
+                found.push(snap.id);
+            }
+        }
+        Ok::<_, Failure>(found)
+    });
+    Ok(found.await??)
 }
 
 /// What follows from the answers of a host.

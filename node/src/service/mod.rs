@@ -9,6 +9,7 @@ mod get;
 mod puts;
 mod replicas;
 mod session;
+mod share;
 mod slots;
 mod stands;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use tokio::sync::Semaphore;
 pub(crate) use get::send_objects;
 pub(crate) use puts::Puts;
 
-use crate::frames::{StreamError, read_frame, write_frame};
+use crate::frames::{StreamError, read_frame_with_room, write_frame};
 use crate::ports::{Clock, Failure, PeerBook, Reach};
 use crate::store::{Store, StoreError};
 use session::{Answer, Session};
@@ -44,6 +45,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Longest silence in a session.
 const IDLE: Duration = Duration::from_secs(SESSION_IDLE_S);
+/// A peer that has not shown within this time what it is here for goes.
+const UNPROVEN: Duration = Duration::from_secs(20);
+/// Longest time to send one answer: a reader on a bad line takes a minute for an object.
+const ANSWER: Duration = Duration::from_secs(600);
 
 /// What every session of this node shares.
 pub struct Host {
@@ -56,6 +61,9 @@ pub struct Host {
     pub(crate) in_flight: Arc<Semaphore>,
     sessions: AtomicU64,
     slots: slots::Slots,
+    pub(crate) shares: share::Shares,
+    /// A peer that has not shown within this time what it is here for goes.
+    unproven: Duration,
 }
 
 impl Host {
@@ -70,6 +78,8 @@ impl Host {
             in_flight,
             sessions: AtomicU64::new(0),
             slots: slots::Slots::default(),
+            shares: share::Shares::default(),
+            unproven: UNPROVEN,
         }
     }
 
@@ -151,9 +161,19 @@ where
 {
     let (mut input, mut output) = tokio::io::split(stream);
     let mut session = Session::new(peer, over, Arc::clone(&host), nonce());
+    let proven_by = tokio::time::Instant::now() + host.unproven;
     loop {
-        let frame = read_frame::<StoreRequest, _>(&mut input);
-        let (request, body) = match tokio::time::timeout(IDLE, frame).await {
+        let share = session.share();
+        let frame = read_frame_with_room::<StoreRequest, _, _>(&mut input, |len| {
+            let share = Arc::clone(&share);
+            async move { share.body(len).await }
+        });
+        let silent_by = match session.is_proven() {
+            true => tokio::time::Instant::now() + IDLE,
+            false => proven_by,
+        };
+        // The room for the body is held until the request is done.
+        let (request, body, _room) = match tokio::time::timeout_at(silent_by, frame).await {
             // What it was told is not kept for one who is silent.
             Err(_) => return Ok(()),
             Ok(Ok(frame)) => frame,
@@ -173,23 +193,36 @@ where
         };
         match session.answer(request, body).await {
             Answer::Nothing => continue,
-            Answer::Reply(reply, body) => write_frame(&mut output, &reply, &body).await?,
+            Answer::Reply(reply, body) => {
+                in_time(ANSWER, write_frame(&mut output, &reply, &body)).await?;
+            }
             Answer::Objects(owner, ids) => {
-                send_objects(&host, owner, ids, &mut output, |id, found| {
+                let sending = send_objects(&host, owner, ids, &mut output, |id, found| {
                     StoreReply::Object { id, found }
-                })
-                .await?;
+                });
+                in_time(IDLE, sending).await?;
             }
             Answer::End(refusal) => {
                 tracing::info!(%peer, code = %refusal.code, "session refused: {}", refusal.message);
-                write_frame(&mut output, &StoreReply::from(refusal), &[]).await?;
+                let last = StoreReply::from(refusal);
+                in_time(ANSWER, write_frame(&mut output, &last, &[])).await?;
                 output.flush().await?;
                 drain(&mut input).await;
                 return Ok(());
             }
         }
-        output.flush().await?;
+        in_time(ANSWER, async { Ok(output.flush().await?) }).await?;
     }
+}
+
+/// A peer that does not read what it asked for does not hold its place for ever.
+async fn in_time<T>(
+    longest: Duration,
+    step: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, StreamError> {
+    tokio::time::timeout(longest, step)
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 /// Reads and throws away what is still on its way, for a short while.

@@ -9,6 +9,9 @@ use tokio::task::JoinSet;
 use super::{Host, Refusal};
 use crate::store::{Access, Intake, StoreError};
 
+/// Objects of one session being stored at the same time.
+const AT_ONCE: usize = 4;
+
 /// The puts of one session. Objects are checked and stored on blocking threads, several at a time;
 /// the bytes waiting are bounded over all sessions of the node.
 pub(crate) struct Puts {
@@ -39,6 +42,12 @@ impl Puts {
     pub(crate) async fn put(&mut self, id: ObjectId, body: Vec<u8>) -> Result<(), Refusal> {
         while let Some(done) = self.tasks.try_join_next() {
             check(done)?;
+        }
+        // Threads are few: no session holds all of them.
+        while self.tasks.len() >= AT_ONCE {
+            if let Some(done) = self.tasks.join_next().await {
+                check(done)?;
+            }
         }
         // At least one permit, so that a crowd of empty bodies is bounded too.
         let permits = u32::try_from(body.len().max(4096)).unwrap_or(u32::MAX);

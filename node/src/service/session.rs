@@ -4,20 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId};
-use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX, HAVE_IDS_PER_HOUR};
-use packnback_proto::machine::budget::Limits;
+use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
 use packnback_proto::machine::grant::{GrantFacts, GrantRefusal, ReadRight, accept};
-use packnback_proto::machine::rate::Allowance;
-use packnback_proto::machine::session::{OpenRefusal, is_over, may_list, sees_all_of_owner};
-use packnback_proto::record::{Cert, decode_cert, decode_grant};
+use packnback_proto::machine::session::{OpenRefusal, is_over, may_list};
+use packnback_proto::record::{Cert, Signed, decode_cert, decode_grant};
+use packnback_proto::wire::admin::EvictInfo;
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
 use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
-use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
+use packnback_proto::wire::{Bytes, ErrorCode, Nonce16, Role};
 
+use super::share::Share;
 use super::slots::Slot;
 use super::{Host, Puts, Refusal};
-use crate::ports::Reach;
-use crate::store::{Access, CommitOutcome, RecordFilter, StoreError};
+use crate::ports::{Binding, Reach, Sponsor};
+use crate::store::{Access, CommitOutcome, RecordFilter, Store, StoreError};
 
 /// Newest snapshots told at open.
 const HEADS: usize = 16;
@@ -47,9 +47,16 @@ struct Device {
     access: Access,
     puts: Puts,
     began: u64,
-    questions: Allowance,
     /// Its place among the sessions of the device.
     _slot: Slot,
+}
+
+/// What a device is admitted to.
+struct Admitted {
+    /// What it may store, and see.
+    access: Access,
+    /// The end of hosting, if announced.
+    notice: Option<EvictInfo>,
 }
 
 struct Reader {
@@ -65,6 +72,7 @@ pub(super) struct Session {
     pub(super) host: Arc<Host>,
     nonce: Option<[u8; 16]>,
     stage: Stage,
+    share: Arc<Share>,
 }
 
 pub(super) type Reply = Result<(StoreReply, Vec<u8>), Refusal>;
@@ -75,13 +83,38 @@ pub(super) fn reply(reply: StoreReply) -> Reply {
 
 impl Session {
     pub(super) fn new(peer: NodeId, over: Reach, host: Arc<Host>, nonce: Option<[u8; 16]>) -> Self {
+        let share = share_of(&host, &peer);
         Self {
             peer,
             over,
             host,
             nonce,
             stage: Stage::Greeted(false),
+            share,
         }
+    }
+
+    /// What all that its sponsor brought may take together.
+    pub(super) fn share(&self) -> Arc<Share> {
+        Arc::clone(&self.share)
+    }
+
+    /// Whether the peer has shown what it is here for.
+    pub(super) const fn is_proven(&self) -> bool {
+        !matches!(self.stage, Stage::Greeted(_))
+    }
+
+    /// Runs store work for this peer: when it is its sponsor's turn, and at its expense.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let turn = self.share.turn(self.host.clock.now()).await?;
+        let began = std::time::Instant::now();
+        let done = self.host.blocking(work).await;
+        self.share.pay(began.elapsed(), self.host.clock.now());
+        drop(turn);
+        done
     }
 
     pub(super) async fn answer(&mut self, request: StoreRequest, body: Vec<u8>) -> Answer {
@@ -187,34 +220,16 @@ impl Session {
         self.fresh()?;
         let cert = decode_cert(cert).map_err(StoreError::from)?;
         let (peer, now) = (self.peer, self.host.clock.now());
-        let standing = self.host.peers.standing(&peer);
         let value = cert.value().clone();
-        let admin = self
-            .host
-            .blocking(move |store| {
-                store.admit(&cert, &peer, standing, now)?;
-                let owner = cert.value().owner;
-                store.note_session(&owner, now)?;
-                store.admin(&owner)
-            })
-            .await?;
-        if let Some(evict) = admin.evict.filter(|evict| evict.takes_nothing(now)) {
-            return Err(StoreError::from(OpenRefusal::Closing(evict.drop_at)).into());
-        }
         let slots = &self.host.slots;
         let slot = slots.take(value.owner, peer).map_err(StoreError::from)?;
-        self.host.peers.bind(&peer, &value.owner, &value.recovery)?;
-        let access = Access {
-            owner: value.owner,
-            device: peer,
-            sees_all: sees_all_of_owner(&value),
-            limits: Limits::new(&value, standing.map_or(0, |standing| standing.quota)),
-            owner_max: admin.quota.unwrap_or(u64::MAX),
-        };
+        let Admitted { access, notice } = self.admit(cert, now).await?;
+        // It may be bound to its owner just now: from here on it counts for that.
+        self.share = share_of(&self.host, &peer);
         let puts = Puts::new(Arc::clone(&self.host), access)?;
+        let intake = puts.shared_intake();
         let opened = self
-            .host
-            .blocking(move |store| {
+            .work(move |store| {
                 let owner = &access.owner;
                 let base = match base {
                     Some(base) => store.snap(owner, &base)?,
@@ -225,20 +240,19 @@ impl Session {
                     store.heads_with_records(owner, &peer, HEADS)?,
                     store.pending_orders(owner)?,
                     store.orders_to_tell(owner)?,
+                    store.left(&intake, now)?,
                 ))
             })
             .await?;
-        let (base_complete, (heads, head_records), pending_orders, orders) = opened;
+        let (base_complete, (heads, head_records), pending_orders, orders, quota_left) = opened;
         if let Some(base) = base.filter(|_| base_complete) {
             puts.intake().set_base(base);
         }
-        let quota_left = puts.intake().left(now);
         self.stage = Stage::Device(Box::new(Device {
             cert: value,
             access,
             puts,
             began: now,
-            questions: Allowance::new(HAVE_IDS_PER_HOUR, now),
             _slot: slot,
         }));
         reply(StoreReply::Opened {
@@ -250,8 +264,50 @@ impl Session {
             pending_orders,
             quota_left,
             orders: orders.into_iter().map(Bytes).collect(),
-            notice: admin.evict.map(|evict| evict.info(now)),
+            notice,
         })
+    }
+
+    /// Everything is decided before the first write, and one peer opens one session at a time, so that
+    /// an open that is refused leaves nothing behind.
+    async fn admit(&self, cert: Signed<Cert>, now: u64) -> Result<Admitted, Refusal> {
+        let peer = self.peer;
+        let host = Arc::clone(&self.host);
+        let admitted = self
+            .work(move |store| {
+                let value = cert.value();
+                let standing = host.peers.standing(&peer);
+                if standing.is_none_or(|standing| standing.role != Role::Friend) {
+                    return Err(OpenRefusal::NotFriend.into());
+                }
+                let opening = host.shares.opening(peer);
+                let _one = opening.lock();
+                let binding = Binding {
+                    owner: value.owner,
+                    recovery: value.recovery,
+                    issued: value.not_before,
+                };
+                if let Err(failure) = host.peers.may_bind(&peer, &binding) {
+                    return Ok(Err(failure));
+                }
+                let admin = store.admin(&value.owner)?;
+                if let Some(evict) = admin.evict.filter(|evict| evict.takes_nothing(now)) {
+                    return Err(OpenRefusal::Closing(evict.drop_at).into());
+                }
+                let standing = host.peers.standing(&peer);
+                store.may_admit(&cert, &peer, standing, now)?;
+                let access = store.access_of(value, standing)?;
+                if let Err(failure) = host.peers.bind(&peer, &binding) {
+                    return Ok(Err(failure));
+                }
+                store.admit(&cert, &peer, standing, now)?;
+                Ok(Ok(Admitted {
+                    access,
+                    notice: admin.evict.map(|evict| evict.info(now)),
+                }))
+            })
+            .await?;
+        Ok(admitted?)
     }
 
     async fn put(&mut self, id: ObjectId, body: Vec<u8>) -> Result<(), Refusal> {
@@ -268,14 +324,13 @@ impl Session {
         let device = self.device()?;
         let ids = ids(body, HAVE_IDS_MAX)?;
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        if !device.questions.take(count, now) {
-            let message = "too many questions in this session: ask again later";
+        let intake = device.puts.shared_intake();
+        if !self.host.shares.may_ask(self.peer, count, now) {
+            let message = "too many questions of this device: ask again later";
             return Err(Refusal::new(ErrorCode::Busy, message));
         }
-        let intake = device.puts.shared_intake();
         let answers = self
-            .host
-            .blocking(move |store| store.have(&intake, &ids, now))
+            .work(move |store| store.have(&intake, &ids, now))
             .await?;
         Ok((StoreReply::Bitmap, encode_bitmap(&answers)))
     }
@@ -286,8 +341,7 @@ impl Session {
         let (access, cert) = (device.access, device.cert.clone());
         let now = self.host.clock.now();
         let outcome = self
-            .host
-            .blocking(move |store| store.commit(&access, &cert, &snap, now))
+            .work(move |store| store.commit(&access, &cert, &snap, now))
             .await?;
         match outcome {
             CommitOutcome::Accepted(accepted) => reply(StoreReply::Committed {
@@ -301,18 +355,16 @@ impl Session {
     }
 
     async fn receipt(&mut self, envelope: Bytes) -> Reply {
-        let Access { owner, device, .. } = self.device()?.access;
-        self.host
-            .blocking(move |store| store.put_receipt(&owner, Some(&device), &envelope))
+        let access = self.device()?.access;
+        self.work(move |store| store.take_receipt(&access, Some(&access.device), &envelope))
             .await?;
         reply(StoreReply::Ok)
     }
 
     async fn order(&mut self, envelope: Bytes) -> Reply {
-        let owner = self.device()?.access.owner;
+        let access = self.device()?.access;
         let now = self.host.clock.now();
-        self.host
-            .blocking(move |store| store.put_order(&owner, &envelope, now))
+        self.work(move |store| store.take_order(&access, &envelope, now))
             .await?;
         self.host.peers.orders_changed();
         reply(StoreReply::Ok)
@@ -322,15 +374,18 @@ impl Session {
         self.fresh()?;
         let grant = decode_grant(envelope).map_err(StoreError::from)?;
         let (owner, id) = (grant.value().owner, grant.id());
-        let standing = self.host.peers.standing(&self.peer);
+        // Roles add up: who is a recovery peer reads as one, whatever else it is here.
+        let role = match self.host.peers.has_role(&self.peer, Role::Recovery) {
+            true => Some(Role::Recovery),
+            false => self.host.peers.standing(&self.peer).map(|s| s.role),
+        };
         let (served, bytes_read) = self
-            .host
-            .blocking(move |store| Ok((store.serves(&owner)?, store.grant_bytes(&owner, &id)?)))
+            .work(move |store| Ok((store.serves(&owner)?, store.grant_bytes(&owner, &id)?)))
             .await?;
         let facts = GrantFacts {
             grant: grant.value(),
             peer: self.peer,
-            role: standing.map(|standing| standing.role),
+            role,
             host: self.host.store.node_id(),
             served,
             nonce: Nonce16(self.nonce.unwrap_or_default()),
@@ -339,8 +394,7 @@ impl Session {
         let right = accept(facts, self.host.clock.now()).map_err(StoreError::from)?;
         let scope = right.scope.clone();
         let covered = self
-            .host
-            .blocking(move |store| store.scope_objects(&owner, &scope))
+            .work(move |store| store.scope_objects(&owner, &scope))
             .await?;
         self.stage = Stage::Reader(Box::new(Reader {
             right,
@@ -375,8 +429,7 @@ impl Session {
             Stage::Greeted(_) => return Err(StoreError::from(GrantRefusal::None).into()),
         };
         let page = self
-            .host
-            .blocking(move |store| store.records(&owner, &filter, after.as_ref()))
+            .work(move |store| store.records(&owner, &filter, after.as_ref()))
             .await?;
         Ok((
             StoreReply::Records {
@@ -423,6 +476,11 @@ impl Session {
             .await?;
         Ok((owner, ids))
     }
+}
+
+fn share_of(host: &Host, peer: &NodeId) -> Arc<Share> {
+    let sponsor = host.peers.sponsor(peer).unwrap_or(Sponsor::Peer(*peer));
+    host.shares.of(sponsor, host.clock.now())
 }
 
 pub(super) fn ids(body: &[u8], max: usize) -> Result<Vec<ObjectId>, Refusal> {

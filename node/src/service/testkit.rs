@@ -11,7 +11,7 @@ use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::frame::FRAME_MIN;
 use packnback_proto::format::header::{Header, Kind};
-use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SetId, SnapshotId};
+use packnback_proto::ids::{NodeId, ObjectId, SetId, SnapshotId};
 use packnback_proto::record::{Cert, Grant, Op, Order, Scope, Signed, Snap, perms};
 use packnback_proto::wire::ids::encode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
@@ -23,7 +23,7 @@ use tokio::io::DuplexStream;
 
 use super::{Host, serve_session};
 use crate::frames::{read_frame, write_frame};
-use crate::ports::{Clock, Failure, PeerBook, Reach, Standing};
+use crate::ports::{Binding, Clock, Failure, PeerBook, Reach, Standing};
 use crate::store::memory::MemoryEngine;
 use crate::store::{DiskReserve, Store};
 
@@ -80,7 +80,21 @@ impl PeerBook for TestPeers {
         self.0.lock().get(peer).copied()
     }
 
-    fn bind(&self, peer: &NodeId, owner: &OwnerId, recovery: &NodeId) -> Result<(), Failure> {
+    fn may_bind(&self, peer: &NodeId, binding: &Binding) -> Result<(), Failure> {
+        let bound = self.standing(peer).and_then(|standing| standing.owner);
+        if bound.is_some_and(|owner| owner != binding.owner) || binding.recovery == *peer {
+            return Err(Failure::new(
+                ErrorCode::OtherOwner,
+                "bound to another owner",
+            ));
+        }
+        Ok(())
+    }
+
+    fn bind(&self, peer: &NodeId, binding: &Binding) -> Result<(), Failure> {
+        let Binding {
+            owner, recovery, ..
+        } = binding;
         let mut peers = self.0.lock();
         let standing = peers.get_mut(peer).unwrap();
         standing.owner.get_or_insert(*owner);
@@ -120,6 +134,11 @@ impl World {
             clock,
             host,
         }
+    }
+
+    /// Waits no time for peers that show nothing.
+    pub(crate) fn impatient(&mut self) {
+        Arc::get_mut(&mut self.host).unwrap().unproven = std::time::Duration::from_millis(1);
     }
 
     /// Loses power and starts again.
@@ -203,6 +222,13 @@ impl Conn {
         self.ask(StoreRequest::Open { cert, base: None }, &[])
             .await
             .0
+    }
+
+    /// Whether the other side has hung up.
+    pub(crate) async fn at_end(&mut self) -> Option<bool> {
+        use tokio::io::AsyncReadExt as _;
+        let mut byte = [0];
+        self.0.read(&mut byte).await.ok().map(|n| n == 0)
     }
 
     pub(crate) async fn put(&mut self, object: &Object) {

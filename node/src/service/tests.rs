@@ -2,7 +2,9 @@
 //! refusal and that the store is as it was.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod admit;
 mod commit;
+mod friend;
 mod have;
 mod late;
 mod orders;

@@ -95,12 +95,16 @@ impl Store {
         self.change_admin(owner, |row| row.evict = announced)
     }
 
-    /// A session of an owner's device was opened.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn note_session(&self, owner: &OwnerId, now: u64) -> Result<(), StoreError> {
-        self.change_admin(owner, |row| row.last_session = Some(now))
+    /// A session of an owner's device is being opened. The owner's lock is held.
+    pub(super) fn note_session(
+        &self,
+        batch: &mut Batch,
+        owner: &OwnerId,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let mut row = self.admin(owner)?;
+        row.last_session = Some(now);
+        Self::put_row(batch, keys::admin(owner), &row)
     }
 
     /// Ends every snapshot of an owner whose time is over. Returns how many.

@@ -16,8 +16,6 @@ use super::{Store, keys};
 const PER_HOST_MAX: usize = 64;
 /// Alarms kept in all.
 const ALARMS_MAX: usize = 1024;
-/// Snapshots looked at when a store of an earlier version is opened.
-const OWN_SNAPS_MAX: usize = 1 << 20;
 
 /// An alarm to be raised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,7 +204,7 @@ impl Store {
         let mut batch = Batch::default();
         if let Some(device) = self.device()? {
             let owner: OwnerId = device.owner;
-            for head in self.heads(&owner, &self.node_id(), OWN_SNAPS_MAX)? {
+            for head in self.heads(&owner, &self.node_id(), usize::MAX)? {
                 Self::note_made_here(&mut batch, &head.id);
             }
         }

@@ -9,6 +9,7 @@ use packnback_proto::ids::OwnerId;
 use packnback_proto::policy::{ClockState, Moment};
 use packnback_proto::wire::admin::{AlarmKind, CollectInfo};
 
+use super::drops::Dropped;
 use super::error::StoreError;
 use super::sweep::Swept;
 use super::{NewAlarm, Store, keys};
@@ -37,29 +38,63 @@ impl Store {
         let now = moment.wall;
         round.done.disk_before = self.engine.disk_size()?;
         let mut lots = BTreeSet::new();
-        for (owner, _) in self.owners()? {
+        let mut damaged_owners = 0;
+        for owner in self.owner_ids()? {
             let mut swept = Swept::default();
             if let Err(error) = self.collect_owner(&owner, moment, &mut round, &mut swept) {
                 self.tell_doubt(&owner, &error, now);
                 round.failed.push((owner, error));
             }
+            match self.look_at_damage(&owner) {
+                Ok(0) => {}
+                Ok(count) => {
+                    round.done.damaged = round.done.damaged.saturating_add(count);
+                    damaged_owners += 1;
+                }
+                Err(error) => tracing::error!(%error, "damage could not be looked at"),
+            }
             round.done.objects = round.done.objects.saturating_add(swept.objects);
             round.done.bytes = round.done.bytes.saturating_add(swept.bytes);
             lots.append(&mut swept.lots);
         }
+        self.tell_damage(round.done.damaged, damaged_owners, now);
+        round.done.stopped = u64::try_from(round.failed.len()).unwrap_or(u64::MAX);
         if round.failed.is_empty() {
             self.end_alarms(AlarmKind::Collect, None)?;
         }
-        self.drop_unclaimed()?;
+        let mut dropped = Dropped::default();
+        self.drop_unclaimed(&mut dropped)?;
         let moved = self.move_lots(lots, now)?;
         round.done.moved_objects = moved.objects;
         round.done.moved_bytes = moved.bytes;
-        let freed = round.done.bytes.saturating_add(round.done.moved_bytes);
-        if freed >= RECLAIM_FROM || (thorough && freed > 0) {
-            self.engine.reclaim()?;
-        }
+        let freed = dropped.bytes.saturating_add(moved.bytes);
+        self.reclaim(freed, thorough, round.done.disk_before)?;
+        self.give_back(dropped)?;
         round.done.disk_after = self.engine.disk_size()?;
         Ok(round)
+    }
+
+    /// Gives files back to the file system when it is worth it: what earlier rounds left behind counts
+    /// as well, and what a process before this one left behind.
+    fn reclaim(&self, freed: u64, thorough: bool, disk: u64) -> Result<(), StoreError> {
+        let waiting = {
+            let mut garbage = self.garbage.lock();
+            let before = match *garbage {
+                Some(before) => before,
+                None => disk.saturating_sub(self.live_bytes()?),
+            };
+            *garbage.insert(before.saturating_add(freed))
+        };
+        if waiting >= RECLAIM_FROM || (thorough && waiting > 0) {
+            self.engine.reclaim()?;
+            *self.garbage.lock() = Some(0);
+        }
+        Ok(())
+    }
+
+    fn live_bytes(&self) -> Result<u64, StoreError> {
+        let owners = self.owners()?.into_iter();
+        Ok(owners.fold(0, |sum, (_, totals)| sum.saturating_add(totals.bytes)))
     }
 
     /// In the log, and as an alarm as long as it lasts.
@@ -72,7 +107,7 @@ impl Store {
             snap: None,
             order: None,
             text: format!(
-                "collecting space stopped for owner {}: {error}. Nothing in doubt was freed and backups go on; check the disk of this node",
+                "collecting space stopped for owner {}: {error}. Nothing in doubt was freed. Stop and start this node: it mends what it can; check its disk",
                 owner.short()
             ),
         };
@@ -107,12 +142,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::OtherVersion`]; failures of the disk.
     pub fn check_version(&self) -> Result<(), StoreError> {
-        /// 2: objects are counted. 3: snapshots are of backup sets.
-        const TABLES: u64 = 3;
+        /// 2: objects are counted. 3: snapshots are of backup sets. 4: notes of bytes say whose they are.
+        const TABLES: u64 = 4;
         match self.row::<u64>(keys::VERSION, "version of the tables")? {
             Some(TABLES) => Ok(()),
             Some(other) => Err(StoreError::OtherVersion(other)),
-            None if self.owners()?.is_empty() => {
+            None if self.owner_ids()?.is_empty() || self.engine.damage().rows => {
                 let mut batch = super::engine::Batch::default();
                 Self::put_row(&mut batch, keys::VERSION.to_vec(), &TABLES)?;
                 Ok(self.engine.write(batch)?)

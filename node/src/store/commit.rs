@@ -1,18 +1,18 @@
 //! Accepting snapshots: all or nothing, in one atomic write.
 
 use packnback_proto::ids::{ObjectId, OwnerId, RecordId, SetId, SnapshotId};
-use packnback_proto::limits::HAVE_IDS_MAX;
+use packnback_proto::limits::{HAVE_IDS_MAX, SNAPS_MAX};
 use packnback_proto::machine::closure::{self, Closure};
 use packnback_proto::machine::commit::{CommitRefusal, SessionOf, belongs};
 use packnback_proto::machine::session::still_valid;
 use packnback_proto::policy::Freeze;
 use packnback_proto::record::{Cert, Receipt, Signed, Snap};
 
+use super::charges::Writes;
 use super::counts::Changes;
 use super::engine::{Batch, Table};
 use super::error::StoreError;
-use super::objects::{View, Walk};
-use super::stored::{DeviceRow, LastSnap, LogHead, SnapRow};
+use super::stored::{Below, DeviceRow, LastSnap, LogHead, SnapRow};
 use super::{Access, Store, keys};
 
 /// Who brings a snapshot.
@@ -163,14 +163,15 @@ impl Store {
             return Err(CommitRefusal::Ended.into());
         }
         let root = snap.value().root;
-        let view = View {
-            store: self,
-            access: *access,
-        };
+        let kept = usize::try_from(self.totals(&access.owner)?.snaps).unwrap_or(usize::MAX);
+        if kept >= SNAPS_MAX {
+            return Err(StoreError::TooMany("snapshots"));
+        }
+        let view = self.view(access)?;
         if !self.is_root(&view, &root)? {
             return Err(CommitRefusal::NotARoot.into());
         }
-        match closure::check(&view, &root, HAVE_IDS_MAX)? {
+        let all = match closure::check(&view, &root, HAVE_IDS_MAX)? {
             Closure::Missing(missing) => return Ok(CommitOutcome::Missing(missing)),
             Closure::NotLower { .. } => return Err(CommitRefusal::Malformed.into()),
             Closure::Complete(nodes) => {
@@ -178,12 +179,14 @@ impl Store {
                 let mut changes = Changes::new(self, access.owner);
                 view.set_complete(&mut batch, &mut changes, &nodes)?;
                 changes.need(&root)?;
+                let meta = changes.meta(&root)?;
                 changes.finish(&mut batch);
+                meta.map_or(Below::default(), |meta| Below::default().and(&meta))
             }
-        }
+        };
         self.count_snap(&mut batch, access, snap, (origin, now))?;
-        let receipt = self.write_down(&mut batch, access, snap, (origin, now))?;
-        self.engine.write(batch)?;
+        let receipt = self.write_down(&mut batch, access, (snap, all), (origin, now))?;
+        self.write_within(access, Writes::Records, batch)?;
         Ok(CommitOutcome::Accepted(Accepted {
             snap: snap.id(),
             envelope: snap.envelope().to_vec(),
@@ -233,16 +236,10 @@ impl Store {
     fn receipt_for(
         &self,
         owner: &OwnerId,
-        snap: &Signed<Snap>,
+        (snap, all): (&Signed<Snap>, Below),
         now: u64,
     ) -> Result<Signed<Receipt>, StoreError> {
         let value = snap.value();
-        let (mut objects, mut bytes) = (0u64, 0u64);
-        self.walk(owner, &value.root, &mut |_, meta| {
-            objects = objects.saturating_add(1);
-            bytes = bytes.saturating_add(meta.size.into());
-            Walk::On
-        })?;
         let last: Option<LogHead> = self.row(&keys::log(owner), "log head")?;
         let log_seq = last.map_or(1, |last| last.seq.saturating_add(1));
         let receipt = Receipt {
@@ -251,8 +248,8 @@ impl Store {
             received: now,
             log_seq,
             log_prev: last.map(|last| last.id),
-            n_objects: objects,
-            bytes,
+            n_objects: all.objects,
+            bytes: all.bytes,
             policy_seq: self
                 .policy(owner, &value.device)?
                 .map_or(0, |policy| policy.pseq),
@@ -265,12 +262,12 @@ impl Store {
         &self,
         batch: &mut Batch,
         access: &Access,
-        snap: &Signed<Snap>,
+        (snap, all): (&Signed<Snap>, Below),
         (origin, now): (Origin, u64),
     ) -> Result<Signed<Receipt>, StoreError> {
         let owner = &access.owner;
         let value = snap.value();
-        let receipt = self.receipt_for(owner, snap, now)?;
+        let receipt = self.receipt_for(owner, (snap, all), now)?;
         let said = receipt.value();
         let log_seq = said.log_seq;
         let row = SnapRow {

@@ -1,13 +1,20 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-//! One suite for every implementation of the port. `reopen` loses what is not durable.
+//! One suite for every implementation of the port. `reopen` loses what is not durable, as far as the
+//! implementation can be made to; `restart` loses the process only.
 
 use super::engine::{Batch, Engine, Table};
 
-pub(super) fn suite<E: Engine>(open: impl Fn() -> E, reopen: impl Fn(E) -> E) {
+pub(super) fn suite<E: Engine>(
+    open: impl Fn() -> E,
+    reopen: impl Fn(E) -> E,
+    restart: impl Fn(E) -> E,
+) {
     let engine = reading_and_scanning(open());
     let engine = batches_are_durable(reopen(engine));
     let engine = objects_are_durable_after_flush(reopen(engine), &reopen);
-    big_objects_survive(engine, &reopen);
+    let engine = big_objects_survive(engine, &reopen);
+    let engine = notes_come_before_what_follows_them(engine, &reopen, &restart);
+    space_comes_back(engine);
 }
 
 fn reading_and_scanning<E: Engine>(engine: E) -> E {
@@ -66,7 +73,7 @@ fn objects_are_durable_after_flush<E: Engine>(engine: E, reopen: &impl Fn(E) -> 
     engine
 }
 
-fn big_objects_survive<E: Engine>(engine: E, reopen: &impl Fn(E) -> E) {
+fn big_objects_survive<E: Engine>(engine: E, reopen: &impl Fn(E) -> E) -> E {
     let object = |n: u8| vec![n; 3 << 20];
     for n in 0..20 {
         engine.put_object(&[n; 64], &object(n)).unwrap();
@@ -77,4 +84,71 @@ fn big_objects_survive<E: Engine>(engine: E, reopen: &impl Fn(E) -> E) {
         assert_eq!(engine.get_object(&[n; 64]), Ok(Some(object(n))));
     }
     assert_eq!(engine.get_object(&[99; 64]), Ok(None));
+    engine
+}
+
+fn note(engine: &impl Engine, key: &[u8], value: &[u8]) {
+    let mut batch = Batch::default();
+    batch.put(Table::State, key, value);
+    engine.note(batch).unwrap();
+}
+
+fn notes_come_before_what_follows_them<E: Engine>(
+    engine: E,
+    reopen: &impl Fn(E) -> E,
+    restart: &impl Fn(E) -> E,
+) -> E {
+    let get = |engine: &E, key: &[u8]| engine.get(Table::State, key).unwrap();
+    note(&engine, b"n1", b"1");
+    assert_eq!(get(&engine, b"n1"), Some(b"1".to_vec()));
+    let seen = engine.scan(Table::State, b"n", None, 9).unwrap();
+    assert_eq!(seen, [(b"n1".to_vec(), b"1".to_vec())]);
+    let engine = restart(engine);
+    assert_eq!(get(&engine, b"n1"), Some(b"1".to_vec()));
+    // In order with what is written, and durable with it.
+    note(&engine, b"n1", b"2");
+    note(&engine, b"n2", b"2");
+    let mut batch = Batch::default();
+    batch.put(Table::State, *b"n1", *b"3");
+    engine.write(batch).unwrap();
+    let engine = reopen(engine);
+    assert_eq!(get(&engine, b"n1"), Some(b"3".to_vec()));
+    assert_eq!(get(&engine, b"n2"), Some(b"2".to_vec()));
+    // Durable before the objects that follow it, whenever those become so.
+    note(&engine, b"n3", b"3");
+    engine.put_object(b"after n3", b"3").unwrap();
+    engine.flush_objects().unwrap();
+    let engine = reopen(engine);
+    assert_eq!(get(&engine, b"n3"), Some(b"3".to_vec()));
+    for n in 0..20u8 {
+        note(&engine, &[b'N', n], b"");
+        engine.put_object(&[n; 64], &vec![n; 3 << 20]).unwrap();
+        engine.put_object(&[b'N', n], &[n]).unwrap();
+    }
+    let engine = reopen(engine);
+    for n in 0..20u8 {
+        let object = engine.get_object(&[b'N', n]).unwrap();
+        assert!(
+            object.is_none() || get(&engine, &[b'N', n]).is_some(),
+            "bytes whose note is lost"
+        );
+    }
+    engine
+}
+
+fn space_comes_back<E: Engine>(engine: E) {
+    let before = engine.disk_size().unwrap();
+    for n in 100..120u8 {
+        engine.put_object(&[n; 64], &vec![n; 3 << 20]).unwrap();
+    }
+    engine.flush_objects().unwrap();
+    let full = engine.disk_size().unwrap();
+    assert!(full > before + (50 << 20), "{before} {full}");
+    for n in 100..120u8 {
+        engine.delete_object(&[n; 64]).unwrap();
+    }
+    engine.flush_objects().unwrap();
+    engine.reclaim().unwrap();
+    let after = engine.disk_size().unwrap();
+    assert!(after < before + (10 << 20), "{before} {full} {after}");
 }

@@ -18,7 +18,7 @@ use packnback_proto::ids::{ObjectId, OwnerId};
 
 use super::engine::{Batch, Table};
 use super::error::StoreError;
-use super::stored::ObjectMeta;
+use super::stored::{Below, ObjectMeta};
 use super::{Store, keys};
 
 struct Row {
@@ -115,10 +115,13 @@ impl<'a> Changes<'a> {
         if self.present(id)?.complete {
             return Ok(());
         }
+        let mut below = Below::default();
         for child in self.store.refs(&self.owner, id)? {
             self.need(&child)?;
+            below = below.and(self.present(&child)?);
         }
-        self.present(id)?.complete = true;
+        let meta = self.present(id)?;
+        (meta.complete, meta.below) = (true, below);
         Ok(())
     }
 

@@ -145,7 +145,10 @@ impl<'a> Ending<'a> {
         batch.delete(Table::State, keys::snap(owner, snap));
         self.totals.snaps = self.totals.snaps.saturating_sub(1);
         self.log_end(snap);
-        self.changes.release(&row.root, self.cause.now)?;
+        // Of a snapshot whose root was lost to damage nothing is counted.
+        if self.changes.meta(&row.root)?.is_some() {
+            self.changes.release(&row.root, self.cause.now)?;
+        }
         self.ended.push(*snap);
         Ok(Ended::Now)
     }
@@ -203,7 +206,7 @@ impl<'a> Ending<'a> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.store.engine.write(self.batch)?;
+        self.store.write_for(self.owner, self.batch)?;
         for snap in self.ended {
             let by_order = matches!(self.cause.why, Why::Order(_));
             tracing::info!(snapshot = %snap.short(), by_order, "snapshot ended");

@@ -49,7 +49,7 @@ pub struct Batch {
     pub(super) changes: Vec<Change>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Change {
     pub(super) table: Table,
     pub(super) key: Vec<u8>,
@@ -81,6 +81,12 @@ impl Batch {
         });
     }
 
+    /// How many changes it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -105,18 +111,36 @@ pub enum EngineError {
     Io(String),
 }
 
+/// What of a store may be damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Damage {
+    /// Rows of the tables may be missing or old.
+    pub rows: bool,
+    /// Objects may be missing.
+    pub objects: bool,
+}
+
+impl Damage {
+    /// Whether there is any.
+    #[must_use]
+    pub const fn is_some(self) -> bool {
+        self.rows || self.objects
+    }
+}
+
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
 /// See the module.
 pub trait Engine: Send + Sync + 'static {
-    /// Stores an object. Not durable before [`Engine::flush_objects`].
+    /// Stores an object. Not claimed to be durable before [`Engine::flush_objects`], but it may become
+    /// so at any time; whatever was noted before it is durable first.
     ///
     /// # Errors
     /// [`EngineError`].
     fn put_object(&self, key: &[u8], value: &[u8]) -> Result<(), EngineError>;
 
-    /// Returns once every object put before the call is durable.
+    /// Returns once every object put before the call is durable, and everything noted before it.
     ///
     /// # Errors
     /// [`EngineError`]: then none of them may be claimed.
@@ -127,6 +151,13 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError`].
     fn get_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// An object that ought to be here and that [`Engine::get_object`] does not give as it should be:
+    /// looks for it without what is damaged. The caller checks its address.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn find_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// Drops an object (replaced after damage, or collected).
     ///
@@ -147,7 +178,8 @@ pub trait Engine: Send + Sync + 'static {
     fn write(&self, batch: Batch) -> Result<(), EngineError>;
 
     /// Applies all changes or none, in order with [`Engine::write`], but not durable before the next
-    /// one. Survives the end of the process, not the loss of power.
+    /// one, or before an object that is put after it. Survives the end of the process, not the loss of
+    /// power.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -171,6 +203,24 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError`]: then the space comes back later.
     fn reclaim(&self) -> Result<(), EngineError>;
+
+    /// What was found damaged, at the start or since, and is not mended yet.
+    fn damage(&self) -> Damage;
+
+    /// The store has mended what [`Engine::damage`] told when it was opened.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn mended(&self) -> Result<(), EngineError>;
+
+    /// Visits the key of every object whose bytes may be here; some may be visited twice.
+    ///
+    /// # Errors
+    /// [`EngineError`], and those of the visitor.
+    fn object_keys(
+        &self,
+        visit: &mut dyn FnMut(&[u8]) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError>;
 
     /// Bytes of the files of the store.
     ///

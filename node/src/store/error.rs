@@ -72,8 +72,11 @@ pub enum StoreError {
     #[error("too many {0}")]
     TooMany(&'static str),
     /// Tables of another version of the program.
-    #[error("the store is of version {0}, this program needs version 3")]
+    #[error("the store is of version {0}, this program needs version 4")]
     OtherVersion(u64),
+    /// As much is being found out for this owner, or in all, as may be at a time.
+    #[error("this node is busy with other questions of this owner: ask again")]
+    Busy,
     /// An earlier write of this session failed: it takes no more.
     #[error("an earlier write of this session failed")]
     Poisoned,
@@ -85,9 +88,8 @@ impl StoreError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Engine(EngineError::Full) | Self::Reserve { .. } => ErrorCode::DiskFull,
-            Self::Engine(_) | Self::Stored(_) | Self::OtherVersion(_) | Self::Poisoned => {
-                ErrorCode::Internal
-            }
+            Self::Engine(EngineError::Corrupt(_)) | Self::Stored(_) => ErrorCode::Damaged,
+            Self::Engine(_) | Self::OtherVersion(_) | Self::Poisoned => ErrorCode::Internal,
             Self::Refused { .. } => ErrorCode::Object,
             Self::AddressMismatch { .. } => ErrorCode::Damaged,
             Self::Record(_) => ErrorCode::Record,
@@ -99,6 +101,7 @@ impl StoreError {
             Self::Import(refusal) => refusal.code(),
             Self::Unknown(_) => ErrorCode::NotFound,
             Self::TooMany(_) => ErrorCode::Quota,
+            Self::Busy => ErrorCode::Busy,
         }
     }
 

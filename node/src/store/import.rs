@@ -189,7 +189,10 @@ impl Store {
     ) -> Result<CommitOutcome, StoreError> {
         let snap = decode_snap(envelope)?;
         // What it takes up was within the offer when it was put.
-        let access = self.import_access(owner, &snap, receipts, Offer::PUT_ALREADY)?;
+        let access = Access {
+            owner_max: self.copies_access(owner)?.owner_max,
+            ..self.import_access(owner, &snap, receipts, Offer::PUT_ALREADY)?
+        };
         let receipts = verified(&snap.id(), receipts);
         let listed = self.hosts(owner)?.map(|row| row.hosts);
         let times: Vec<(NodeId, u64)> =
@@ -221,8 +224,8 @@ impl Store {
         };
         let (first, then): (Vec<_>, Vec<_>) = receipts.iter().partition(counts);
         for (_, envelope) in first.into_iter().chain(then) {
-            match self.put_receipt(owner, None, envelope) {
-                Err(StoreError::TooMany(_)) => break,
+            match self.take_receipt(&self.copies_access(owner)?, None, envelope) {
+                Err(StoreError::TooMany(_) | StoreError::Budget(_)) => break,
                 other => other?,
             }
         }

@@ -2,20 +2,31 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use packnback_proto::format::header::{Header, verify_object};
-use packnback_proto::ids::{ObjectId, SnapshotId};
+use packnback_proto::ids::{ObjectId, OwnerId, SnapshotId};
 use packnback_proto::limits::LOOSE_KEEP_S;
-use packnback_proto::machine::budget::{BudgetRefusal, Usage};
+use packnback_proto::machine::budget::BudgetRefusal;
 use parking_lot::Mutex;
 
 use super::counts::Changes;
 use super::engine::{Batch, EngineError, Table};
 use super::error::StoreError;
-use super::objects::View;
 use super::pins::{InFlight, Pin};
-use super::stored::{ObjectMeta, Totals};
+use super::stored::{Below, ObjectMeta, Totals};
+use super::unclaimed::Note;
 use super::{Access, Store, keys};
+
+/// What is to be done with the bytes of an object that is put.
+enum Begun {
+    /// They are here already, or on their way.
+    Nothing,
+    /// They are to be written.
+    Write,
+    /// They may be here, unclaimed: to be written only if they are not.
+    Compare,
+}
 
 /// The objects one session put since its last sync. Several threads may put at once.
 pub struct Intake {
@@ -23,13 +34,14 @@ pub struct Intake {
     state: Mutex<State>,
     pin: Arc<Pin>,
     in_flight: Arc<InFlight>,
+    work: AtomicU64,
 }
 
 struct State {
-    /// Usage of the device at the last sync.
-    usage: Usage,
     /// Bytes that will be charged at the next sync.
     charged: u64,
+    /// Those of them that no note of this device stands for.
+    noteless: u64,
     pending: HashMap<ObjectId, Pending>,
     /// Objects put in this session, all durable.
     synced: u64,
@@ -58,6 +70,18 @@ impl Intake {
         self.pin.set_base(base);
     }
 
+    /// Counts work done for this session: references followed.
+    pub(super) fn worked(&self, steps: u64) {
+        self.work.fetch_add(steps, Ordering::Relaxed);
+    }
+
+    /// References followed for this session since it was asked last: what a request cost, for whoever
+    /// bounds the work of a peer.
+    #[must_use]
+    pub fn take_work(&self) -> u64 {
+        self.work.swap(0, Ordering::Relaxed)
+    }
+
     pub(super) fn pin(&self) -> &Pin {
         &self.pin
     }
@@ -78,10 +102,9 @@ impl Store {
     /// # Errors
     /// Failures of the disk.
     pub fn intake(&self, access: Access) -> Result<Intake, StoreError> {
-        let usage = self.usage(&access.owner, &access.device)?;
         let state = State {
-            usage,
             charged: 0,
+            noteless: 0,
             pending: HashMap::new(),
             synced: 0,
             poisoned: false,
@@ -91,6 +114,7 @@ impl Store {
             state: Mutex::new(state),
             pin: self.pins.open(&access.owner),
             in_flight: Arc::clone(&self.in_flight),
+            work: AtomicU64::new(0),
         })
     }
 
@@ -110,20 +134,30 @@ impl Store {
         let refused = |error| StoreError::Refused { id: *id, error };
         let header = verify_object(id, bytes).map_err(refused)?;
         let size = u32::try_from(bytes.len()).map_err(|_| StoreError::Stored("object size"))?;
-        if !self.begin(intake, id, &header, size, now)? {
-            return Ok(());
-        }
+        let begun = self.begin(intake, id, &header, size, now)?;
         let poison = |error: EngineError| {
             intake.state.lock().poisoned = true;
             StoreError::from(error)
         };
-        self.engine
-            .put_object(&keys::object(&intake.access.owner, id), bytes)
-            .map_err(poison)
+        let key = keys::object(&intake.access.owner, id);
+        match begun {
+            Begun::Nothing => return Ok(()),
+            Begun::Write => {}
+            Begun::Compare => {
+                // Written by a session that ended before it synced, or freed and not dropped yet:
+                // never written twice, or a device could fill the disk with one object.
+                if self.engine.get_object(&key).map_err(poison)?.as_deref() == Some(bytes) {
+                    return Ok(());
+                }
+                intake.moved_to(id, self.lots.number(now));
+            }
+        }
+        self.lots.add(size);
+        self.engine.put_object(&key, bytes).map_err(poison)
     }
 
-    /// Whether the bytes are to be written. The object is pinned either way; if it is not here, a note
-    /// says that its bytes are to be dropped again unless it is claimed.
+    /// What is to be done with the bytes. The object is pinned in any case; if it is not here, a note
+    /// says that its bytes are to be dropped again unless it is claimed, and whose they are.
     fn begin(
         &self,
         intake: &Intake,
@@ -131,12 +165,9 @@ impl Store {
         header: &Header,
         size: u32,
         now: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Begun, StoreError> {
         let access = &intake.access;
-        let view = View {
-            store: self,
-            access: *access,
-        };
+        let view = self.view(access)?;
         let lock = self.owner_lock(&access.owner);
         // Nothing is freed meanwhile.
         let _guard = lock.read();
@@ -145,7 +176,7 @@ impl Store {
         if view.meta(id)?.is_some() {
             let mut state = intake.state.lock();
             state.synced = state.synced.saturating_add(1);
-            return Ok(false);
+            return Ok(Begun::Nothing);
         }
         let shared = self.object_meta(&access.owner, id)?;
         let known = shared.is_some_and(|meta| !meta.damaged);
@@ -165,16 +196,91 @@ impl Store {
                 size.into()
             },
         };
-        if !intake.reserve(id, pending, now)? {
-            return Ok(false);
+        self.reserve(intake, id, pending, now)
+    }
+
+    /// Charges for an object and notes it, or refuses; all at once for one owner.
+    fn reserve(
+        &self,
+        intake: &Intake,
+        id: &ObjectId,
+        mut pending: Pending,
+        now: u64,
+    ) -> Result<Begun, StoreError> {
+        let access = &intake.access;
+        let (device, size, lot) = (access.device, pending.meta.size, pending.meta.lot);
+        let mut state = intake.state.lock();
+        if state.poisoned {
+            return Err(StoreError::Poisoned);
         }
-        if !known {
-            let mut note = Batch::default();
-            note.put(Table::State, keys::to_drop(&access.owner, id), []);
-            self.engine.note(note)?;
-            self.lots.add(size);
+        if state.pending.contains_key(id) {
+            return Ok(Begun::Nothing);
         }
-        Ok(!known)
+        let sums = self.unclaimed(&access.owner)?;
+        let mut sums = sums.lock();
+        let noted = match pending.known {
+            true => None,
+            false => self.note_of(&access.owner, id)?,
+        };
+        let is_new = !pending.known && noted.is_none();
+        let noteless = match noted {
+            Some(note) if note.device == device => 0,
+            _ if is_new => 0,
+            _ => pending.charge,
+        };
+        let added = if is_new { u64::from(size) } else { 0 };
+        if pending.charge > 0 {
+            let waiting = sums
+                .of(&device)
+                .saturating_add(added)
+                .saturating_add(state.noteless)
+                .saturating_add(noteless);
+            let records = self.charged(&access.owner)?.above_free();
+            let waiting = waiting.saturating_add(records);
+            let today = state.charged.saturating_add(pending.charge);
+            self.usage(&access.owner, &device)?
+                .may_take(waiting, today, &access.limits, now)?;
+            let total = self.totals(&access.owner)?.bytes;
+            let used = total.saturating_add(sums.total()).saturating_add(records);
+            if used.saturating_add(added) > access.owner_max {
+                let limit = access.owner_max;
+                return Err(BudgetRefusal::Quota { used, limit }.into());
+            }
+        }
+        if is_new {
+            let note = Note { device, size, lot };
+            let mut batch = Batch::default();
+            let key = keys::to_drop(&access.owner, id);
+            batch.put(Table::State, key, note.encode());
+            self.engine.note(batch)?;
+            sums.add(device, size.into());
+        }
+        state.noteless = state.noteless.saturating_add(noteless);
+        state.charged = state.charged.saturating_add(pending.charge);
+        self.in_flight.begin(&access.owner, id);
+        let begun = match noted {
+            Some(note) => {
+                pending.meta.lot = note.lot;
+                Begun::Compare
+            }
+            None if pending.known => Begun::Nothing,
+            None => Begun::Write,
+        };
+        state.pending.insert(*id, pending);
+        Ok(begun)
+    }
+
+    /// Bytes the device may still put.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub fn left(&self, intake: &Intake, now: u64) -> Result<u64, StoreError> {
+        let access = &intake.access;
+        let usage = self.usage(&access.owner, &access.device)?;
+        let left = usage.on_day_of(now).left(&access.limits);
+        let waiting = self.unclaimed(&access.owner)?.lock().of(&access.device);
+        let records = self.charged(&access.owner)?.above_free();
+        Ok(left.saturating_sub(waiting).saturating_sub(records))
     }
 
     /// Makes everything put so far durable and present. Returns how many objects this session has
@@ -189,6 +295,7 @@ impl Store {
             if state.poisoned {
                 return Err(StoreError::Poisoned);
             }
+            state.noteless = 0;
             (
                 std::mem::take(&mut state.pending),
                 std::mem::take(&mut state.charged),
@@ -205,8 +312,7 @@ impl Store {
         }
         let mut state = intake.state.lock();
         match done {
-            Ok(usage) => {
-                state.usage = usage;
+            Ok(()) => {
                 state.synced = state.synced.saturating_add(count);
                 Ok(state.synced)
             }
@@ -223,7 +329,7 @@ impl Store {
         pending: HashMap<ObjectId, Pending>,
         charged: u64,
         now: u64,
-    ) -> Result<Usage, StoreError> {
+    ) -> Result<(), StoreError> {
         // First the objects, then the rows that claim them.
         self.engine.flush_objects()?;
         let mut batch = Batch::default();
@@ -236,7 +342,11 @@ impl Store {
             .add_bytes(charged, &access.limits, now)?;
         let mut totals = self.totals(owner)?;
         let mut changes = Changes::new(self, *owner);
+        let mut notes = Vec::new();
         for (id, item) in &pending {
+            if !item.known {
+                notes.extend(self.note_of(owner, id)?);
+            }
             self.claim_one(access, (id, item), &mut changes, &mut totals, &mut batch)?;
         }
         if totals.bytes > access.owner_max {
@@ -249,8 +359,49 @@ impl Store {
         changes.finish(&mut batch);
         Self::put_row(&mut batch, keys::usage(owner, &access.device), &usage)?;
         Self::put_row(&mut batch, keys::totals(owner), &totals)?;
+        let sums = self.unclaimed(owner)?;
+        let mut sums = sums.lock();
+        // Beside what other sessions of the device have on the disk.
+        let own = notes.iter().filter(|note| note.device == access.device);
+        let own = own.fold(0u64, |sum, note| sum.saturating_add(note.size.into()));
+        let others = sums.of(&access.device).saturating_sub(own);
+        if charged > 0 && usage.bytes.saturating_add(others) > access.limits.bytes {
+            let (used, limit) = (usage.bytes.saturating_sub(charged), access.limits.bytes);
+            return Err(BudgetRefusal::Quota { used, limit }.into());
+        }
         self.engine.write(batch)?;
-        Ok(usage)
+        // From now on their rows stand for them.
+        for note in notes {
+            sums.take(&note.device, note.size.into());
+        }
+        Ok(())
+    }
+
+    /// The row of an object whose stored bytes were damaged, now that they are put again. Who needs it
+    /// stays as it was. What was not known of it (its row was lost as well) is known from now on; a
+    /// node is then not complete before its own references were looked at.
+    fn heal(
+        &self,
+        owner: &OwnerId,
+        (id, item): (&ObjectId, &Pending),
+        shared: ObjectMeta,
+        batch: &mut Batch,
+    ) -> Result<ObjectMeta, StoreError> {
+        let known = self.engine.get(Table::Nodes, &keys::object(owner, id))?;
+        let is_leaf = item.meta.height == 0;
+        let same = is_leaf || known.as_ref() == Some(&item.refs);
+        let complete = is_leaf || (shared.complete && same);
+        if complete {
+            batch.delete(Table::State, keys::damaged(owner, id));
+        }
+        Ok(ObjectMeta {
+            complete,
+            below: if same { shared.below } else { Below::default() },
+            refs: shared.refs,
+            due: shared.due,
+            device: shared.device,
+            ..item.meta
+        })
     }
 
     fn claim_one(
@@ -267,12 +418,9 @@ impl Store {
             match changes.meta(id)? {
                 Some(shared) if !shared.damaged => {}
                 Some(shared) => {
-                    let (damaged, lot) = (false, meta.lot);
-                    let healed = ObjectMeta {
-                        damaged,
-                        lot,
-                        ..shared
-                    };
+                    let healed = self.heal(owner, (id, item), shared, batch)?;
+                    let more = u64::from(healed.size).saturating_sub(shared.size.into());
+                    totals.bytes = totals.bytes.saturating_add(more);
                     changes.set(id, Some(healed))?;
                 }
                 None => {
@@ -296,29 +444,11 @@ impl Store {
 }
 
 impl Intake {
-    /// Notes an object and charges for it; `false` if it is noted already.
-    fn reserve(&self, id: &ObjectId, pending: Pending, now: u64) -> Result<bool, StoreError> {
-        let mut state = self.state.lock();
-        if state.poisoned {
-            return Err(StoreError::Poisoned);
+    /// The bytes of an object are written once more, to this lot.
+    fn moved_to(&self, id: &ObjectId, lot: u64) {
+        if let Some(pending) = self.state.lock().pending.get_mut(id) {
+            pending.meta.lot = lot;
         }
-        if state.pending.contains_key(id) {
-            return Ok(false);
-        }
-        let charged = state.charged.saturating_add(pending.charge);
-        state.usage.add_bytes(charged, &self.access.limits, now)?;
-        state.charged = charged;
-        self.in_flight.begin(&self.access.owner, id);
-        state.pending.insert(*id, pending);
-        Ok(true)
-    }
-
-    /// Bytes the device may still put.
-    #[must_use]
-    pub fn left(&self, now: u64) -> u64 {
-        let state = self.state.lock();
-        let left = state.usage.on_day_of(now).left(&self.access.limits);
-        left.saturating_sub(state.charged)
     }
 }
 

@@ -22,7 +22,9 @@
 //! | state | `H` owner | [`super::stored::HostsRow`] |
 //! | state | `g` owner, grant | bytes read under it |
 //! | state | `z` owner, due, object | nobody needs this object: may be freed from then on |
-//! | state | `x` owner, object | bytes to be dropped unless the object is claimed |
+//! | state | `x` owner, object | bytes to be dropped unless the object is claimed: [`super::unclaimed::Note`] |
+//! | state | `U` owner | [`super::charges::Charged`] |
+//! | state | `D` owner, object | its bytes are damaged or gone, or it is not complete again yet |
 //! | state | `L` lot | bytes once written to it |
 //! | state | `B` owner, device | a device that may not see what others put |
 //! | state | `k` owner, snapshot, cause | [`super::stored::MarkRow`]: an order id, or zeros for the policy |
@@ -169,6 +171,18 @@ pub(super) fn loose_of(owner: &OwnerId) -> Vec<u8> {
 
 pub(super) fn to_drop(owner: &OwnerId, id: &ObjectId) -> Vec<u8> {
     join(b'x', &[&owner.0, &id.0])
+}
+
+pub(super) fn charged(owner: &OwnerId) -> Vec<u8> {
+    join(b'U', &[&owner.0])
+}
+
+pub(super) fn damaged(owner: &OwnerId, id: &ObjectId) -> Vec<u8> {
+    join(b'D', &[&owner.0, &id.0])
+}
+
+pub(super) fn all_damaged(owner: &OwnerId) -> Vec<u8> {
+    join(b'D', &[&owner.0])
 }
 
 pub(super) fn lot(lot: u64) -> Vec<u8> {

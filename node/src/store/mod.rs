@@ -11,9 +11,11 @@
 
 mod admin;
 mod alarms;
+mod charges;
 mod collect;
 mod commit;
 mod counts;
+mod damage;
 mod drops;
 mod ending;
 pub mod engine;
@@ -25,8 +27,10 @@ mod lots;
 pub mod memory;
 mod objects;
 mod orders;
+mod pages;
 mod pins;
 mod purge;
+mod rebuild;
 mod records;
 mod retention;
 pub mod rocks;
@@ -36,6 +40,8 @@ mod stats;
 pub mod stored;
 mod sweep;
 mod tables;
+mod unclaimed;
+mod walks;
 
 #[cfg(test)]
 mod conformance;
@@ -54,12 +60,13 @@ use packnback_proto::machine::budget::Limits;
 use parking_lot::{Mutex, RwLock};
 
 pub use alarms::NewAlarm;
+pub use charges::{Charged, ORDERS_SPARE, RECORDS_FREE};
 pub use collect::Round;
 pub use commit::{Accepted, CommitOutcome};
+pub use damage::Mended;
 pub use error::StoreError;
 pub use import::Offer;
 pub use intake::Intake;
-pub use objects::Walk;
 pub use records::{RecordFilter, RecordList};
 pub use space::DiskReserve;
 
@@ -92,6 +99,11 @@ pub struct Store {
     pins: pins::Pins,
     in_flight: Arc<pins::InFlight>,
     lots: lots::Lots,
+    unclaimed: unclaimed::Unclaimed,
+    walks: walks::Walks,
+    /// Bytes of dropped and moved objects whose files were not given back yet; `None`: not known,
+    /// because this process has just begun.
+    garbage: Mutex<Option<u64>>,
     grace_d: u64,
     /// Around everything that reads and then writes alarms.
     alarms: Mutex<()>,
@@ -110,6 +122,9 @@ impl Store {
             pins: pins::Pins::default(),
             in_flight: Arc::default(),
             lots: lots::Lots::default(),
+            unclaimed: unclaimed::Unclaimed::default(),
+            walks: walks::Walks::default(),
+            garbage: Mutex::default(),
             grace_d: GRACE_D,
             alarms: Mutex::default(),
         }

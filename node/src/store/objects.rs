@@ -1,16 +1,14 @@
 //! Looking objects up, reading them, and walking what is below a node.
 
-use std::collections::HashSet;
-
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::format::header::Kind;
 use packnback_proto::ids::{ID_LEN, ObjectId, OwnerId};
 use packnback_proto::limits::{LOOSE_KEEP_S, REFS_MAX};
 use packnback_proto::machine::budget::DAY_S;
-use packnback_proto::machine::closure::{self, Closure, Seen, Shelf};
+use packnback_proto::machine::closure::{Seen, Shelf, Survey};
 
 use super::counts::Changes;
-use super::engine::{Batch, Table};
+use super::engine::{Batch, EngineError, Table};
 use super::error::StoreError;
 use super::stored::ObjectMeta;
 use super::{Access, Intake, Store, keys};
@@ -19,6 +17,8 @@ use super::{Access, Intake, Store, keys};
 pub(super) struct View<'a> {
     pub(super) store: &'a Store,
     pub(super) access: Access,
+    /// Something of the owner is damaged: what is known to be complete is looked at again.
+    pub(super) doubt: bool,
 }
 
 impl View<'_> {
@@ -73,22 +73,13 @@ impl Shelf for View<'_> {
     fn look(&self, id: &ObjectId) -> Result<Option<Seen>, StoreError> {
         Ok(self.meta(id)?.map(|meta| Seen {
             height: meta.height,
-            complete: meta.complete,
+            complete: meta.complete && !self.doubt,
         }))
     }
 
     fn refs(&self, id: &ObjectId) -> Result<Vec<ObjectId>, StoreError> {
         self.store.refs(&self.access.owner, id)
     }
-}
-
-/// What a walk does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Walk {
-    /// Go on.
-    On,
-    /// Stop here.
-    Stop,
 }
 
 impl Store {
@@ -118,10 +109,7 @@ impl Store {
         now: u64,
     ) -> Result<Vec<bool>, StoreError> {
         let (access, pin) = (intake.access(), intake.pin());
-        let view = View {
-            store: self,
-            access: *access,
-        };
+        let view = self.view(access)?;
         let lock = self.owner_lock(&access.owner);
         let mut answers = Vec::with_capacity(ids.len());
         // Nodes not known to be complete, and objects that would go soon.
@@ -135,7 +123,7 @@ impl Store {
                     continue;
                 };
                 pin.add(id);
-                let answer = meta.height == 0 || meta.complete;
+                let answer = meta.height == 0 || (meta.complete && !view.doubt);
                 if !answer {
                     unfinished.push(at);
                 } else if self.is_fading(&view, id, &meta, now)? {
@@ -147,13 +135,26 @@ impl Store {
         if !unfinished.is_empty() || !fading.is_empty() {
             let _guard = lock.write();
             self.refresh(&access.owner, &fading, now)?;
+            let mut survey = Survey::new(&view);
             for at in unfinished {
                 if let (Some(answer), Some(id)) = (answers.get_mut(at), ids.get(at)) {
-                    *answer = self.try_complete(&view, id)?;
+                    *answer = survey.is_complete(id)?;
                 }
             }
+            let (nodes, steps) = survey.into_done();
+            intake.worked(steps);
+            self.remember_complete(&view, &nodes)?;
         }
         Ok(answers)
+    }
+
+    /// What an access may see.
+    pub(super) fn view(&self, access: &Access) -> Result<View<'_>, StoreError> {
+        Ok(View {
+            store: self,
+            access: *access,
+            doubt: self.has_damage(&access.owner)?,
+        })
     }
 
     /// Whether an object nobody needs was last asked for more than a day ago.
@@ -191,18 +192,19 @@ impl Store {
     }
 
     /// The owner's lock is held.
-    fn try_complete(&self, view: &View<'_>, id: &ObjectId) -> Result<bool, StoreError> {
-        match closure::check(view, id, 1)? {
-            Closure::Complete(nodes) => {
-                let mut batch = Batch::default();
-                let mut changes = Changes::new(self, view.access.owner);
-                view.set_complete(&mut batch, &mut changes, &nodes)?;
-                changes.finish(&mut batch);
-                self.engine.write(batch)?;
-                Ok(true)
-            }
-            Closure::Missing(_) | Closure::NotLower { .. } => Ok(false),
+    pub(super) fn remember_complete(
+        &self,
+        view: &View<'_>,
+        nodes: &[ObjectId],
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let mut changes = Changes::new(self, view.access.owner);
+        view.set_complete(&mut batch, &mut changes, nodes)?;
+        changes.finish(&mut batch);
+        if batch.is_empty() {
+            return Ok(());
         }
+        Ok(self.engine.write(batch)?)
     }
 
     /// An object, checked against its address; `None` if it is not here.
@@ -214,11 +216,30 @@ impl Store {
         if self.object_meta(owner, id)?.is_none() {
             return Ok(None);
         }
-        let key = keys::object(owner, id);
-        match self.engine.get_object(&key)? {
-            Some(bytes) if object_id(&bytes) == *id => Ok(Some(bytes)),
-            _ => self.found_damaged(owner, id),
+        match self.sound_bytes(owner, id)? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.found_damaged(owner, id),
         }
+    }
+
+    /// The stored bytes, if they are those of the address.
+    pub(super) fn sound_bytes(
+        &self,
+        owner: &OwnerId,
+        id: &ObjectId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = keys::object(owner, id);
+        let sound = |bytes: Option<Vec<u8>>| bytes.filter(|bytes| object_id(bytes) == *id);
+        match self.engine.get_object(&key) {
+            Ok(bytes) => match sound(bytes) {
+                Some(bytes) => return Ok(Some(bytes)),
+                None => tracing::warn!(object = %id, "the database does not give the object"),
+            },
+            // Where the database cannot find it, all others are still there.
+            Err(EngineError::Corrupt(error)) => tracing::warn!(object = %id, error, "not found"),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(sound(self.engine.find_object(&key)?))
     }
 
     /// Notes that the stored bytes are not those of the address. Looks again first, now that
@@ -229,65 +250,16 @@ impl Store {
         let Some(meta) = self.object_meta(owner, id)? else {
             return Ok(None);
         };
-        let key = keys::object(owner, id);
-        if let Some(bytes) = self.engine.get_object(&key)?
-            && object_id(&bytes) == *id
-        {
+        if let Some(bytes) = self.sound_bytes(owner, id)? {
             return Ok(Some(bytes));
         }
         if !meta.damaged {
-            let damaged = true;
             let mut batch = Batch::default();
-            batch.put(Table::Meta, key, ObjectMeta { damaged, ..meta }.encode());
+            Self::mark_damaged(&mut batch, owner, (id, meta));
             self.engine.write(batch)?;
         }
         tracing::warn!(object = %id, "stored object is damaged");
         Err(StoreError::AddressMismatch { id: *id })
-    }
-
-    /// Visits everything below `root` once, children before the nodes that name them, `root` last.
-    /// Returns whether it got to the end.
-    ///
-    /// # Errors
-    /// [`StoreError::AddressMismatch`] if something is not here; failures of the disk.
-    pub fn walk(
-        &self,
-        owner: &OwnerId,
-        root: &ObjectId,
-        visit: &mut dyn FnMut(&ObjectId, &ObjectMeta) -> Walk,
-    ) -> Result<bool, StoreError> {
-        let mut seen = HashSet::new();
-        self.walk_node(owner, root, u8::MAX, &mut seen, visit)
-            .map(|walk| walk == Walk::On)
-    }
-
-    fn walk_node(
-        &self,
-        owner: &OwnerId,
-        id: &ObjectId,
-        below: u8,
-        seen: &mut HashSet<[u8; 16]>,
-        visit: &mut dyn FnMut(&ObjectId, &ObjectMeta) -> Walk,
-    ) -> Result<Walk, StoreError> {
-        // Half an id tells objects apart well enough and halves the memory of the set.
-        let mark = id.0.first_chunk::<16>().copied().unwrap_or_default();
-        if !seen.insert(mark) {
-            return Ok(Walk::On);
-        }
-        let meta = self
-            .object_meta(owner, id)?
-            .ok_or(StoreError::AddressMismatch { id: *id })?;
-        if meta.height >= below {
-            return Err(StoreError::Stored("tree"));
-        }
-        if meta.height > 0 {
-            for child in self.refs(owner, id)? {
-                if self.walk_node(owner, &child, meta.height, seen, visit)? == Walk::Stop {
-                    return Ok(Walk::Stop);
-                }
-            }
-        }
-        Ok(visit(id, &meta))
     }
 
     pub(super) fn is_root(&self, view: &View<'_>, id: &ObjectId) -> Result<bool, StoreError> {

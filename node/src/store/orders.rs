@@ -4,22 +4,23 @@
 //! each cause, so that taking one order back leaves the others in force.
 
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
-use packnback_proto::limits::{ORDERS_MAX, ORDERS_TOLD_BYTES, ORDERS_TOLD_MAX, SNAPS_MAX};
+use packnback_proto::limits::{ORDERS_MAX, ORDERS_TOLD_BYTES, ORDERS_TOLD_MAX};
 use packnback_proto::machine::orders::{self, OrderRefusal};
 use packnback_proto::record::{Op, Order, PolicyArg, Signed, decode_order};
 
+use super::charges::Writes;
 use super::engine::{Batch, Row, Table};
 use super::error::StoreError;
 use super::stored::{
     HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, RangeRow, decode,
 };
-use super::{Store, keys};
+use super::{Access, Store, keys};
 
 /// Order id.
 pub(super) type Oid = [u8; 16];
 
 /// What an order did when it came.
-struct Effect {
+pub(super) struct Effect {
     stand: OrderStand,
     snaps: u64,
     note: String,
@@ -66,6 +67,20 @@ impl Store {
         envelope: &[u8],
         now: u64,
     ) -> Result<bool, StoreError> {
+        self.take_order(&self.own_access(owner), envelope, now)
+    }
+
+    /// The same on behalf of a device, within what it may use here.
+    ///
+    /// # Errors
+    /// As [`Store::put_order`]; [`StoreError::Budget`].
+    pub fn take_order(
+        &self,
+        access: &Access,
+        envelope: &[u8],
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let owner = &access.owner;
         let order = decode_order(envelope)?;
         let value = order.value();
         if value.owner != *owner {
@@ -77,8 +92,8 @@ impl Store {
         if self.engine.get(Table::State, &key)?.is_some() {
             return Ok(false);
         }
-        let count = self.count(&keys::orders(owner), ORDERS_MAX)?;
-        if count >= ORDERS_MAX {
+        let kept = usize::try_from(self.charged(owner)?.orders).unwrap_or(usize::MAX);
+        if kept >= ORDERS_MAX {
             return Err(StoreError::TooMany("orders"));
         }
         let mut batch = Batch::default();
@@ -103,7 +118,7 @@ impl Store {
         };
         Self::put_row(&mut batch, key, &row)?;
         batch.put(Table::Records, keys::record(owner, &order.id()), envelope);
-        self.engine.write(batch)?;
+        self.write_within(access, Writes::Orders, batch)?;
         Ok(true)
     }
 
@@ -111,7 +126,7 @@ impl Store {
         Ok(self.engine.scan(Table::State, prefix, None, max)?.len())
     }
 
-    fn take_effect(
+    pub(super) fn take_effect(
         &self,
         batch: &mut Batch,
         order: &Signed<Order>,
@@ -349,7 +364,7 @@ impl Store {
         snap: &SnapshotId,
     ) -> Result<Vec<Row>, StoreError> {
         let prefix = keys::marks_of(owner, snap);
-        Ok(self.engine.scan(Table::State, &prefix, None, ORDERS_MAX)?)
+        self.all_rows(&prefix)
     }
 
     /// Takes back orders that wait, and those that may still come.
@@ -399,7 +414,7 @@ impl Store {
     ) -> Result<Vec<(Vec<u8>, SnapshotId)>, StoreError> {
         let prefix = keys::marks(owner);
         let mut found = Vec::new();
-        for (key, _) in self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)? {
+        for (key, _) in self.all_rows(&prefix)? {
             let (snap, cause) = mark_key(&prefix, &key)?;
             if cause == *oid {
                 found.push((key, snap));
@@ -415,7 +430,7 @@ impl Store {
     ) -> Result<Vec<(Oid, OrderRow)>, StoreError> {
         let prefix = keys::all_waiting(owner);
         let mut waiting = Vec::new();
-        for (key, _) in self.engine.scan(Table::State, &prefix, None, ORDERS_MAX)? {
+        for (key, _) in self.all_rows(&prefix)? {
             let oid = key
                 .get(prefix.len()..)
                 .and_then(|oid| Oid::try_from(oid).ok());
@@ -462,9 +477,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn order_rows(&self, owner: &OwnerId) -> Result<Vec<OrderRow>, StoreError> {
-        let rows = self
-            .engine
-            .scan(Table::State, &keys::orders(owner), None, ORDERS_MAX)?;
+        let rows = self.all_rows(&keys::orders(owner))?;
         rows.into_iter()
             .map(|(_, row)| decode(&row, "order row"))
             .collect()

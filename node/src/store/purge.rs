@@ -3,7 +3,6 @@
 //! How they end: `ending.rs`.
 
 use packnback_proto::ids::{OwnerId, RecordId, SnapshotId};
-use packnback_proto::limits::SNAPS_MAX;
 use packnback_proto::record::{Op, decode_order};
 
 use super::ending::{Cause, Ended, Why, gone};
@@ -27,7 +26,7 @@ impl Store {
             }
         }
         let (prefix, mut due) = (keys::marks(owner), Vec::new());
-        for (key, mark) in self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)? {
+        for (key, mark) in self.all_rows(&prefix)? {
             let (snap, cause) = mark_key(&prefix, &key)?;
             let mark: MarkRow = decode(&mark, "mark")?;
             if cause == keys::NO_ORDER && mark.due <= now {
@@ -80,7 +79,7 @@ impl Store {
             let mut batch = Batch::default();
             Self::put_row(&mut batch, key, &OrderRow { stand, ..known })?;
             batch.delete(Table::State, keys::waiting(owner, oid));
-            self.engine.write(batch)?;
+            self.write_for(owner, batch)?;
         }
         Ok(ended)
     }
@@ -108,7 +107,7 @@ impl Store {
 
     pub(super) fn all_snaps(&self, owner: &OwnerId) -> Result<Vec<SnapshotId>, StoreError> {
         let prefix = keys::snaps(owner);
-        let rows = self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)?;
+        let rows = self.all_rows(&prefix)?;
         rows.iter()
             .map(|(key, _)| {
                 let id = key.get(prefix.len()..);

@@ -10,10 +10,10 @@ use packnback_proto::record::{
 };
 use packnback_proto::wire::ids::push_record;
 
+use super::charges::Writes;
 use super::engine::{Batch, Table};
 use super::error::StoreError;
-use super::objects::Walk;
-use super::{Store, keys};
+use super::{Access, Store, keys};
 use crate::ports::RecordPage;
 
 /// Receipts kept per snapshot.
@@ -22,8 +22,6 @@ const RECEIPTS_MAX: usize = 64;
 const PAGE_BYTES: usize = 1 << 20;
 /// Rows read at once for a page.
 const PAGE_ROWS: usize = 512;
-/// Devices and snapshots looked at for a limited scope.
-const SCOPE_SNAPS_MAX: usize = 65_536;
 
 /// Which records somebody may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +134,20 @@ impl Store {
         device: Option<&NodeId>,
         envelope: &[u8],
     ) -> Result<(), StoreError> {
+        self.take_receipt(&self.own_access(owner), device, envelope)
+    }
+
+    /// The same on behalf of a device, within what it may use here.
+    ///
+    /// # Errors
+    /// As [`Store::put_receipt`]; [`StoreError::Budget`].
+    pub fn take_receipt(
+        &self,
+        access: &Access,
+        device: Option<&NodeId>,
+        envelope: &[u8],
+    ) -> Result<(), StoreError> {
+        let owner = &access.owner;
         let receipt = decode_receipt(envelope)?;
         let value = receipt.value();
         let lock = self.owner_lock(owner);
@@ -156,7 +168,7 @@ impl Store {
         let mut batch = Batch::default();
         batch.put(Table::Records, keys::record(owner, &receipt.id()), envelope);
         batch.put(Table::State, key, receipt.id().0);
-        Ok(self.engine.write(batch)?)
+        self.write_within(access, Writes::Records, batch)
     }
 
     /// The receipts kept for a snapshot, our own included.
@@ -181,10 +193,12 @@ impl Store {
             .collect()
     }
 
-    /// The objects a limited grant covers; `None` = all of the owner.
+    /// The objects a limited grant covers; `None` = all of the owner. What several snapshots share is
+    /// looked at once. Few are found out at the same time for one owner, and in all: a grant is small,
+    /// and this is not.
     ///
     /// # Errors
-    /// Failures of the disk, damage below a snapshot of the scope.
+    /// [`StoreError::Busy`]; failures of the disk, damage below a snapshot of the scope.
     pub fn scope_objects(
         &self,
         owner: &OwnerId,
@@ -198,12 +212,10 @@ impl Store {
         if *scope == Scope::All {
             return Ok(None);
         }
+        let _walk = self.walks.begin(owner)?;
         let prefix = keys::snaps(owner);
         let mut covered = HashSet::new();
-        for (key, _) in self
-            .engine
-            .scan(Table::State, &prefix, None, SCOPE_SNAPS_MAX)?
-        {
+        for (key, _) in self.all_rows(&prefix)? {
             let id = key
                 .get(prefix.len()..)
                 .and_then(|id| RecordId::from_slice(id).ok());
@@ -212,13 +224,36 @@ impl Store {
                 .snap(owner, &id)?
                 .ok_or(StoreError::Stored("snapshot row"))?;
             if wanted(&id, &row.device) {
-                self.walk(owner, &row.root, &mut |object, _| {
-                    covered.insert(*object);
-                    Walk::On
-                })?;
+                self.cover(owner, &row.root, u8::MAX, &mut covered)?;
             }
         }
         Ok(Some(covered))
+    }
+
+    /// Adds an object and everything below it, as far as it is not covered already.
+    fn cover(
+        &self,
+        owner: &OwnerId,
+        id: &ObjectId,
+        below: u8,
+        covered: &mut HashSet<ObjectId>,
+    ) -> Result<(), StoreError> {
+        if !covered.insert(*id) {
+            return Ok(());
+        }
+        // What is gone cannot be read, and everything else can.
+        let Some(meta) = self.object_meta(owner, id)? else {
+            return Ok(());
+        };
+        if meta.height >= below {
+            return Err(StoreError::Stored("tree"));
+        }
+        if meta.height > 0 {
+            for child in self.refs(owner, id)? {
+                self.cover(owner, &child, meta.height, covered)?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps records fetched from elsewhere (recovery): each must verify and belong to the owner.
@@ -232,19 +267,46 @@ impl Store {
         envelope: &[u8],
         now: u64,
     ) -> Result<bool, StoreError> {
+        self.take_record(&self.own_access(owner), envelope, now)
+    }
+
+    /// Keeps a record copied from another host of the owner, as long as they are not too many.
+    ///
+    /// # Errors
+    /// As [`Store::import_record`]; [`StoreError::Budget`].
+    pub fn copy_record(
+        &self,
+        owner: &OwnerId,
+        envelope: &[u8],
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        self.take_record(&self.copies_access(owner)?, envelope, now)
+    }
+
+    /// The same on behalf of others, within what they may use here.
+    ///
+    /// # Errors
+    /// As [`Store::import_record`]; [`StoreError::Budget`].
+    pub fn take_record(
+        &self,
+        access: &Access,
+        envelope: &[u8],
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let owner = &access.owner;
         let record = decode_record(envelope)?;
         if self.has_record(owner, &record.id())? {
             return Ok(false);
         }
         match record {
-            Record::Order(_) => self.put_order(owner, envelope, now),
-            Record::Receipt(_) => self.put_receipt(owner, None, envelope).map(|()| true),
+            Record::Order(_) => self.take_order(access, envelope, now),
+            Record::Receipt(_) => self.take_receipt(access, None, envelope).map(|()| true),
             Record::Cert(cert) if cert.value().owner == *owner => {
                 let mut batch = Batch::default();
                 let lock = self.owner_lock(owner);
                 let _guard = lock.write();
                 self.record_cert(&mut batch, &cert)?;
-                self.engine.write(batch)?;
+                self.write_within(access, Writes::Records, batch)?;
                 Ok(true)
             }
             _ => Err(StoreError::Unknown("a record that cannot be imported")),

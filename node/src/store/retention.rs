@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
-use packnback_proto::limits::{SETS_MAX, SNAPS_MAX};
+use packnback_proto::limits::SETS_MAX;
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::machine::commit::CommitRefusal;
 use packnback_proto::machine::orders::grace_d;
@@ -21,8 +21,6 @@ use super::orders::mark_key;
 use super::stored::{DeviceState, MarkRow, PolicyRow, SnapRow, decode};
 use super::{Store, keys};
 
-/// Devices looked at per owner.
-const DEVICES_MAX: usize = 65_536;
 /// Snapshots listed in one answer, of all devices together: about half a kilobyte each.
 const LISTED_MAX: usize = 4096;
 
@@ -43,7 +41,7 @@ impl Store {
     /// [`StoreError`].
     pub fn devices_of(&self, owner: &OwnerId) -> Result<Vec<NodeId>, StoreError> {
         let prefix = keys::certs(owner);
-        let rows = self.engine.scan(Table::State, &prefix, None, DEVICES_MAX)?;
+        let rows = self.all_rows(&prefix)?;
         rows.iter()
             .map(|(key, _)| {
                 let device = key.get(prefix.len()..);
@@ -171,7 +169,7 @@ impl Store {
 
     fn marked(&self, owner: &OwnerId) -> Result<BTreeSet<SnapshotId>, StoreError> {
         let prefix = keys::marks(owner);
-        let rows = self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)?;
+        let rows = self.all_rows(&prefix)?;
         rows.iter()
             .map(|(key, _)| mark_key(&prefix, key).map(|(snap, _)| snap))
             .collect()
@@ -235,7 +233,7 @@ impl Store {
             }
             let key = keys::device_state(owner, &device);
             Self::put_row(&mut batch, key, &DeviceState { day, ..state })?;
-            self.engine.write(batch)?;
+            self.write_for(owner, batch)?;
             count = count.saturating_add(u64::try_from(marked.len()).unwrap_or(u64::MAX));
         }
         Ok(count)

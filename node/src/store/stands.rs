@@ -78,7 +78,7 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        Ok(self.engine.write(batch)?)
+        self.write_for(owner, batch)
     }
 
     /// The hosts at which a snapshot ended, as they said.

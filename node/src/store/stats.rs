@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use packnback_proto::ids::{ObjectId, OwnerId};
-use packnback_proto::limits::SNAPS_MAX;
 use packnback_proto::wire::admin::{OwnerStats, SnapStats};
 
 use super::engine::Table;
@@ -28,7 +27,6 @@ impl Store {
         let mut rows: Vec<_> = self
             .all_snaps(owner)?
             .into_iter()
-            .take(SNAPS_MAX)
             .filter_map(|id| self.snap(owner, &id).transpose().map(|row| (id, row)))
             .map(|(id, row)| row.map(|row| (id, row)))
             .collect::<Result<Vec<_>, _>>()?;

@@ -34,13 +34,26 @@ pub struct ObjectMeta {
     pub lot: u64,
     /// The device that put it first.
     pub device: NodeId,
+    /// Of a complete node: what is below it.
+    pub below: Below,
+}
+
+/// What is below a complete node, each object as often as it is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Below {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 const COMPLETE: u8 = 1;
 const DAMAGED: u8 = 2;
 const META_LEN: usize = 1 + 3 + 4 + 4 + 8 + 8 + ID_LEN;
-/// Version of the object rows: 1 had no counts.
-const META_VERSION: u8 = 2;
+/// Of a node.
+const BELOW_LEN: usize = 8 + 8;
+/// Version of the object rows: 1 had no counts, 2 not what is below a node.
+const META_VERSION: u8 = 3;
 
 impl ObjectMeta {
     pub(super) fn new(header: &Header, size: u32, device: NodeId) -> Self {
@@ -55,6 +68,7 @@ impl ObjectMeta {
             due: 0,
             lot: 0,
             device,
+            below: Below::default(),
         }
     }
 
@@ -72,13 +86,18 @@ impl ObjectMeta {
         out.extend_from_slice(&self.due.to_le_bytes());
         out.extend_from_slice(&self.lot.to_le_bytes());
         out.extend_from_slice(&self.device.0);
+        if self.height > 0 {
+            out.extend_from_slice(&self.below.objects.to_le_bytes());
+            out.extend_from_slice(&self.below.bytes.to_le_bytes());
+        }
         out
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let wrong = StoreError::Stored("object row");
-        let bytes: &[u8; META_LEN] = bytes.try_into().map_err(|_| wrong.clone())?;
-        let [version, kind, height, flags, rest @ ..] = bytes;
+        let (row, below) = bytes.split_first_chunk::<META_LEN>().ok_or(wrong.clone())?;
+        let [version, kind, height, flags, rest @ ..] = row;
+        let below = Below::decode(*height, below).ok_or(wrong.clone())?;
         let (size, rest) = rest.split_first_chunk::<4>().ok_or(wrong.clone())?;
         let (refs, rest) = rest.split_first_chunk::<4>().ok_or(wrong.clone())?;
         let (due, rest) = rest.split_first_chunk::<8>().ok_or(wrong.clone())?;
@@ -96,7 +115,33 @@ impl ObjectMeta {
             due: u64::from_le_bytes(*due),
             lot: u64::from_le_bytes(*lot),
             device: NodeId::from_slice(device).map_err(|_| wrong)?,
+            below,
         })
+    }
+}
+
+impl Below {
+    fn decode(height: u8, bytes: &[u8]) -> Option<Self> {
+        if height == 0 {
+            return bytes.is_empty().then(Self::default);
+        }
+        let bytes: &[u8; BELOW_LEN] = bytes.try_into().ok()?;
+        let (objects, bytes) = bytes.split_first_chunk::<8>()?;
+        Some(Self {
+            objects: u64::from_le_bytes(*objects),
+            bytes: u64::from_le_bytes(bytes.try_into().ok()?),
+        })
+    }
+
+    /// With one more object below, and what is below that.
+    #[must_use]
+    pub(super) fn and(self, child: &ObjectMeta) -> Self {
+        let objects = child.below.objects.saturating_add(1);
+        let bytes = child.below.bytes.saturating_add(child.size.into());
+        Self {
+            objects: self.objects.saturating_add(objects),
+            bytes: self.bytes.saturating_add(bytes),
+        }
     }
 }
 
@@ -115,7 +160,7 @@ pub struct SnapRow {
     pub root: ObjectId,
     /// The backup set it belongs to.
     pub set: SetId,
-    /// Objects reachable from it.
+    /// Objects reachable from it, each as often as it is named.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,

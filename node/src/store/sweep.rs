@@ -14,6 +14,7 @@ use super::engine::{Batch, Row, Table};
 use super::error::StoreError;
 use super::pins::Pin;
 use super::stored::{ObjectMeta, Totals};
+use super::unclaimed::Note;
 use super::{Store, keys};
 
 /// Loose objects looked at under one lock.
@@ -24,8 +25,6 @@ const EDGES: usize = 1 << 18;
 /// mostly the same objects, so that many references change few rows: a row is read and written once
 /// for all of them.
 const ROWS: usize = 1 << 14;
-/// Devices that may not see the others' objects, per owner.
-const BLIND_MAX: usize = 4096;
 
 /// What was freed.
 #[derive(Debug, Default)]
@@ -47,6 +46,8 @@ struct Sweep<'a> {
     batch: Batch,
     totals: Totals,
     credit: BTreeMap<NodeId, u64>,
+    /// Bytes that are not the owner's any more, and still on the disk.
+    noted: Vec<Note>,
     edges: usize,
 }
 
@@ -128,7 +129,7 @@ impl Store {
 
     fn blind_devices(&self, owner: &OwnerId) -> Result<Vec<NodeId>, StoreError> {
         let prefix = keys::blinds(owner);
-        let rows = self.engine.scan(Table::State, &prefix, None, BLIND_MAX)?;
+        let rows = self.all_rows(&prefix)?;
         let device = |(key, _): Row| {
             let device = key.get(prefix.len()..);
             let device = device.and_then(|device| NodeId::from_slice(device).ok());
@@ -150,6 +151,7 @@ impl<'a> Sweep<'a> {
             batch: Batch::default(),
             totals: store.totals(owner)?,
             credit: BTreeMap::new(),
+            noted: Vec::new(),
             edges: 0,
         })
     }
@@ -181,8 +183,13 @@ impl<'a> Sweep<'a> {
                 .delete(Table::Nodes, keys::object(self.owner, id));
         }
         self.changes.set(id, None)?;
-        self.batch
-            .put(Table::State, keys::to_drop(self.owner, id), []);
+        if self.store.note_of(self.owner, id)?.is_none() {
+            let (device, size, lot) = (meta.device, meta.size, meta.lot);
+            let note = Note { device, size, lot };
+            let key = keys::to_drop(self.owner, id);
+            self.batch.put(Table::State, key, note.encode());
+            self.noted.push(note);
+        }
         self.give_back(meta.device, meta.size);
         for device in self.blind.clone() {
             let key = keys::mine(self.owner, &device, id);
@@ -212,6 +219,12 @@ impl<'a> Sweep<'a> {
         }
         Store::put_row(&mut self.batch, keys::totals(self.owner), &self.totals)?;
         self.changes.finish(&mut self.batch);
-        Ok(self.store.engine.write(self.batch)?)
+        let sums = self.store.unclaimed(self.owner)?;
+        self.store.engine.write(self.batch)?;
+        let mut sums = sums.lock();
+        for note in self.noted {
+            sums.add(note.device, note.size.into());
+        }
+        Ok(())
     }
 }

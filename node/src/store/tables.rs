@@ -1,8 +1,7 @@
 //! Reading and writing single rows, and what the network keeps.
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SnapshotId};
-use packnback_proto::limits::SNAPS_MAX;
-use packnback_proto::machine::budget::Usage;
+use packnback_proto::machine::budget::{Limits, Usage};
 use packnback_proto::machine::grant::ReadRight;
 use packnback_proto::machine::session::{self, Presented};
 use packnback_proto::record::{Cert, Signed};
@@ -10,14 +9,12 @@ use packnback_proto::wire::store::Head;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::charges::Writes;
 use super::engine::{Batch, Row, Table};
 use super::error::StoreError;
 use super::stored::{CertRow, DeviceRow, HostsRow, SnapRow, Totals, decode, encode};
-use super::{Store, keys};
+use super::{Access, Store, keys};
 use crate::ports::Standing;
-
-/// Owners listed at most in a status.
-const OWNERS_MAX: usize = 1024;
 
 impl Store {
     pub(super) fn row<T: DeserializeOwned>(
@@ -56,25 +53,6 @@ impl Store {
         Ok(self
             .row(&keys::totals(owner), "totals")?
             .unwrap_or_default())
-    }
-
-    /// Every owner something is stored for.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn owners(&self) -> Result<Vec<(OwnerId, Totals)>, StoreError> {
-        let rows = self
-            .engine
-            .scan(Table::State, keys::TOTALS, None, OWNERS_MAX)?;
-        rows.into_iter()
-            .map(|(key, value)| {
-                let owner = key
-                    .get(1..)
-                    .and_then(|owner| OwnerId::from_slice(owner).ok());
-                let owner = owner.ok_or(StoreError::Stored("key of totals"))?;
-                Ok((owner, decode(&value, "totals")?))
-            })
-            .collect()
     }
 
     /// An accepted snapshot.
@@ -133,8 +111,8 @@ impl Store {
         device: &NodeId,
     ) -> Result<Vec<(SnapshotId, SnapRow)>, StoreError> {
         let prefix = keys::heads(owner, device);
-        let rows = self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)?;
-        rows.into_iter()
+        self.all_rows(&prefix)?
+            .into_iter()
             .map(|(_, id)| {
                 let id = RecordId::from_slice(&id).map_err(|_| StoreError::Stored("head"))?;
                 let row = self.snap(owner, &id)?.ok_or(StoreError::Stored("head"))?;
@@ -193,8 +171,7 @@ impl Store {
     /// [`StoreError`].
     pub fn snap_count(&self, owner: &OwnerId, device: &NodeId) -> Result<u64, StoreError> {
         let prefix = keys::heads(owner, device);
-        let rows = self.engine.scan(Table::State, &prefix, None, SNAPS_MAX)?;
-        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(self.all_rows(&prefix)?.len()).unwrap_or(u64::MAX))
     }
 
     /// The owner's hosts by its newest order.
@@ -205,11 +182,11 @@ impl Store {
         self.row(&keys::hosts(owner), "hosts")
     }
 
-    /// Admits a device session, or says why not. On success the certificate is on record here.
+    /// Whether a device session may be opened: decides, and writes nothing.
     ///
     /// # Errors
     /// [`StoreError::Open`] and failures of the disk.
-    pub fn admit(
+    pub fn may_admit(
         &self,
         cert: &Signed<Cert>,
         peer: &NodeId,
@@ -217,8 +194,6 @@ impl Store {
         now: u64,
     ) -> Result<(), StoreError> {
         let value = cert.value();
-        let lock = self.owner_lock(&value.owner);
-        let _guard = lock.write();
         let known: Option<CertRow> =
             self.row(&keys::cert(&value.owner, &value.device), "certificate row")?;
         session::may_open(
@@ -232,12 +207,49 @@ impl Store {
             },
             now,
         )?;
-        if known.is_none_or(|row| row.id != cert.id()) {
-            let mut batch = Batch::default();
-            self.record_cert(&mut batch, cert)?;
-            self.engine.write(batch)?;
-        }
         Ok(())
+    }
+
+    /// Admits a device session: from now on the certificate is on record here and the owner is served.
+    /// Only after everything else was decided, because of a refused session nothing may stay.
+    ///
+    /// # Errors
+    /// As [`Store::may_admit`], which is asked again; nothing is written then.
+    pub fn admit(
+        &self,
+        cert: &Signed<Cert>,
+        peer: &NodeId,
+        standing: Option<Standing>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let owner = cert.value().owner;
+        let lock = self.owner_lock(&owner);
+        let _guard = lock.write();
+        self.may_admit(cert, peer, standing, now)?;
+        let known: Option<CertRow> =
+            self.row(&keys::cert(&owner, &cert.value().device), "certificate row")?;
+        let mut batch = Batch::default();
+        if known.is_none_or(|row| row.id != cert.id()) {
+            self.record_cert(&mut batch, cert)?;
+        }
+        self.note_session(&mut batch, &owner, now)?;
+        let access = self.access_of(cert.value(), standing)?;
+        self.write_within(&access, Writes::Records, batch)
+    }
+
+    /// What the device of a certificate may use here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn access_of(&self, cert: &Cert, standing: Option<Standing>) -> Result<Access, StoreError> {
+        let quota = self.admin(&cert.owner)?.quota;
+        Ok(Access {
+            owner: cert.owner,
+            device: cert.device,
+            sees_all: session::sees_all_of_owner(cert),
+            limits: Limits::new(cert, standing.map_or(0, |standing| standing.quota)),
+            owner_max: quota.unwrap_or(u64::MAX),
+        })
     }
 
     /// The newest certificate of a device is the one that counts; older ones verify snapshots.
@@ -304,7 +316,7 @@ impl Store {
         let mut batch = Batch::default();
         Self::put_row(&mut batch, keys::DEVICE.to_vec(), &row)?;
         self.record_cert(&mut batch, cert)?;
-        Ok(self.engine.write(batch)?)
+        self.write_for(&cert.value().owner, batch)
     }
 
     /// A value the network keeps.
@@ -395,7 +407,7 @@ impl Store {
         let mut batch = Batch::default();
         let key = keys::grant(&right.owner, grant);
         Self::put_row(&mut batch, key, &bytes_read.saturating_add(bytes))?;
-        Ok(self.engine.write(batch)?)
+        self.write_for(&right.owner, batch)
     }
 
     /// Whether anything of this owner may be stored here: it was adopted or admitted once.

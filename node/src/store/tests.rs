@@ -1,7 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod charges;
 mod collect;
+mod costs;
+mod damage;
+mod unclaimed;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,20 +25,44 @@ use super::{Access, DiskReserve, Store, StoreError};
 
 #[test]
 fn memory_conforms() {
-    suite(MemoryEngine::default, |engine| {
-        engine.crash();
-        engine
-    });
+    let lose = |what: fn(&MemoryEngine)| {
+        move |engine| {
+            what(&engine);
+            engine
+        }
+    };
+    let (power, process) = (MemoryEngine::crash, MemoryEngine::kill);
+    suite(MemoryEngine::default, lose(power), lose(process));
 }
 
 #[test]
 fn rocks_conforms() {
     let dir = tempfile::tempdir().unwrap();
     let open = || RocksEngine::open(dir.path()).unwrap();
-    suite(open, |engine| {
+    let again = |engine: RocksEngine| {
         drop(engine);
         open()
-    });
+    };
+    suite(open, again, again);
+}
+
+impl Store {
+    /// An object and everything below it.
+    pub(crate) fn all_below(
+        &self,
+        owner: &OwnerId,
+        id: &ObjectId,
+    ) -> Result<BTreeSet<ObjectId>, StoreError> {
+        let gone = StoreError::AddressMismatch { id: *id };
+        let meta = self.object_meta(owner, id)?.ok_or(gone)?;
+        let mut all = BTreeSet::from([*id]);
+        if meta.height > 0 {
+            for child in self.refs(owner, id)? {
+                all.append(&mut self.all_below(owner, &child)?);
+            }
+        }
+        Ok(all)
+    }
 }
 
 fn open(dir: &Path) -> Store {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::SNAPS_PER_DAY_MAX;
 use crate::record::Cert;
 use crate::wire::ErrorCode;
 
@@ -39,7 +40,7 @@ impl Limits {
         Self {
             bytes: cert.quota_bytes.min(offered),
             day_bytes: cert.new_bytes_per_day,
-            day_snaps: cert.snaps_per_day,
+            day_snaps: cert.snaps_per_day.min(SNAPS_PER_DAY_MAX),
         }
     }
 
@@ -109,6 +110,27 @@ impl Usage {
     pub fn left(&self, limits: &Limits) -> u64 {
         let total = limits.bytes.saturating_sub(self.bytes);
         total.min(limits.day_bytes.saturating_sub(self.day_bytes))
+    }
+
+    /// Whether bytes fit that are on the disk and not claimed yet: `waiting` of them in all, `today`
+    /// those this session put since it synced.
+    ///
+    /// # Errors
+    /// [`BudgetRefusal`].
+    pub fn may_take(
+        &self,
+        waiting: u64,
+        today: u64,
+        limits: &Limits,
+        now: u64,
+    ) -> Result<(), BudgetRefusal> {
+        if self.bytes.saturating_add(waiting) > limits.bytes {
+            return Err(BudgetRefusal::Quota {
+                used: self.bytes,
+                limit: limits.bytes,
+            });
+        }
+        self.add_bytes(today, limits, now).map(|_| ())
     }
 
     /// Adds `new` stored bytes.

@@ -50,6 +50,70 @@ pub enum Closure {
     },
 }
 
+/// Which nodes are complete; several are asked about, and each node below them is looked at once.
+pub struct Survey<'a, S> {
+    shelf: &'a S,
+    done: Vec<ObjectId>,
+    known: HashMap<ObjectId, bool>,
+    steps: u64,
+}
+
+impl<'a, S: Shelf> Survey<'a, S> {
+    /// Nothing was asked yet.
+    #[must_use]
+    pub fn new(shelf: &'a S) -> Self {
+        Self {
+            shelf,
+            done: Vec::new(),
+            known: HashMap::new(),
+            steps: 0,
+        }
+    }
+
+    /// Whether everything below this object is here, and the object itself.
+    ///
+    /// # Errors
+    /// Those of the shelf.
+    pub fn is_complete(&mut self, id: &ObjectId) -> Result<bool, S::Error> {
+        self.steps = self.steps.saturating_add(1);
+        match self.shelf.look(id)? {
+            Some(seen) => self.node(id, seen),
+            None => Ok(false),
+        }
+    }
+
+    /// The nodes that became complete, lowest first, and how many references were followed.
+    #[must_use]
+    pub fn into_done(self) -> (Vec<ObjectId>, u64) {
+        (self.done, self.steps)
+    }
+
+    fn node(&mut self, id: &ObjectId, seen: Seen) -> Result<bool, S::Error> {
+        if seen.height == 0 || seen.complete {
+            return Ok(true);
+        }
+        if let Some(verdict) = self.known.get(id) {
+            return Ok(*verdict);
+        }
+        let mut complete = true;
+        for child in self.shelf.refs(id)? {
+            self.steps = self.steps.saturating_add(1);
+            complete = match self.shelf.look(&child)? {
+                Some(below) if below.height < seen.height => self.node(&child, below)?,
+                _ => false,
+            };
+            if !complete {
+                break;
+            }
+        }
+        self.known.insert(*id, complete);
+        if complete {
+            self.done.push(*id);
+        }
+        Ok(complete)
+    }
+}
+
 struct Walk<'a, S> {
     shelf: &'a S,
     /// Nodes in the order they became complete.

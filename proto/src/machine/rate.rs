@@ -21,19 +21,29 @@ impl Allowance {
 
     /// Takes `n`, or says no and takes nothing. A clock that runs back refills nothing.
     pub fn take(&mut self, n: u64, now: u64) -> bool {
-        let passed = now.saturating_sub(self.at);
-        let refill = self.per_hour.saturating_mul(passed) / 3600;
-        // Only time that gave something is used up, so that frequent questions still refill.
-        if refill > 0 {
-            self.left = self.left.saturating_add(refill).min(self.per_hour);
-            self.at = now;
-        }
+        self.refill(now);
         match self.left.checked_sub(n) {
             Some(left) => {
                 self.left = left;
                 true
             }
             None => false,
+        }
+    }
+
+    /// Takes `n`, or all that is left: for what is known only after it was used.
+    pub fn spend(&mut self, n: u64, now: u64) {
+        self.refill(now);
+        self.left = self.left.saturating_sub(n);
+    }
+
+    fn refill(&mut self, now: u64) {
+        let passed = now.saturating_sub(self.at);
+        let refill = self.per_hour.saturating_mul(passed) / 3600;
+        // Only time that gave something is used up, so that frequent questions still refill.
+        if refill > 0 {
+            self.left = self.left.saturating_add(refill).min(self.per_hour);
+            self.at = now;
         }
     }
 }
@@ -52,5 +62,10 @@ mod tests {
         assert!(!allowance.take(1, 110));
         assert!(!allowance.take(3601, u64::MAX));
         assert!(allowance.take(3600, u64::MAX));
+        let mut allowance = Allowance::new(3600, 100);
+        allowance.spend(3599, 100);
+        assert!(allowance.take(1, 100));
+        allowance.spend(5, 101);
+        assert!(!allowance.take(1, 101));
     }
 }

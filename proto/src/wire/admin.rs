@@ -48,6 +48,8 @@ text_enum! {
         Collect = "collect",
         /// A host is going to end storage.
         Evict = "evict",
+        /// Something stored here is damaged.
+        Damage = "damage",
         /// A friend ended the friendship: nothing new is stored there.
         FriendEnded = "friend-ended",
         /// What a friend offers is used up, or its disk is full.
@@ -289,4 +291,10 @@ pub struct CollectInfo {
     pub disk_before: u64,
     /// Bytes of the store's files after.
     pub disk_after: u64,
+    /// Objects whose stored bytes are known to be damaged or gone.
+    #[serde(default)]
+    pub damaged: u64,
+    /// Owners for whom it stopped because something could not be read.
+    #[serde(default)]
+    pub stopped: u64,
 }

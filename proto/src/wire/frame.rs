@@ -17,6 +17,9 @@ use crate::text::{Text, clean};
 /// Bytes before the header: the two lengths.
 pub const HEAD_LEN: usize = 8;
 
+/// Usual size of a header, with much to spare.
+const HEADER_ROOM: usize = 512;
+
 /// Longest name of an unknown message that is kept for the error text.
 const NAME_SHOWN_MAX: usize = 64;
 
@@ -82,7 +85,9 @@ impl FrameHead {
 /// # Errors
 /// [`FrameError`] if the message or the body is over the limits.
 pub fn encode<T: Serialize>(message: &T, body_len: usize) -> Result<Vec<u8>, FrameError> {
-    let mut out = vec![0; HEAD_LEN];
+    // Room for most messages: a buffer that grows leaves its old bytes behind, and some hold a secret.
+    let mut out = Vec::with_capacity(HEADER_ROOM);
+    out.resize(HEAD_LEN, 0);
     serde_cbor::to_writer(&mut out, message)
         .map_err(|e| FrameError::Malformed(e.to_string().into()))?;
     let header_len = out.len() - HEAD_LEN;

@@ -12,7 +12,7 @@ use crate::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use crate::text;
 
 /// Version of these messages. A node refuses any other.
-pub const API_VERSION: u32 = 2;
+pub const API_VERSION: u32 = 3;
 
 /// Asked by the program.
 #[derive(Debug, Serialize, Deserialize)]
@@ -297,6 +297,9 @@ pub enum LocalReply {
     Info,
     /// Done.
     Ok,
+    /// No answer yet, but one is being worked on: sent every few seconds while a request is answered, before
+    /// its reply. Who waits and hears neither this nor a reply for much longer may give the node up.
+    Working,
     /// It did not work: what happened, what is safe, what to do next.
     Error {
         /// Kind.

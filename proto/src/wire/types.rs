@@ -100,10 +100,20 @@ impl<'de> Deserialize<'de> for Nonce16 {
 pub struct SecretBytes(Box<[u8; 32]>);
 
 impl SecretBytes {
-    /// Wraps the bytes.
+    /// Wraps the bytes, and wipes the array they came in; other copies are the caller's to wipe.
     #[must_use]
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Box::new(bytes))
+    pub fn new(mut bytes: [u8; 32]) -> Self {
+        let boxed = Box::new(bytes);
+        bytes.zeroize();
+        Self(boxed)
+    }
+
+    /// A copy of bytes that stay where they are, made in place.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8; 32]) -> Self {
+        let mut boxed = Box::new([0; 32]);
+        boxed.copy_from_slice(bytes);
+        Self(boxed)
     }
 
     /// The bytes.

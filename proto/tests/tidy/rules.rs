@@ -52,6 +52,7 @@ pub(crate) fn check(source: &Source) -> Vec<Finding> {
     found.extend(function_length(source));
     found.extend(left_over(source));
     found.extend(dropped_results(source));
+    found.extend(printing(source));
     found.extend(lint_escapes(source));
     found.extend(unsafe_code(source));
     found.extend(thin_lib(source));
@@ -152,6 +153,30 @@ fn left_over(source: &Source) -> Vec<Finding> {
         for mark in [concat!("FIX", "ME"), concat!("XX", "X")] {
             if words(text).any(|w| w == mark) {
                 found.push(finding("left-over", source, line, mark));
+            }
+        }
+    }
+    found
+}
+
+/// The macros of the standard library panic when nobody can be told any more, and end a backup because a log is on a
+/// full disk. Programs of packnback speak through `packnback_sys::say`.
+fn printing(source: &Source) -> Vec<Finding> {
+    let rooms = ["cli/src/", "node/src/", "sys/src/"];
+    if !rooms.iter().any(|room| source.path.starts_with(room)) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (line, text) in source.product_lines() {
+        for name in ["print", "println", "eprint", "eprintln"] {
+            let called = text.match_indices(name).any(|(at, _)| {
+                text[at + name.len()..].starts_with('!')
+                    && !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+            });
+            if called {
+                let what =
+                    format!("{name}! panics when it cannot be written: use packnback_sys::say");
+                found.push(finding("printing", source, line, what));
             }
         }
     }

@@ -67,6 +67,25 @@ fn left_overs_are_found_even_in_tests_and_comments() {
 }
 
 #[test]
+fn printing_that_may_panic_is_found() {
+    for call in ["print!(x)", "println!()", "eprint!(x)", "eprintln!(x)"] {
+        let text = format!("fn f() {{\n    {call};\n}}\n");
+        bad("cli/src/a.rs", &text, "printing");
+        bad("node/src/a/b.rs", &text, "printing");
+        good("cli/tests/a.rs", &text);
+        good("node/examples/a.rs", &text);
+        good(
+            "cli/src/a.rs",
+            &format!("#[cfg(test)]\nmod tests {{\n    {text}}}\n"),
+        );
+    }
+    good(
+        "cli/src/a.rs",
+        "fn f() {\n    // println!() panics\n    blueprint!(x);\n}\n",
+    );
+}
+
+#[test]
 fn dropped_results_need_a_reason() {
     bad(
         "node/src/a.rs",

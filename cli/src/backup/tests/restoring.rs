@@ -162,6 +162,13 @@ fn privileges_come_back_only_where_nobody_else_can_enter() {
         )
     };
     assert_eq!(into(None, false), (0o4755, 0));
+    // What is there as it was saved loses nothing by being restored again.
+    let mut twice = world.restore_options(snap);
+    (twice.write.set_id, twice.write.closed_only) = (true, true);
+    for _ in 0..2 {
+        restored(&world, &twice);
+        assert_eq!(mode(&inside(&world, &twice, "program")), 0o4755);
+    }
     assert_eq!(into(Some(0o700), false), (0o4755, 0));
     assert_eq!(into(Some(0o755), false), (0o755, 1));
     assert_eq!(into(Some(0o711), false), (0o755, 1));

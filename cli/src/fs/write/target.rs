@@ -151,7 +151,7 @@ impl Target {
             stat.kind == Kind::File
                 && stat.size == entry.size
                 && stat.mtime_ns == entry.mtime_ns
-                && stat.mode == self.setter.mode(entry)
+                && self.is_mode(entry, stat)
         })?;
         if done != Done::Replaced || self.options.dry_run {
             return Ok(Created::No(done));
@@ -378,9 +378,18 @@ impl Target {
         if self.options.dry_run || (same_owner && entry.xattrs.is_empty()) {
             return;
         }
-        let want = self.setter.wanted(entry);
+        let mut want = self.setter.wanted(entry);
+        if same_owner {
+            want.mode = there.mode;
+        }
         self.setter
             .apply_name(&spot.dir, spot.name, &entry.path, &want, there);
+    }
+
+    /// Whether a file has the mode it is to get; or the one that was saved, set-id bits included: what is there
+    /// already as it was saved loses nothing.
+    fn is_mode(&self, entry: &Entry, there: &Stat) -> bool {
+        there.mode == self.setter.mode(entry) || there.mode == entry.mode & 0o7777
     }
 
     /// Opens a regular file that is there, to compare its content (`--verify`).

@@ -24,7 +24,7 @@ use std::time::Duration;
 use packnback_proto::format::header::ObjectError;
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::client::ClientError;
@@ -92,12 +92,48 @@ impl Drop for Claim<'_> {
     }
 }
 
+/// Conversations at the same time.
+const PULLERS_MAX: usize = 4;
+/// Of these, about one owner.
+const PER_OWNER_MAX: usize = 2;
+
+/// Whose turn it is: few conversations at a time, so that the memory they take is bounded however many
+/// hosts an owner lists, and not all of them about one owner.
+struct Turns {
+    all: Arc<Semaphore>,
+    owners: Mutex<HashMap<OwnerId, Arc<Semaphore>>>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(PULLERS_MAX)),
+            owners: Mutex::default(),
+        }
+    }
+
+    /// Waits for a turn. `None`: the node is ending.
+    async fn take(&self, owner: OwnerId) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let of_owner = {
+            let mut owners = self.owners.lock();
+            // Those nobody holds or waits for are made anew when they are needed.
+            owners.retain(|_, turns| Arc::strong_count(turns) > 1);
+            let turns = owners.entry(owner);
+            Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(PER_OWNER_MAX))))
+        };
+        let of_owner = of_owner.acquire_owned().await.ok()?;
+        let of_all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+        Some((of_owner, of_all))
+    }
+}
+
 struct Common {
     net: NetHandle,
     peers: Arc<PeerTable>,
     host: Arc<Host>,
     timing: Timing,
     claims: Claims,
+    turns: Turns,
     /// Whose data is copied from whom.
     from: Mutex<BTreeMap<NodeId, Vec<OwnerId>>>,
     /// Counts reasons to look.
@@ -120,6 +156,7 @@ impl Puller {
             host,
             timing,
             claims: Claims::default(),
+            turns: Turns::new(),
             from: Mutex::default(),
             wake: watch::Sender::default(),
         });
@@ -163,5 +200,25 @@ impl Puller {
 impl Drop for Puller {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn n25_one_owner_does_not_take_all_turns_to_copy() {
+        let turns = Turns::new();
+        let take = |n| turns.take(OwnerId([n; 32])).now_or_never().flatten();
+        let greedy: Vec<_> = (0..100).filter_map(|_| take(1)).collect();
+        assert_eq!(greedy.len(), PER_OWNER_MAX);
+        let others: Vec<_> = (2..100).filter_map(take).collect();
+        assert_eq!(others.len(), PULLERS_MAX - PER_OWNER_MAX);
+        drop(greedy);
+        assert!(take(1).is_some());
     }
 }

@@ -4,17 +4,25 @@
 use std::collections::HashMap;
 
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
+use packnback_proto::limits::MIB;
 use packnback_proto::record::{
-    Kind, Receipt, Signed, Snap, decode_body, decode_snap, parse_envelope, record_id,
+    Kind, Receipt, Signed, Snap, decode_body, decode_receipt, decode_snap, parse_envelope,
+    record_id,
 };
 use packnback_proto::wire::ids::split_records;
 
+use super::PULLERS_MAX;
 use crate::store::{Store, StoreError};
 
-/// Snapshots remembered in one go; what is over is found the next time.
-const SNAPS_MAX: usize = 1 << 14;
 /// Receipts remembered per snapshot.
 const RECEIPTS_MAX: usize = 64;
+/// Bytes remembered of one list; what is over is found the next time. So many conversations run at once
+/// ([`PULLERS_MAX`]), so this bounds what all of them remember.
+const LISTED_BYTES_MAX: usize = 16 * MIB;
+/// Counted for each record beside its envelope.
+const RECORD_COST: usize = 512;
+
+const _: () = assert!(PULLERS_MAX * LISTED_BYTES_MAX <= 64 * MIB);
 
 /// A snapshot that is not here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +34,15 @@ pub(super) struct Offered {
     pub(super) received: Option<u64>,
 }
 
+/// What a page is read with.
+struct About<'a> {
+    store: &'a Store,
+    owner: &'a OwnerId,
+    /// The hosts that the owner listed.
+    hosts: &'a [NodeId],
+    now: u64,
+}
+
 /// What a list held.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
@@ -33,8 +50,11 @@ pub(super) struct Listed {
     receipts: HashMap<SnapshotId, Vec<(Receipt, Vec<u8>)>>,
     /// Orders that were unknown here.
     pub(super) new_orders: u32,
-    /// Records that were refused: not signed right, or another owner's.
+    /// Records that were refused: not signed right, or another owner's. And why the last one was.
     pub(super) refused: u32,
+    pub(super) why_refused: Option<StoreError>,
+    /// Bytes remembered.
+    bytes: usize,
 }
 
 impl Listed {
@@ -51,66 +71,94 @@ impl Listed {
         now: u64,
     ) -> Result<(), StoreError> {
         let records = split_records(body).map_err(|_| StoreError::Unknown("a page of records"))?;
+        let hosts = store.hosts(owner)?.map_or(Vec::new(), |row| row.hosts);
+        let about = About {
+            store,
+            owner,
+            hosts: &hosts,
+            now,
+        };
         for envelope in records {
-            match self.record(store, owner, envelope, now) {
+            match self.record(&about, envelope) {
                 Ok(()) => {}
                 Err(error @ (StoreError::Engine(_) | StoreError::Stored(_))) => return Err(error),
                 Err(error) => {
                     self.refused = self.refused.saturating_add(1);
-                    tracing::warn!(%error, "a record of another host is not taken over");
+                    self.why_refused = Some(error);
                 }
             }
         }
         Ok(())
     }
 
-    fn record(
-        &mut self,
-        store: &Store,
-        owner: &OwnerId,
-        envelope: &[u8],
-        now: u64,
-    ) -> Result<(), StoreError> {
+    /// Room for one more record, if there is any.
+    fn has_room(&mut self, envelope: &[u8]) -> bool {
+        let bytes = self
+            .bytes
+            .saturating_add(envelope.len())
+            .saturating_add(RECORD_COST);
+        let fits = bytes <= LISTED_BYTES_MAX;
+        if fits {
+            self.bytes = bytes;
+        }
+        fits
+    }
+
+    fn record(&mut self, about: &About<'_>, envelope: &[u8]) -> Result<(), StoreError> {
+        let About {
+            store, owner, now, ..
+        } = *about;
         let parsed = parse_envelope(envelope)?;
         match parsed.kind {
-            Kind::Cert => store.import_record(owner, envelope, now).map(|_| ()),
+            Kind::Cert => store.copy_record(owner, envelope, now).map(|_| ()),
             Kind::Order => {
-                let is_new = store.import_record(owner, envelope, now)?;
+                let is_new = store.copy_record(owner, envelope, now)?;
                 self.new_orders = self.new_orders.saturating_add(u32::from(is_new));
                 Ok(())
             }
             Kind::Snap => {
                 let id = record_id(parsed.kind, parsed.body);
-                if self.snaps.len() < SNAPS_MAX && store.wants_import(owner, &id)? {
-                    self.snaps.insert(id, decode_snap(envelope)?);
+                if !self.snaps.contains_key(&id) && store.wants_import(owner, &id)? {
+                    // Verified before it is remembered.
+                    let snap = decode_snap(envelope)?;
+                    if snap.value().owner == *owner && self.has_room(envelope) {
+                        self.snaps.insert(id, snap);
+                    }
                 }
                 Ok(())
             }
-            Kind::Receipt => self.receipt(store, owner, parsed.body, envelope, now),
+            Kind::Receipt => self.receipt(about, parsed.body, envelope),
             Kind::Grant => Ok(()),
         }
     }
 
     fn receipt(
         &mut self,
-        store: &Store,
-        owner: &OwnerId,
+        about: &About<'_>,
         body: &[u8],
         envelope: &[u8],
-        now: u64,
     ) -> Result<(), StoreError> {
         let receipt: Receipt = decode_body(body)?;
-        if store.snap(owner, &receipt.snap)?.is_some() {
-            return store.import_record(owner, envelope, now).map(|_| ());
+        if about.store.snap(about.owner, &receipt.snap)?.is_some() {
+            let imported = about.store.copy_record(about.owner, envelope, about.now);
+            return imported.map(|_| ());
         }
-        // Its snapshot may come on a later page. Signatures are checked when it is taken in.
-        let known = self.receipts.len();
-        let list = match self.receipts.get_mut(&receipt.snap) {
-            Some(list) => list,
-            None if known < SNAPS_MAX => self.receipts.entry(receipt.snap).or_default(),
-            None => return Ok(()),
-        };
-        if list.len() < RECEIPTS_MAX {
+        // Its snapshot may come on a later page. Only what counts is remembered: signed by the host it
+        // names, one of those that the owner listed, and once.
+        if !about.hosts.contains(&receipt.host) {
+            return Ok(());
+        }
+        let known = self
+            .receipts
+            .get(&receipt.snap)
+            .map_or(&[][..], Vec::as_slice);
+        let is_known = known.iter().any(|(other, _)| other.host == receipt.host);
+        if is_known || known.len() >= RECEIPTS_MAX {
+            return Ok(());
+        }
+        let receipt = decode_receipt(envelope)?.into_value();
+        if self.has_room(envelope) {
+            let list = self.receipts.entry(receipt.snap).or_default();
             list.push((receipt, envelope.to_vec()));
         }
         Ok(())

@@ -169,6 +169,10 @@ impl Session {
                 })
                 .await?;
             if !more {
+                if let Some(error) = &listed.why_refused {
+                    tracing::warn!(from = ?self.greeting.host, records = listed.refused, last = %error,
+                        "records of another host are not taken over");
+                }
                 return Ok(listed);
             }
             if last.is_none() || last <= after {

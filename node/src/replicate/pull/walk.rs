@@ -11,10 +11,12 @@ use packnback_proto::ids::ObjectId;
 
 /// Ids in one request: at 1 MiB per object a second of a fast line.
 const BATCH: usize = 16;
-/// Most nodes of one snapshot: a thousand million files.
-const NODES_MAX: usize = 1 << 20;
+/// Most nodes of one snapshot: a quarter of a thousand million files.
+const NODES_MAX: usize = 1 << 18;
+/// Most objects that wait to be looked at: what one path down names, several times over.
+const STACK_MAX: usize = 1 << 17;
 /// Leaves remembered as taken in; when it is full it starts anew, which costs a few more requests.
-const LEAVES_MAX: usize = 1 << 20;
+const LEAVES_MAX: usize = 1 << 18;
 
 /// What is here of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +143,8 @@ impl Walk {
         if height >= below {
             return Err(WalkError::NotLower(id));
         }
-        if self.nodes.len() >= NODES_MAX {
+        if self.nodes.len() >= NODES_MAX || self.stack.len().saturating_add(refs.len()) > STACK_MAX
+        {
             return Err(WalkError::TooLarge);
         }
         if self.nodes.insert(mark(&id)) {

@@ -115,6 +115,7 @@ impl Worker {
         if is_closing {
             return Ok(Pulled::default());
         }
+        let _turn = common.turns.take(owner).await;
         let addrs = parse_addrs(&common.peers.addrs_of(&self.from));
         let opened = common.net.open(self.from, &addrs, Protocol::Store).await?;
         let (stream, progress) = Counted::new(opened.stream);

@@ -6,7 +6,7 @@ use packnback_proto::wire::ids::decode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 
 use super::super::testkit::*;
-use crate::store::{Access, Walk};
+use crate::store::Access;
 
 fn everything_is_there(world: &World, tree: &[Object]) -> bool {
     let owner = owner().owner_id();
@@ -178,10 +178,7 @@ fn check_claims(world: &World, tree: &[Object]) {
             Some(&object.bytes)
         );
         if meta.complete {
-            assert_eq!(
-                store.walk(&owner, &object.id, &mut |_, _| Walk::On),
-                Ok(true)
-            );
+            assert!(store.all_below(&owner, &object.id).is_ok());
         }
     }
 }

@@ -65,13 +65,8 @@ async fn n03_have_yes_on_a_node_then_commit_over_it_finds_the_closure_there() {
     );
     back_up(&mut conn, std::slice::from_ref(&new_root), 2).await;
     let owner = owner().owner_id();
-    let mut seen = Vec::new();
-    let whole = world.store().walk(&owner, &new_root.id, &mut |id, _| {
-        seen.push(*id);
-        crate::store::Walk::On
-    });
-    assert_eq!((whole, seen.len()), (Ok(true), 6));
-    assert_eq!(seen.last(), Some(&new_root.id));
+    let seen = world.store().all_below(&owner, &new_root.id).unwrap();
+    assert_eq!(seen.len(), 6);
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use packnback_proto::ids::ObjectId;
+use packnback_proto::ids::{NodeId, ObjectId};
 
 use super::world::{World, owner_id};
 use crate::store::engine::{Engine as _, Table};
 use crate::store::keys;
 use crate::store::stored::ObjectMeta;
+use crate::store::unclaimed::{Note, note_key};
 
 impl World {
     fn metas(&self) -> BTreeMap<ObjectId, ObjectMeta> {
@@ -28,6 +29,43 @@ impl World {
         self.check_snapshots(&metas);
         self.check_counts(&metas);
         self.check_sessions(&metas);
+    }
+
+    /// Every byte on the disk is claimed or noted, what is noted is counted, and no device has more of
+    /// both than its quota.
+    pub(super) fn check_unclaimed(&self) {
+        let metas = self.metas();
+        let owner = owner_id();
+        let notes = self
+            .engine
+            .scan(Table::State, keys::DROPS, None, usize::MAX)
+            .unwrap();
+        let mut by_device: BTreeMap<NodeId, u64> = BTreeMap::new();
+        let mut noted = BTreeSet::new();
+        for (key, note) in notes {
+            noted.insert(note_key(&key).unwrap().1);
+            let note = Note::decode(&note);
+            *by_device.entry(note.device).or_default() += u64::from(note.size);
+        }
+        for object in &self.objects {
+            let key = keys::object(&owner, &object.id);
+            let there = self.engine.get_object(&key).unwrap().is_some();
+            let known = metas.contains_key(&object.id) || noted.contains(&object.id);
+            assert!(!there || known, "bytes nobody knows of");
+        }
+        let sums = self.store.unclaimed(&owner).unwrap();
+        for device in 0..2 {
+            let access = self.access(device);
+            let device = access.device;
+            let counted = sums.lock().of(&device);
+            let in_notes = by_device.get(&device).copied().unwrap_or(0);
+            assert_eq!(counted, in_notes, "unclaimed bytes of a device");
+            let used = self.store.usage(&owner, &device).unwrap().bytes;
+            assert!(used + counted <= access.limits.bytes, "over the quota");
+        }
+        assert_eq!(self.store.charged(&owner), self.store.records_taken(&owner));
+        let total: u64 = by_device.values().sum();
+        assert_eq!(sums.lock().total(), total);
     }
 
     /// Every snapshot that should be there is whole, to the last byte; none is there that ended.
@@ -133,6 +171,7 @@ impl World {
                 .len()
         };
         assert_eq!(count(keys::DROPS), 0, "notes of bytes to drop");
+        assert_eq!(self.store.unclaimed_bytes(&owner_id()), Ok(0));
         let lots = self
             .engine
             .scan(Table::Lots, &[], None, usize::MAX)

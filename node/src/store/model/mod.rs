@@ -29,9 +29,12 @@ fn runs(first: u64, faults: bool) {
     for seed in first..first + number("PACKNBACK_MODEL_RUNS", 2500) {
         let run = std::panic::catch_unwind(|| {
             let mut world = World::new(seed, faults);
-            for _ in 0..STEPS {
+            for step in 0..STEPS {
                 world.step();
                 world.check();
+                if step % 6 == 0 {
+                    world.check_unclaimed();
+                }
             }
             world.end();
         });

@@ -55,7 +55,11 @@ impl World {
 
     pub(super) fn crash(&mut self) {
         self.sessions.clear();
-        self.engine.crash();
+        // The power goes, or only the process: what was noted last is lost, or not.
+        match self.dice.below(2) {
+            0 => self.engine.crash(),
+            _ => self.engine.kill(),
+        }
         self.store = super::world::open(&self.engine);
         // What was under way at the crash either happened or did not; the tables say which.
         let there: BTreeSet<SnapshotId> = self
@@ -318,6 +322,7 @@ impl World {
         self.now += 30 * DAY;
         self.collect();
         self.check();
+        self.check_unclaimed();
         self.check_nothing_left();
     }
 }

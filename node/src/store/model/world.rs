@@ -109,7 +109,7 @@ impl World {
             // Makes the owner one that is served here.
             let mut batch = crate::store::engine::Batch::default();
             world.store.record_cert(&mut batch, &cert).unwrap();
-            crate::store::engine::Engine::write(&*world.engine, batch).unwrap();
+            world.store.write_for(&owner_id(), batch).unwrap();
             drop(envelope);
         }
         world
@@ -162,7 +162,11 @@ impl World {
             device: self.device(device),
             // The second device may not see what the first put.
             sees_all: device == 0,
-            limits: Limits::NONE,
+            limits: Limits {
+                // Enough for about half of what there is.
+                bytes: if device == 0 { u64::MAX } else { 8000 },
+                ..Limits::NONE
+            },
             owner_max: u64::MAX,
         }
     }

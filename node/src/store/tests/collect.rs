@@ -181,6 +181,7 @@ fn a_note_about_a_claimed_object_drops_nothing() {
     let store = new_store(Arc::<MemoryEngine>::clone(&engine));
     snapshot(&store, &[1, 2], 1);
     let mut batch = Batch::default();
+    // One that makes no sense stops nothing either.
     batch.put(Table::State, keys::to_drop(&owner(), &chunk(1).0), []);
     engine.write(batch).unwrap();
     round(&store).unwrap();

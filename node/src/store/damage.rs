@@ -1,0 +1,167 @@
+//! What is damaged here: named, told, and mended as far as this node alone can.
+//!
+//! Damage never stops the node. What is damaged counts as missing, so that devices bring it again and
+//! nothing new is acknowledged that needs it; everything else is served as before.
+
+use std::collections::HashSet;
+
+use packnback_proto::ids::{ObjectId, OwnerId};
+use packnback_proto::wire::admin::AlarmKind;
+
+use super::engine::{Batch, Table};
+use super::error::StoreError;
+use super::stored::ObjectMeta;
+use super::{NewAlarm, Store, keys};
+
+/// What was found and done when damaged files were put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mended {
+    /// Rows of objects that were made again.
+    pub rows: u64,
+    /// Snapshots whose rows were made again.
+    pub snaps: u64,
+    /// Objects whose bytes are gone.
+    pub lost: u64,
+}
+
+/// Enough of a key to tell it from others.
+fn short(key: &[u8]) -> Option<[u8; 24]> {
+    let (owner, id) = (key.get(..8)?, key.get(32..48)?);
+    [owner, id].concat().try_into().ok()
+}
+
+impl Store {
+    /// Whether something of an owner is known to be damaged.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub fn has_damage(&self, owner: &OwnerId) -> Result<bool, StoreError> {
+        let rows = self
+            .engine
+            .scan(Table::State, &keys::all_damaged(owner), None, 1)?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Objects of an owner whose stored bytes are damaged or gone.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub fn damaged(&self, owner: &OwnerId) -> Result<Vec<ObjectId>, StoreError> {
+        let prefix = keys::all_damaged(owner);
+        let id = |key: &[u8]| {
+            let id = key.get(prefix.len()..).map(ObjectId::from_slice);
+            id.and_then(Result::ok)
+                .ok_or(StoreError::Stored("list of damaged objects"))
+        };
+        let rows = self.all_rows(&prefix)?;
+        rows.iter().map(|(key, _)| id(key)).collect()
+    }
+
+    pub(super) fn mark_damaged(
+        batch: &mut Batch,
+        owner: &OwnerId,
+        (id, meta): (&ObjectId, ObjectMeta),
+    ) {
+        let damaged = true;
+        let row = ObjectMeta { damaged, ..meta }.encode();
+        batch.put(Table::Meta, keys::object(owner, id), row);
+        batch.put(Table::State, keys::damaged(owner, id), []);
+    }
+
+    /// Puts in order what the disk said to be damaged when it was opened. Call once, before anything is
+    /// served.
+    ///
+    /// # Errors
+    /// Failures of the disk. Then it is done at the next start.
+    pub fn mend(&self, now: u64) -> Result<Option<Mended>, StoreError> {
+        let damage = self.engine.damage();
+        if !damage.is_some() {
+            return Ok(None);
+        }
+        let mut mended = Mended::default();
+        if damage.rows {
+            self.rebuild(now, &mut mended)?;
+        }
+        mended.lost = self.find_lost_bytes()?;
+        self.engine.mended()?;
+        tracing::error!(?mended, "the store was damaged, and was put in order");
+        Ok(Some(mended))
+    }
+
+    /// Marks every object whose bytes are gone. Returns how many there are.
+    fn find_lost_bytes(&self) -> Result<u64, StoreError> {
+        let mut there = HashSet::new();
+        self.engine.object_keys(&mut |key| {
+            there.extend(short(key));
+            Ok(())
+        })?;
+        let (mut lost, mut batch) = (0u64, Batch::default());
+        self.each_row(Table::Meta, &[], |key, row| {
+            if short(&key).is_some_and(|key| there.contains(&key)) {
+                return Ok(());
+            }
+            let (Some(owner), Some(id)) = (key.first_chunk(), key.last_chunk()) else {
+                return Ok(());
+            };
+            let (owner, id) = (OwnerId(*owner), ObjectId(*id));
+            Self::mark_damaged(&mut batch, &owner, (&id, ObjectMeta::decode(&row)?));
+            lost = lost.saturating_add(1);
+            Ok(())
+        })?;
+        if !batch.is_empty() {
+            self.engine.write(batch)?;
+        }
+        Ok(lost)
+    }
+
+    /// What was damaged and put again, and is whole again down to the last object, is damaged no more.
+    pub(super) fn look_at_damage(&self, owner: &OwnerId) -> Result<u64, StoreError> {
+        let damaged = self.damaged(owner)?;
+        if damaged.is_empty() {
+            return Ok(0);
+        }
+        let lock = self.owner_lock(owner);
+        let _guard = lock.write();
+        let view = self.view(&self.own_access(owner))?;
+        let mut survey = packnback_proto::machine::closure::Survey::new(&view);
+        let (mut left, mut batch) = (0u64, Batch::default());
+        for id in damaged {
+            // An object nobody needed any more may have gone meanwhile.
+            let gone = self.object_meta(owner, &id)?.is_none();
+            if gone || survey.is_complete(&id)? {
+                batch.delete(Table::State, keys::damaged(owner, &id));
+            } else {
+                left = left.saturating_add(1);
+            }
+        }
+        let (nodes, _) = survey.into_done();
+        self.remember_complete(&view, &nodes)?;
+        if !batch.is_empty() {
+            self.engine.write(batch)?;
+        }
+        Ok(left)
+    }
+
+    /// As an alarm as long as it lasts.
+    pub(super) fn tell_damage(&self, objects: u64, owners: usize, now: u64) {
+        let told = if objects == 0 {
+            self.end_alarms(AlarmKind::Damage, None)
+        } else {
+            let text = format!(
+                "{objects} stored objects of {owners} owners are damaged or gone on this node: snapshots that need them cannot be restored whole from here. Everything else is served as before, and copies on other nodes are not touched. Backups bring the objects again where the files still exist; check the disk of this node"
+            );
+            let alarm = NewAlarm {
+                kind: AlarmKind::Damage,
+                host: None,
+                device: None,
+                snap: None,
+                order: None,
+                text,
+            };
+            self.raise_alarm(&alarm, now).map(|_| ())
+        };
+        if let Err(error) = told {
+            tracing::error!(%error, "the alarm could not be kept");
+        }
+    }
+}

@@ -141,3 +141,32 @@ fn forget(ctx: &Ctx<'_>, dir: DirKey, seen: &[FileKey]) {
     }
     ctx.facts.lock().files.extend(facts);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_what_could_not_be_listed_is_taken_to_be_gone() {
+        let lost = |path: &str| {
+            let frame = |path: &str| Frame {
+                path: path.into(),
+                key: [0; 8],
+                whole: true,
+                lost: false,
+                seen: Vec::new(),
+            };
+            let mut watch = Watch {
+                frames: ["/a", "/a/b", "/a/b/c"].map(frame).into(),
+                ..Watch::default()
+            };
+            watch.lose(path.as_bytes());
+            watch.frames.iter().map(|f| f.lost).collect::<Vec<_>>()
+        };
+        // A directory that cannot be listed, and the one it is a name of.
+        assert_eq!(lost("/a/b/c"), [false, true, true]);
+        // A name that could not be looked at.
+        assert_eq!(lost("/a/b/name"), [false, true, false]);
+        assert_eq!(lost("/elsewhere/b"), [false; 3]);
+    }
+}

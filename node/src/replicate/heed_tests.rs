@@ -379,8 +379,8 @@ fn n30_a_host_that_ends_what_nobody_ordered_is_an_alarm_about_the_host() {
     };
     let at_host = |machine: &Device| {
         let (first, second) = (machine.back_up(&tree(1)), machine.back_up(&tree(2)));
-        machine.receipted(first, NOW - 10 * 86_400);
-        machine.receipted(second, NOW - 86_400);
+        machine.receipted(first, NOW - 11 * 86_400);
+        machine.receipted(second, NOW - 10 * 86_400);
         (first, second)
     };
     let other = order(1, Op::DeleteIds(vec![RecordId([9; 32])]));
@@ -402,7 +402,7 @@ fn n30_a_host_that_ends_what_nobody_ordered_is_an_alarm_about_the_host() {
         assert_eq!(alarms, [(AlarmKind::Withheld, Some(first.id))], "{stand:?}");
         assert!(!machine.source.fate(&first.id).unwrap().goes);
     }
-    // What the policy lets go, but never the last of a set.
+    // What the policy lets go, but never the last of a set, and be it as old.
     let machine = machine();
     let (first, second) = at_host(&machine);
     machine.told(vec![(first.id, ended(&fits))], &[&fits]);

@@ -179,4 +179,13 @@ fn a_full_run_believes_no_place() {
     world.run(options).unwrap();
     assert!(world.node.of_kind(Kind::Pack).len() > packs);
     assert!(world.node.of_kind(Kind::Segment).len() > segments);
+    // Also of a segment that refers to no data: nothing but a full run tells its place from a lost one.
+    let world = World::new();
+    world.write("empty", &[]);
+    world.backup();
+    let segments = world.node.of_kind(Kind::Segment).len();
+    let mut options = world.options();
+    options.full = true;
+    world.run(options).unwrap();
+    assert!(world.node.of_kind(Kind::Segment).len() > segments);
 }

@@ -18,7 +18,8 @@ const NOTHING: &str = "Nothing was signed.";
 /// # Errors
 /// When it is not confirmed: nothing is to be signed then.
 pub(super) fn confirm(voice: Voice, plan: &Plan, args: &ConfirmArgs) -> Outcome<()> {
-    as_expected(plan, &args.expect)?;
+    let goes: Vec<String> = plan.goes().map(|(_, snap)| snap.id.to_string()).collect();
+    as_expected(&goes, &args.expect)?;
     let farewells: Vec<&Wanted> = plan
         .wanted
         .iter()
@@ -59,11 +60,10 @@ pub(super) fn confirm(voice: Voice, plan: &Plan, args: &ConfirmArgs) -> Outcome<
 }
 
 /// If it was said which snapshots go, it must be these and no others.
-fn as_expected(plan: &Plan, expect: &[String]) -> Outcome<()> {
+fn as_expected(goes: &[String], expect: &[String]) -> Outcome<()> {
     if expect.is_empty() {
         return Ok(());
     }
-    let goes: Vec<String> = plan.goes().map(|(_, snap)| snap.id.to_string()).collect();
     let unexpected = goes
         .iter()
         .find(|id| !expect.iter().any(|text| names(text, id)));
@@ -205,6 +205,23 @@ pub fn ask(voice: Voice, what: &str, yes: bool) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn n27_only_what_was_expected_is_signed() {
+        let goes = ["0123456789abcdef", "fedcba9876543210"].map(str::to_owned);
+        let (one, other) = ("0123456789".to_owned(), "fedcba98".to_owned());
+        assert!(as_expected(&goes, &[]).is_ok(), "nothing was said");
+        assert!(as_expected(&goes, &[one.clone(), other.clone()]).is_ok());
+        let more = "00000000".to_owned();
+        for expect in [
+            vec![one.clone()],
+            vec![one, other, more.clone()],
+            vec![more],
+            vec!["0123456".to_owned()],
+        ] {
+            assert!(as_expected(&goes, &expect).is_err(), "{expect:?}");
+        }
+    }
 
     #[test]
     fn an_id_is_confirmed_by_enough_of_its_own_digits() {

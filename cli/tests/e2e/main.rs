@@ -17,6 +17,7 @@ mod devices;
 mod disk_full;
 mod drill;
 mod friends;
+mod guides;
 mod hostile_friend;
 mod incremental;
 mod keys;

@@ -27,6 +27,7 @@ mod parts;
 mod policy;
 mod process;
 mod restoring;
+mod revoked;
 mod round_trip;
 mod sets;
 mod signer;

@@ -33,3 +33,4 @@ mod sets;
 mod signer;
 mod support;
 mod trees;
+mod waiting;

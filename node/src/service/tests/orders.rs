@@ -342,6 +342,19 @@ async fn n07_a_hold_takes_a_snapshot_out_of_every_order() {
 }
 
 #[tokio::test]
+async fn n07_an_order_from_before_a_hold_does_not_take_when_the_hold_ends() {
+    let world = World::new();
+    let [first, second] = two_snapshots(&world).await;
+    submit(&world, &order(1, Op::DeleteIds(vec![first])), NOW).unwrap();
+    submit(&world, &order(2, Op::Hold(vec![first])), NOW).unwrap();
+    submit(&world, &order(3, Op::Unhold(vec![first])), NOW).unwrap();
+    collect(world.store(), NOW + GRACE);
+    assert_eq!(stand(&world, 1), OrderStand::Done);
+    assert_eq!(snaps(&world), BTreeSet::from([first, second]));
+    assert!(is_whole(&world, &tree(1)));
+}
+
+#[tokio::test]
 async fn n07_a_held_snapshot_that_comes_after_its_deletion_stays() {
     let world = World::new();
     let mut conn = world.session().await;

@@ -35,6 +35,7 @@ pub mod signing;
 pub mod spawn;
 mod staging;
 pub mod system;
+pub mod tables;
 pub mod units;
 
 pub use packnback_sys::files;

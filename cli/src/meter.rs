@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
+use unicode_width::UnicodeWidthStr;
 
 use crate::progress::{Counters, Progress};
 use crate::render::{self, Voice};
+use crate::tables;
 
 const TICK: Duration = Duration::from_millis(100);
 /// The rate shown is that of the last few seconds.
@@ -39,9 +41,7 @@ impl Meter {
             ProgressBar::hidden()
         };
         let thread = voice.shows_progress().then(|| {
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
-            }
+            one_line(&bar);
             let (bar, counters, stop) = (bar.clone(), Arc::clone(&counters), Arc::clone(&stop));
             std::thread::spawn(move || run(verb, &bar, &counters, &stop))
         });
@@ -53,6 +53,13 @@ impl Meter {
             stop,
             thread,
         }
+    }
+}
+
+/// A line that is cut where the terminal ends, so that it never leaves a part of itself behind.
+pub fn one_line(bar: &ProgressBar) {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
     }
 }
 
@@ -107,7 +114,11 @@ fn run(verb: &str, bar: &ProgressBar, counters: &Counters, stop: &AtomicBool) {
             bytes: done.saturating_sub(before),
             time: now.saturating_duration_since(since),
         };
-        bar.set_message(message(verb, counters, started.elapsed(), speed));
+        let columns = render::columns(std::io::stderr()).unwrap_or(80);
+        // The wheel that turns takes two.
+        let columns = columns.saturating_sub(2);
+        let text = message(verb, counters, (started.elapsed(), speed), columns);
+        bar.set_message(text);
         bar.tick();
         std::thread::park_timeout(TICK);
     }
@@ -119,7 +130,13 @@ struct Speed {
     time: Duration,
 }
 
-fn message(verb: &str, counters: &Counters, elapsed: Duration, speed: Speed) -> String {
+/// What matters most comes first; what does not fit into the line is left out, whole.
+fn message(
+    verb: &str,
+    counters: &Counters,
+    (elapsed, speed): (Duration, Speed),
+    columns: usize,
+) -> String {
     let entries = Counters::get(&counters.entries_done);
     let done = Counters::get(&counters.bytes_done);
     let found = Counters::get(&counters.bytes_found);
@@ -130,20 +147,69 @@ fn message(verb: &str, counters: &Counters, elapsed: Duration, speed: Speed) -> 
         format!(" of {}{}", render::bytes(found), if all { "" } else { "+" })
     };
     let moved = Counters::get(&counters.bytes_moved);
-    let mut text = format!(
-        "{verb}  {}  {}{of}  {}  stored {}  {}",
-        render::counted(entries, "file", "files"),
-        render::bytes(done),
-        render::rate(speed.bytes, speed.time),
-        render::bytes(moved),
-        render::duration(elapsed),
-    );
     let left = found.saturating_sub(done);
-    if all && speed.bytes > 0 {
+    let eta = (all && speed.bytes > 0).then(|| {
         let millis =
             u128::from(left).saturating_mul(speed.time.as_millis()) / u128::from(speed.bytes);
         let eta = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
-        text.push_str(&format!("  {} left", render::duration(eta)));
+        format!("{} left", render::duration(eta))
+    });
+    let parts = [
+        Some(render::rate(speed.bytes, speed.time)),
+        eta,
+        Some(render::counted(entries, "file", "files")),
+        Some(format!("stored {}", render::bytes(moved))),
+        Some(render::duration(elapsed)),
+    ];
+    let mut text = format!("{verb}  {}{of}", render::bytes(done));
+    for part in parts.iter().flatten() {
+        if text.width().saturating_add(part.width()).saturating_add(2) > columns {
+            break;
+        }
+        text.push_str("  ");
+        text.push_str(part);
     }
-    text
+    tables::cut(&text, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(columns: usize) -> String {
+        let counters = Counters::default();
+        for (counter, n) in [
+            (&counters.entries_done, 1_234_567),
+            (&counters.bytes_done, 1000 << 30),
+            (&counters.bytes_found, 1023 << 30),
+            (&counters.bytes_moved, 1000 << 30),
+            (&counters.found_all, 1),
+        ] {
+            Counters::add(counter, n);
+        }
+        let speed = Speed {
+            bytes: 3 << 20,
+            time: Duration::from_secs(1),
+        };
+        message(
+            "restoring",
+            &counters,
+            (Duration::from_secs(7199), speed),
+            columns,
+        )
+    }
+
+    #[test]
+    fn the_line_fits_and_says_first_how_far_and_how_long() {
+        assert_eq!(
+            line(78),
+            "restoring  1000 GiB of 1023 GiB  3.0 MiB/s  2 h left  1,234,567 files"
+        );
+        assert_eq!(line(40), "restoring  1000 GiB of 1023 GiB");
+        assert_eq!(line(20), "restoring  1000 GiB…");
+        for columns in 0..200 {
+            assert!(line(columns).width() <= columns, "{columns}");
+        }
+        assert!(line(200).ends_with("  119 min"));
+    }
 }

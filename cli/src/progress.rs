@@ -32,6 +32,34 @@ impl Counters {
     }
 }
 
+/// How many bytes of one file were counted while it was worked on. A file that is read twice, or that grew, counts
+/// once and as large as it was found, so that the sum comes out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown {
+    size: u64,
+    told: u64,
+}
+
+impl Shown {
+    /// Nothing yet of a file of this size.
+    #[must_use]
+    pub const fn of(size: u64) -> Self {
+        Self { size, told: 0 }
+    }
+
+    /// What to add for so many more bytes.
+    pub fn more(&mut self, bytes: u64) -> u64 {
+        let more = bytes.min(self.size.saturating_sub(self.told));
+        self.told = self.told.saturating_add(more);
+        more
+    }
+
+    /// What is left to add at the end of the file.
+    pub fn rest(&mut self) -> u64 {
+        self.more(u64::MAX)
+    }
+}
+
 /// Where a run reports to. Called from many threads.
 pub trait Progress: Send + Sync {
     /// The numbers.
@@ -57,5 +85,21 @@ pub struct Silent(Counters);
 impl Progress for Silent {
     fn counters(&self) -> &Counters {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_counts_once_however_often_it_is_read() {
+        let mut shown = Shown::of(100);
+        assert_eq!((shown.more(30), shown.more(30)), (30, 30));
+        // It changed: once more from the start, and longer than before.
+        assert_eq!((shown.more(30), shown.more(80), shown.rest()), (30, 10, 0));
+        let mut shown = Shown::of(100);
+        assert_eq!((shown.more(1), shown.rest(), shown.rest()), (1, 99, 0));
+        assert_eq!(Shown::default().rest(), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use packnback_proto::text::is_unfit;
@@ -9,6 +10,7 @@ use packnback_sys::say;
 use serde_json::Value;
 
 use crate::exit::{Failure, Outcome};
+use crate::tables;
 
 /// How a command talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -242,37 +244,25 @@ pub fn path(bytes: &[u8]) -> String {
     out
 }
 
-/// A table: columns as wide as their widest cell, the first row is the head.
+/// A table for standard output: the first row is the head, `right` names the columns of numbers. Where it is wider
+/// than the terminal, cells take several lines; words are never broken.
 #[must_use]
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            let gap = " ".repeat(width.saturating_sub(cell.chars().count()));
-            if right.contains(&column) {
-                line.push_str(&gap);
-                line.push_str(cell);
-            } else {
-                line.push_str(cell);
-                line.push_str(&gap);
-            }
-            line.push_str("  ");
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out.truncate(out.trim_end().len());
-    out
+    table_indented(rows, right, 0)
+}
+
+/// The same where the caller puts so many blanks before each line.
+#[must_use]
+pub fn table_indented(rows: &[Vec<String>], right: &[usize], blanks: usize) -> String {
+    let room = columns(io::stdout()).map(|columns| columns.saturating_sub(blanks));
+    tables::layout(rows, right, room)
+}
+
+/// How many columns a terminal has; `None` for anything else.
+#[must_use]
+pub fn columns(output: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(output).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
 }
 
 /// Unix seconds as a day, in local time.
@@ -315,14 +305,5 @@ mod tests {
             "a\\u{1b}[2Jb\\n\\xff\\u{202e}"
         );
         assert_eq!(path("grün".as_bytes()), "grün");
-    }
-
-    #[test]
-    fn tables_line_up() {
-        let rows = vec![
-            vec!["a".into(), "size".into()],
-            vec!["long".into(), "1".into()],
-        ];
-        assert_eq!(table(&rows, &[1]), "a     size\nlong     1");
     }
 }

@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use packnback_sys::say;
 
-use crate::args::{Cli, Command, OrderCommand};
+use crate::args::{self, Cli, Command, OrderCommand};
 use crate::commands::{self, Context};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::Home;
@@ -21,7 +20,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Exit {
     }
     crate::system::harden();
     let json_wanted = wants_json(&words);
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match args::parse(words) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, json_wanted),
     };
@@ -153,7 +152,8 @@ fn command(cli: Cli, voice: Voice) -> Outcome {
         Command::Demo { dir, keep } => commands::demo::run(voice, dir, keep),
         Command::Drill(args) => commands::drill::run(voice, &args),
         Command::Version => commands::version::run(voice),
-        Command::Completions { shell } => commands::completions::run(shell),
+        Command::Completions { shell } => commands::completions::run(voice, shell),
+        Command::Man { dir } => commands::man::run(voice, &dir),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading secrets: owner keys from files and words, passphrases from prompts and files.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,12 @@ use crate::system::random;
 pub const OWNER_KEY_VARIABLE: &str = "PACKNBACK_OWNER_KEY";
 const PASSPHRASE_MAX: u64 = 4096;
 const WORDS_MAX: u64 = 4096;
+/// Fewest characters of a new passphrase: whoever finds the file may try as often as she likes.
+const PASSPHRASE_CHARS_MIN: usize = 10;
+/// Fewest different ones among them.
+const PASSPHRASE_DIFFERENT_MIN: usize = 5;
+/// Times a new passphrase is asked for.
+const PASSPHRASE_TRIES: u32 = 3;
 const UNCHANGED: &str = "Nothing was changed.";
 
 /// Where an owner key comes from.
@@ -193,7 +200,7 @@ fn passphrase_from(path: &Path) -> Outcome<Zeroizing<String>> {
 /// The passphrase for a new key file: `None` only when it was asked for.
 ///
 /// # Errors
-/// When none can be had, it is empty, or the two typed ones differ.
+/// When none can be had, it is too easily guessed, or the two typed ones differ.
 pub fn new_passphrase(
     source: &PassphraseSource,
     file: &Path,
@@ -203,28 +210,60 @@ pub fn new_passphrase(
     }
     let phrase = match &source.file {
         Some(path) => passphrase_from(path)?,
-        None if io::stdin().is_terminal() => {
-            let first =
-                ask_passphrase(source, &format!("New passphrase for {}: ", file.display()))?;
-            if *first != *ask_passphrase(source, "The same again: ")? {
-                return Err(
-                    Failure::refused("passphrase", "the two passphrases differ").safe(UNCHANGED)
-                );
-            }
-            first
-        }
+        None if io::stdin().is_terminal() => typed_passphrase(file)?,
         None => {
             return Err(Failure::usage("a new key file needs a passphrase, and there is no terminal to ask at")
                 .safe(UNCHANGED)
                 .next("Use --passphrase-file FILE, or --no-passphrase if the file is kept safe otherwise."));
         }
     };
-    if phrase.is_empty() {
-        return Err(Failure::refused("passphrase", "the passphrase is empty")
-            .safe(UNCHANGED)
-            .next("Choose one, or say --no-passphrase if the file is kept safe otherwise."));
-    }
+    check_new(&phrase)?;
     Ok(Some(phrase))
+}
+
+/// Asks twice; one that is too easily guessed is told before it is typed again.
+fn typed_passphrase(file: &Path) -> Outcome<Zeroizing<String>> {
+    let source = PassphraseSource::default();
+    let prompt = format!(
+        "New passphrase for {} (at least {PASSPHRASE_CHARS_MIN} characters): ",
+        file.display()
+    );
+    let mut first = ask_passphrase(&source, &prompt)?;
+    for _ in 1..PASSPHRASE_TRIES {
+        let Err(failure) = check_new(&first) else {
+            break;
+        };
+        note(&format!("{}. Another one, please.", failure.what));
+        first = ask_passphrase(&source, &prompt)?;
+    }
+    check_new(&first)?;
+    if *first != *ask_passphrase(&source, "The same again: ")? {
+        return Err(Failure::refused("passphrase", "the two passphrases differ").safe(UNCHANGED));
+    }
+    Ok(first)
+}
+
+/// The floor of a passphrase for a new key file. Existing files open with whatever they have.
+fn check_new(phrase: &str) -> Outcome<()> {
+    let chars = phrase.trim().chars();
+    let count = chars.clone().count();
+    let different = chars.collect::<BTreeSet<char>>().len();
+    let what = if count == 0 {
+        "the passphrase is empty".to_owned()
+    } else if count < PASSPHRASE_CHARS_MIN {
+        format!(
+            "the passphrase has {count} characters; a new key file needs at least {PASSPHRASE_CHARS_MIN}"
+        )
+    } else if different < PASSPHRASE_DIFFERENT_MIN {
+        format!(
+            "the passphrase has only {different} different characters; a new key file needs at least {PASSPHRASE_DIFFERENT_MIN}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failure::refused("passphrase", what)
+        .safe(UNCHANGED)
+        .next("Choose a longer one, such as four words picked at random; or say --no-passphrase if the file is kept safe otherwise."))
 }
 
 /// Writes a key file of the kind of the key.
@@ -250,4 +289,28 @@ pub fn write_key_file(
         }
         _ => Failure::file("write the owner key", path, &e).safe(UNCHANGED),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_new;
+
+    #[test]
+    fn a_new_passphrase_has_a_floor() {
+        for weak in [
+            "",
+            " ",
+            "a",
+            "123456789",
+            "         x ",
+            "aaaaaaaaaaaa",
+            "abababababab",
+            "äöüßäöüßä",
+        ] {
+            assert!(check_new(weak).is_err(), "{weak:?}");
+        }
+        for good in ["correct horse", "0123456789", "äöüßéäöüßé"] {
+            assert!(check_new(good).is_ok(), "{good:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod devices;
+mod grammar;
 mod hosting;
 mod keys;
 mod orders;
@@ -17,6 +18,7 @@ pub use devices::{
     DeviceCommand, EnrollArgs, ExportKeyArgs, GrantArgs, HandedArgs, LimitArgs, LimitsArgs,
     RequestArgs, RevokeArgs, UnsealArgs,
 };
+pub use grammar::{FIRST_STEPS, grammar, parse};
 pub use hosting::{HostCommand, Quota, StatsArgs};
 pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs, PassphraseArgs};
 pub use orders::{
@@ -34,7 +36,7 @@ pub use restore::{
     name = "packnback",
     version,
     max_term_width = 100,
-    after_help = "A first backup:\n  packnback init\n  packnback backup ~/Documents\n  packnback peer invite        (and send what it prints to a friend)\n  packnback status\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some files are missing,\n4 not safe yet (too few receipts), 5 refused (key, passphrase, owner or policy),\n6 done, but there is an alarm (packnback status), 130 ended by Ctrl-C."
+    after_help = grammar::after_help()
 )]
 pub struct Cli {
     /// Options of every command.
@@ -137,8 +139,16 @@ pub enum Command {
     /// Print the versions of the program, its formats and protocols
     Version,
     /// Print completions for a shell
+    #[command(
+        after_help = "Where it goes, then open a new shell:\n  bash  packnback completions bash > ~/.local/share/bash-completion/completions/packnback\n  fish  packnback completions fish > ~/.config/fish/completions/packnback.fish\n  zsh   packnback completions zsh > FOLDER/_packnback   (FOLDER: one of `echo $fpath`)"
+    )]
     Completions {
         /// Which one
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command, into a folder
+    Man {
+        /// The folder; `man` finds those in ~/.local/share/man/man1 by itself
+        dir: PathBuf,
     },
 }

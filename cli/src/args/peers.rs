@@ -16,7 +16,12 @@ pub enum PeerCommand {
         #[arg(long, value_name = "D", value_parser = parse_duration, default_value = "7d")]
         expires: u64,
         /// Name to show for the friend [default: what it calls itself]
-        #[arg(long, value_name = "NAME", default_value = "")]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
         name: String,
     },
     /// Accept a friend's invite
@@ -27,7 +32,12 @@ pub enum PeerCommand {
         #[arg(long, value_name = "S", value_parser = parse_size)]
         quota: Option<u64>,
         /// Name to show for the friend [default: what it calls itself]
-        #[arg(long, value_name = "NAME", default_value = "")]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
         name: String,
     },
     /// List the friends

@@ -16,6 +16,8 @@ pub struct SnapPath {
     pub snap: String,
     /// Stored path: without leading and trailing slash.
     pub path: Option<Vec<u8>>,
+    /// Whether it was given from the top, with a slash before it.
+    pub from_top: bool,
 }
 
 impl SnapPath {
@@ -27,9 +29,11 @@ impl SnapPath {
         let bytes = text.into_vec();
         let mut parts = bytes.splitn(2, |b| *b == b':');
         let snap = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        let path = parts.next();
         Ok(Self {
             snap,
-            path: parts.next().and_then(stored),
+            path: path.and_then(stored),
+            from_top: path.is_some_and(|path| path.starts_with(b"/")),
         })
     }
 }
@@ -54,7 +58,7 @@ fn snap_path() -> impl clap::builder::TypedValueParser {
 pub struct LsArgs {
     /// `latest`, or the first digits of its id
     pub snap: String,
-    /// Only what is at or below this path
+    /// Only what is at or below this path; without a slash before it, as seen from here or from a saved folder, too
     pub path: Option<OsString>,
     /// `latest` of this backup set: its name, a path it saves, or the first digits of its id
     #[arg(long, value_name = "NAME")]
@@ -72,6 +76,13 @@ impl LsArgs {
     #[must_use]
     pub fn below(&self) -> Option<Vec<u8>> {
         self.path.as_ref().and_then(|path| stored(path.as_bytes()))
+    }
+
+    /// Whether it was given from the top, with a slash before it.
+    #[must_use]
+    pub fn from_top(&self) -> bool {
+        let path = self.path.as_ref();
+        path.is_some_and(|path| path.as_bytes().starts_with(b"/"))
     }
 }
 
@@ -132,7 +143,7 @@ pub struct WriteArgs {
 /// `restore`.
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
-    /// `latest`, or the first digits of its id; and what of it
+    /// `latest`, or the first digits of its id; and what of it (a path as for `ls`)
     #[arg(value_name = "SNAP[:PATH]", value_parser = snap_path())]
     pub what: SnapPath,
     /// Folder to restore into: /etc/hosts comes back as DIR/etc/hosts
@@ -215,21 +226,24 @@ mod tests {
             parse(b"latest"),
             Ok(SnapPath {
                 snap: "latest".into(),
-                path: None
+                path: None,
+                from_top: false
             })
         );
         assert_eq!(
             parse(b"ab12:/home//x/a:b\xff/"),
             Ok(SnapPath {
                 snap: "ab12".into(),
-                path: Some(b"home/x/a:b\xff".to_vec())
+                path: Some(b"home/x/a:b\xff".to_vec()),
+                from_top: true
             })
         );
         assert_eq!(
             parse(b"ab12:/"),
             Ok(SnapPath {
                 snap: "ab12".into(),
-                path: None
+                path: None,
+                from_top: true
             })
         );
     }

@@ -22,6 +22,7 @@ use super::ctx::{Ctx, Stop};
 use super::report::BackupError;
 use crate::cache::{DataRef, PartRef};
 use crate::client::Permit;
+use crate::progress::{Counters, Shown};
 
 /// Chunk key.
 type Key = Zeroizing<[u8; 32]>;
@@ -157,6 +158,16 @@ pub(super) struct Hands<'a, 'c> {
     pub(super) compressor: &'a mut Compressor,
     pub(super) jobs: &'a Receiver<Job>,
     pub(super) queue: &'a crossbeam_channel::Sender<Job>,
+    /// What the display was told of this file.
+    pub(super) shown: Shown,
+}
+
+impl Hands<'_, '_> {
+    /// Tells the display of bytes of a file whose end is far.
+    pub(super) fn show(&mut self, bytes: u64) {
+        let more = self.shown.more(bytes);
+        Counters::add(&self.ctx.progress.counters().bytes_done, more);
+    }
 }
 
 /// Cuts one file.

@@ -124,7 +124,10 @@ fn large(
     let mut cutter = FileCutter::new(file.stat().size >= POOLED_MIN);
     for extent in extents {
         match *extent {
-            Extent::Hole { len, .. } => cutter.hole(hands, len)?,
+            Extent::Hole { len, .. } => {
+                cutter.hole(hands, len)?;
+                hands.show(len);
+            }
             Extent::Data { off, len } => {
                 let read = |at: u64, want: usize, buf: &mut Vec<u8>| {
                     let at = off.saturating_add(at);
@@ -169,10 +172,9 @@ pub(super) fn stretch(
             };
             at = at.saturating_add(u64::try_from(got).unwrap_or(u64::MAX));
             eof = got < want || at >= len;
-            Counters::add(
-                &hands.ctx.numbers.bytes_read,
-                u64::try_from(got).unwrap_or(0),
-            );
+            let got = u64::try_from(got).unwrap_or(0);
+            Counters::add(&hands.ctx.numbers.bytes_read, got);
+            hands.show(got);
         }
         let rest = buf.get(start..).unwrap_or_default();
         match hands.ctx.chunker.cut(rest, eof) {

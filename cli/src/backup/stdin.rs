@@ -17,7 +17,7 @@ use super::report::BackupError;
 use super::stage::{Built, Content, Finished, GroupEnd, Message, Step};
 use crate::cache::DataRef;
 use crate::fs::{check_path, show, stored_path};
-use crate::progress::Counters;
+use crate::progress::Shown;
 
 /// The path what comes through a pipe is saved under.
 pub(super) fn stored(name: &Path) -> Vec<u8> {
@@ -62,18 +62,14 @@ pub(super) fn run(
         compressor: &mut compressor,
         jobs: &jobs,
         queue: &queue,
+        shown: Shown::of(u64::MAX),
     };
     let mut cutter = FileCutter::new(true);
     let path = stored(&stdin.name);
     let mut buf = Vec::new();
     let read = |_: u64, want: usize, buf: &mut Vec<u8>| {
         let want = u64::try_from(want).unwrap_or(u64::MAX);
-        let got = stdin.reader.by_ref().take(want).read_to_end(buf)?;
-        Counters::add(
-            &ctx.progress.counters().bytes_done,
-            u64::try_from(got).unwrap_or(0),
-        );
-        Ok(got)
+        stdin.reader.by_ref().take(want).read_to_end(buf)
     };
     let len = match stretch(&mut hands, &mut buf, &mut cutter, u64::MAX, read)? {
         Ok(len) => len,

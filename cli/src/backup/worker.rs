@@ -19,7 +19,7 @@ use super::seen::PendingSmall;
 use super::stage::{Batch, Built, Content, Finished, Message, Planned, Step, Told};
 use crate::cache::{DataRef, Hash16};
 use crate::fs::{Action, Kind, Problem, Stat, acl_names, read_attributes};
-use crate::progress::Counters;
+use crate::progress::{Counters, Shown};
 
 /// How far the clock of a file server may be ahead of this machine's.
 const CLOCKS_APART_NS: i64 = 60_000_000_000;
@@ -34,6 +34,8 @@ pub(super) struct Worker<'a, 'c> {
     pub(super) jobs: Receiver<Job>,
     pub(super) queue: Sender<Job>,
     pub(super) buf: Vec<u8>,
+    /// What the display was told of the file at hand.
+    pub(super) shown: Shown,
 }
 
 /// Runs until there are no more batches and no more jobs.
@@ -53,6 +55,7 @@ pub(super) fn run(
         jobs: jobs.clone(),
         queue,
         buf: Vec::new(),
+        shown: Shown::default(),
     };
     let result = worker.serve(batches, out);
     // Jobs of others are worth doing even after an end of one's own: they wait for them.
@@ -107,14 +110,12 @@ impl Worker<'_, '_> {
         };
         for planned in batch.planned {
             self.ctx.check()?;
-            let size = planned.item.stat.size;
             let is_file = planned.item.stat.kind == Kind::File;
+            self.shown = Shown::of(if is_file { planned.item.stat.size } else { 0 });
             self.one(planned, &mut finished)?;
             let counters = self.ctx.progress.counters();
             Counters::add(&counters.entries_done, 1);
-            if is_file {
-                Counters::add(&counters.bytes_done, size);
-            }
+            Counters::add(&counters.bytes_done, self.shown.rest());
         }
         Ok(finished)
     }
@@ -189,8 +190,11 @@ impl Worker<'_, '_> {
             compressor: &mut self.compressor,
             jobs: &self.jobs,
             queue: &self.queue,
+            shown: self.shown,
         };
-        let read = match read::file(&mut hands, &mut self.buf, &planned)? {
+        let read = read::file(&mut hands, &mut self.buf, &planned)?;
+        self.shown = hands.shown;
+        let read = match read {
             Ok(read) => read,
             Err(problem) => {
                 finished.steady = false;

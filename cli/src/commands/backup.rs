@@ -57,7 +57,10 @@ pub fn run(context: &Context, args: BackupArgs) -> Outcome {
     let time = started.elapsed();
     // From here on it is there, whoever may be told or not.
     let voice = match report.snapshot {
-        Some(_) => context.voice.after_deed(),
+        Some(_) => {
+            system::say_when_stopped(wait::SAFE_TO_STOP);
+            context.voice.after_deed()
+        }
         None => context.voice,
     };
     say_report(voice, &args, &report, time)?;

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::args::ExportArgs;
+use crate::choice::chosen_text;
 use crate::exit::{Exit, Outcome};
 use crate::meter::Meter;
 use crate::records::choose;
@@ -21,11 +22,17 @@ pub fn run(context: &Context, args: &ExportArgs) -> Outcome {
     let snaps: Vec<SnapshotId> = if args.snap == "all" {
         Vec::new()
     } else {
-        vec![
-            choose(&catalog.snaps, &args.snap, Some(bundle.device()))?
-                .snap
-                .id(),
-        ]
+        let chosen = choose(&catalog.snaps, &args.snap, Some(bundle.device()))?;
+        if args.snap == "latest" {
+            let device = chosen.snap.value().device;
+            let device = if device == bundle.device() {
+                bundle.label.clone()
+            } else {
+                device.short()
+            };
+            context.voice.say(&chosen_text(chosen, &device))?;
+        }
+        vec![chosen.snap.id()]
     };
     let meter = Meter::start(context.voice, "export");
     let report = export_raw(&client, Some(bundle.owner()), &snaps, &args.dir, &meter)?;

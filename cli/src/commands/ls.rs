@@ -5,14 +5,16 @@ use std::io::{BufWriter, Write};
 use packnback_proto::format::entry::{Entry, EntryType};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::reading::device_name;
 use super::restore::sets_of;
+use super::{Context, inside};
 use crate::args::LsArgs;
 use crate::bundle::Bundle;
+use crate::choice::chosen_text;
 use crate::exit::{Exit, Outcome};
 use crate::records::choose;
 use crate::render::{self, output_failure};
-use crate::restore::{self, ReaderKeys, RestoreError};
+use crate::restore::{self, ReaderKeys};
 use crate::sets::of_set;
 use crate::spawn::reach_node;
 
@@ -36,12 +38,17 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
     {
         context.voice.note(&format!("note: {others}."));
     }
+    if args.snap == "latest" && !context.voice.json {
+        // Beside the list, which may be read by a program.
+        context.voice.note(&chosen_text(snap, &device_name(snap)));
+    }
+    let below = args.below();
+    let below = below.map(|path| inside::find(&client, &keys, snap, &path, args.from_top()));
+    let below = below.transpose()?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut broken = None;
     let quiet = context.voice.quiet;
-    let mut there = false;
     let mut visit = |entry: &Entry| {
-        there = true;
         let line = if context.voice.json {
             entry_json(entry).to_string()
         } else if args.long || context.voice.verbose > 0 {
@@ -57,10 +64,7 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
         broken = written.err();
         broken.is_none()
     };
-    restore::tree(&client, &keys, snap, args.below().as_deref(), &mut visit)?;
-    if let Some(below) = args.below().filter(|_| !there) {
-        return Err(RestoreError::NoPath(format!("/{}", render::path(&below))).into());
-    }
+    restore::tree(&client, &keys, snap, below.as_deref(), &mut visit)?;
     match broken.map_or_else(|| out.flush(), Err) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(output_failure(&error)),

@@ -307,6 +307,7 @@ impl Work<'_> {
         };
         let job = Job {
             below: args.snapshot.as_ref().and_then(|what| what.path.clone()),
+            from_top: args.snapshot.as_ref().is_some_and(|what| what.from_top),
             target: self.folder(target, snap, several)?,
             write: &args.write,
             cancel: self.cancel.clone(),

@@ -3,12 +3,11 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use packnback_proto::format::entry::Entry;
 use serde_json::{Value, json};
 
-use super::Context;
 use super::patterns::patterns;
 use super::reading::{Reading, own_catalog, tell_choice};
+use super::{Context, inside};
 use crate::args::{OverwriteArg, RestoreArgs, WriteArgs};
 use crate::backup::{Cancel, FileNote};
 use crate::bundle::Bundle;
@@ -18,9 +17,7 @@ use crate::fs;
 use crate::meter::Meter;
 use crate::records::choose;
 use crate::render::{self, Voice};
-use crate::restore::{
-    self, LoadedSnapshot, ReaderKeys, RestoreError, RestoreOptions, RestoreReport, Survey,
-};
+use crate::restore::{self, LoadedSnapshot, ReaderKeys, RestoreOptions, RestoreReport, Survey};
 use crate::sets::{Sets, of_set, present};
 use crate::spawn::reach_node;
 use crate::system;
@@ -72,6 +69,7 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
     let cancel = system::cancel_on_signal(SAFE_TO_STOP)?;
     let job = Job {
         below: args.what.path.clone(),
+        from_top: args.what.from_top,
         target: args.target.clone(),
         write: &args.write,
         cancel,
@@ -113,6 +111,8 @@ pub fn sets_of(
 pub struct Job<'a> {
     /// Part of the snapshot.
     pub below: Option<Vec<u8>>,
+    /// Whether the part was named from the top.
+    pub from_top: bool,
     /// Where to.
     pub target: std::path::PathBuf,
     /// How.
@@ -139,24 +139,20 @@ impl Job<'_> {
     /// # Errors
     /// [`crate::restore::RestoreError`] in words for people.
     pub fn run(
-        self,
+        mut self,
         voice: Voice,
         keys: &ReaderKeys,
         source: &dyn ObjectSource,
         snap: &LoadedSnapshot,
     ) -> Outcome<Finished> {
         let write = self.write;
-        if let Some(below) = &self.below {
+        if let Some(below) = self.below.take() {
             // A path that is not there is told before anything is made.
-            let mut there = false;
-            let mut look = |_: &Entry| {
-                there = true;
-                false
-            };
-            restore::tree(source, keys, snap, Some(below), &mut look)?;
-            if !there {
-                return Err(RestoreError::NoPath(format!("/{}", render::path(below))).into());
+            let found = inside::find(source, keys, snap, &below, self.from_top)?;
+            if found != below {
+                voice.say(&format!("/{} of it.", render::path(&found)))?;
             }
+            self.below = Some(found);
         }
         if write.delete && !write.dry_run {
             self.confirm_delete(voice, &restore::about(source, keys, snap)?.paths)?;

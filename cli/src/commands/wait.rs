@@ -9,13 +9,13 @@ use packnback_proto::wire::local::HostCopy;
 use crate::args::WaitFor;
 use crate::backup::Cancel;
 use crate::client::{Client, ClientError};
+use crate::meter::one_line;
 use crate::render::Voice;
-use crate::system;
 
 /// The node is asked again at least this often, for progress and for Ctrl-C.
 const POLL_MS: u64 = 500;
-/// What Ctrl-C means from here on.
-const SAFE_TO_STOP: &str = "The snapshot is made and complete on this machine; it goes out to friends by itself while the node runs.";
+/// What Ctrl-C means once the snapshot is made.
+pub const SAFE_TO_STOP: &str = "The snapshot is made and complete on this machine; it goes out to friends by itself while the node runs.";
 
 /// Why waiting ended before enough friends had it, other than by time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,6 @@ pub struct Wish<'a> {
 
 /// Waits, if asked to. The snapshot is made already: nothing that happens here is a failure of the backup.
 pub fn run(voice: Voice, client: &Client, snap: SnapshotId, wish: Wish<'_>) -> Waited {
-    system::say_when_stopped(SAFE_TO_STOP);
     let started = Instant::now();
     let mut waited = Waited::default();
     let asked = client.copies(snap, 0, 0);
@@ -111,6 +110,7 @@ fn follow(
     } else {
         ProgressBar::hidden()
     };
+    one_line(&bar);
     bar.enable_steady_tick(Duration::from_millis(100));
     let ended = loop {
         let done = u32::try_from(waited.done()).unwrap_or(u32::MAX);

@@ -183,9 +183,19 @@ impl<'a> Ctx<'a> {
 
     /// Takes the outcome for one entry.
     pub(super) fn done(&self, entry: &Entry, result: Result<Done, WriteError>) -> Result<(), Stop> {
+        self.done_rest(entry, 0, result)
+    }
+
+    /// Takes the outcome for one entry of which so many bytes were shown as done while it was written.
+    pub(super) fn done_rest(
+        &self,
+        entry: &Entry,
+        shown: u64,
+        result: Result<Done, WriteError>,
+    ) -> Result<(), Stop> {
         let counters = self.progress.counters();
         Counters::add(&counters.entries_done, 1);
-        Counters::add(&counters.bytes_done, entry.size);
+        Counters::add(&counters.bytes_done, entry.size.saturating_sub(shown));
         let done = match result {
             Ok(done) => done,
             Err(error) => return self.unwritten(&entry.path, &error),

@@ -1,7 +1,7 @@
 //! Files in chunks: written in parallel, each chunk at its place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::format::entry::{DOM_PRIVATE, Entry, Part};
@@ -40,6 +40,8 @@ pub(super) struct Large {
     sink: RwLock<Option<FileSink>>,
     /// How many still work on it.
     open: AtomicUsize,
+    /// Bytes the display was told of.
+    shown: AtomicU64,
     fault: Mutex<Option<String>>,
     /// What to read back at the end, if asked to.
     checks: Mutex<Vec<Check>>,
@@ -71,6 +73,7 @@ impl Large {
             entry,
             sink: RwLock::new(sink),
             open: AtomicUsize::new(1),
+            shown: AtomicU64::new(0),
             fault: Mutex::new(None),
             checks: Mutex::default(),
         })))
@@ -102,7 +105,7 @@ impl Large {
         if let Some(sink) = sink {
             let finished = sink.finish(&self.entry);
             let written = finished.is_ok();
-            ctx.done(&self.entry, finished)?;
+            ctx.done_rest(&self.entry, Counters::get(&self.shown), finished)?;
             if !written {
                 return Ok(());
             }
@@ -196,6 +199,10 @@ impl ChunkJob {
                 return Ok(());
             }
         }
+        // Once for all of them: a few megabytes.
+        let written = self.places.iter().map(|place| u64::from(place.len)).sum();
+        Counters::add(&self.file.shown, written);
+        Counters::add(&ctx.progress.counters().bytes_done, written);
         Ok(())
     }
 }

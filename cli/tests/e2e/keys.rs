@@ -64,7 +64,7 @@ fn a_key_file_opens_with_its_passphrase_only_and_passwd_changes_it() {
     let (right, wrong, next) = (
         file("right", "correct horse\nsecond line\n"),
         file("wrong", "battery staple\n"),
-        file("next", "new\n"),
+        file("next", "another horse\n"),
     );
     let key = machine.key().to_str().unwrap().to_owned();
     let made = machine.ok(["key", "new", "--out", &key, "--passphrase-file", &right]);

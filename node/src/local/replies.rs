@@ -29,6 +29,18 @@ pub(super) fn failure(refusal: Refusal) -> Failure {
         .next(next)
 }
 
+/// The owner revoked the device of this node.
+pub(super) fn revoked() -> Failure {
+    Failure::new(
+        ErrorCode::Certificate,
+        "refused: the owner revoked this device, so it saves nothing new; no snapshot was made",
+    )
+    .safe("Every snapshot made before stays, here and on friends, and can be restored with the owner key.")
+    .next(
+        "To back up this machine again, enrol it anew as another device: with another --home, packnback init          --join-request, then packnback device enroll REQUEST where the owner key is (--new-group if the old keys may be          known to others). If you did not revoke it, ask whoever has the owner key; packnback order list shows the order.",
+    )
+}
+
 const BEFORE: &str = "Every snapshot acknowledged before is untouched.";
 
 fn advice(code: ErrorCode) -> (&'static str, &'static str) {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
+use packnback_proto::machine::commit::CommitRefusal;
+use packnback_proto::machine::session::OpenRefusal;
 use packnback_proto::record::decode_cert;
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap, encode_ids};
 use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest};
@@ -226,7 +228,14 @@ impl Session {
 
     async fn open(&mut self) -> Reply {
         let device = self.owner()?;
-        let owner = device.owner;
+        let (owner, me) = (device.owner, self.node_id());
+        // Before anything is read or stored for a snapshot that nobody would take.
+        if self
+            .blocking(move |store| store.is_revoked(&owner, &me))
+            .await?
+        {
+            return Err(replies::revoked());
+        }
         if let Some(last) = device.last {
             // The backup builds on it.
             self.puts()?.intake().set_base(last.snap);
@@ -277,10 +286,17 @@ impl Session {
     async fn commit(&mut self, root: ObjectId, set: SetId, time: u64) -> Reply {
         self.sync().await?;
         let now = self.node.host.clock.now();
-        match self
-            .blocking(move |store| store.commit_own(root, set, time, now))
-            .await?
-        {
+        let revoked = |error: &StoreError| {
+            let refusal = CommitRefusal::Certificate(OpenRefusal::Revoked);
+            matches!(error, StoreError::Commit(found) if *found == refusal)
+        };
+        let outcome = self
+            .blocking(move |store| match store.commit_own(root, set, time, now) {
+                Err(error) if revoked(&error) => Ok(None),
+                outcome => outcome.map(Some),
+            })
+            .await?;
+        match outcome.ok_or_else(replies::revoked)? {
             CommitOutcome::Accepted(accepted) => {
                 self.node.network.wake_replication();
                 reply(LocalReply::Committed {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use packnback_proto::ids::ObjectId;
-use packnback_proto::record::{Cert, Signed, decode_receipt, decode_snap};
+use packnback_proto::record::{Cert, Op, Order, Signed, decode_receipt, decode_snap};
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids, split_records};
 use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest, StatusInfo};
 use packnback_proto::wire::{ErrorCode, frame};
@@ -455,4 +455,39 @@ fn a_home_of_any_depth_can_be_listened_on() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// The order may come while a backup runs: what was sent stays without a snapshot.
+#[tokio::test]
+async fn a_revoked_device_saves_nothing_more_on_its_own_disk() {
+    let local = Local::new();
+    let mut conn = local.adopted().await;
+    let tree = tree(3);
+    for object in &tree {
+        conn.send(LocalRequest::Put { id: object.id }, &object.bytes)
+            .await;
+    }
+    ask(&mut conn, LocalRequest::Sync, &[]).await;
+    let order = Order {
+        owner: owner().owner_id(),
+        oid: [1; 16],
+        issued: NOW,
+        audience: None,
+        op: Op::Revoke {
+            device: host_key().node_id(),
+            reason: String::new(),
+        },
+        not_before: None,
+    };
+    let order = Signed::sign(&order, &key(1)).unwrap();
+    let request = LocalRequest::Order {
+        envelope: order.envelope().into(),
+    };
+    assert_eq!(ask(&mut conn, request, &[]).await.0, LocalReply::Ok);
+    let before = local.world.engine.snapshot();
+    let reply = commit(&mut conn, root(&tree).id).await.0;
+    assert_error(&reply, ErrorCode::Certificate);
+    let reply = ask(&mut conn, LocalRequest::Open, &[]).await.0;
+    assert_error(&reply, ErrorCode::Certificate);
+    assert_eq!(local.world.engine.snapshot(), before);
 }

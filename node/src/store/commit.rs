@@ -4,7 +4,7 @@ use packnback_proto::ids::{ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::limits::{HAVE_IDS_MAX, SNAPS_MAX};
 use packnback_proto::machine::closure::{self, Closure};
 use packnback_proto::machine::commit::{CommitRefusal, SessionOf, belongs};
-use packnback_proto::machine::session::still_valid;
+use packnback_proto::machine::session::{OpenRefusal, still_valid};
 use packnback_proto::policy::Freeze;
 use packnback_proto::record::{Cert, Receipt, Signed, Snap};
 
@@ -101,6 +101,10 @@ impl Store {
         let _guard = lock.write();
         // Again, now that nobody else can commit.
         let device = self.device()?.ok_or(no_device)?;
+        // What an owner revoked saves nothing on its own disk either: no host would take it from here.
+        if self.is_revoked(&device.owner, &self.node_id())? {
+            return Err(CommitRefusal::Certificate(OpenRefusal::Revoked).into());
+        }
         let cert = packnback_proto::record::decode_cert(&device.cert)?;
         let snap = Snap {
             owner: device.owner,

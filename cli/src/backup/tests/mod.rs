@@ -9,6 +9,7 @@
 
 mod asked;
 mod cache;
+mod counting;
 mod delete;
 mod end_to_end;
 mod forged;

@@ -192,7 +192,7 @@ fn table(title: &str, snaps: &[&SnapPlan], all: bool) -> String {
             snap.bytes.map_or_else(|| "?".into(), render::bytes),
         ]);
     }
-    let table = render::table(&rows, &[4, 5]);
+    let table = render::table_indented(&rows, &[4, 5], 2);
     match snaps.len().saturating_sub(limit) {
         0 => table,
         more => format!("{table}\nand {more} more (-v shows them)"),

@@ -37,6 +37,8 @@ pub(super) struct Friend {
     pub(super) key: SigningKey,
     /// Its owner.
     pub(super) owner: SigningKey,
+    /// The certificate of its own owner.
+    cert: Bytes,
     pub(super) host: Target,
     pub(super) device: Target,
     noise: AtomicU64,
@@ -61,9 +63,17 @@ impl Friend {
         }
         net.admit(spec.recovery, Role::Recovery, None)?;
         let key = SigningKey::from_seed(&seed);
+        let owner = key_from("owner", now_s());
+        let first = CertParts {
+            device: key.node_id(),
+            serial: 1,
+            recovery: key_from("recovery", 0).node_id(),
+        };
+        let cert = sign_cert(&owner, first).map_err(|e| anyhow::anyhow!(e))?;
         Ok(Self {
             server: Server::start(incoming, key.node_id()),
-            owner: key_from("owner", now_s()),
+            owner,
+            cert,
             noise: AtomicU64::new(now_s().wrapping_mul(1_000_000)),
             net,
             key,
@@ -94,28 +104,17 @@ impl Friend {
 
     /// A certificate for this peer, signed by any owner.
     pub(super) fn cert_of(&self, owner: &SigningKey, recovery: NodeId) -> Result<Bytes, String> {
-        let now = now_s();
-        let cert = Cert {
-            owner: OwnerId(owner.public()),
+        let parts = CertParts {
             device: self.key.node_id(),
             serial: self.fresh(),
-            perms: perms::ALL,
-            not_before: now.saturating_sub(DAY_S),
-            expires: now.saturating_add(DAY_S.saturating_mul(300)),
-            quota_bytes: u64::from(u32::MAX).saturating_mul(1000),
-            new_bytes_per_day: u64::from(u32::MAX).saturating_mul(1000),
-            snaps_per_day: 48,
-            group: 0,
-            epoch: 0,
-            sealed_label: vec![7; 64],
             recovery,
         };
-        signed_by(&cert, owner)
+        sign_cert(owner, parts)
     }
 
-    /// The certificate of its own owner, with a recovery key of that owner.
-    pub(super) fn cert(&self) -> Result<Bytes, String> {
-        self.cert_of(&self.owner, key_from("recovery", 0).node_id())
+    /// The certificate of its own owner, always the same.
+    pub(super) fn cert(&self) -> Bytes {
+        self.cert.clone()
     }
 
     /// An order of its own owner.
@@ -161,7 +160,7 @@ impl Friend {
     /// A session under its own certificate: this much every friend may.
     pub(super) async fn session(&self) -> Result<Talk, String> {
         let mut talk = self.greet().await?;
-        let cert = self.cert()?;
+        let cert = self.cert();
         let open = StoreRequest::Open { cert, base: None };
         match answer(&mut talk, &open, &[]).await? {
             Ok((StoreReply::Opened { .. }, _)) => Ok(talk),
@@ -176,6 +175,34 @@ impl Friend {
         let net = connect_as(&key.seed(), &hosts).await;
         net.map_err(|e| format!("{e:#}"))
     }
+}
+
+/// What differs between its certificates.
+struct CertParts {
+    device: NodeId,
+    serial: u64,
+    recovery: NodeId,
+}
+
+/// A certificate that allows everything.
+fn sign_cert(owner: &SigningKey, parts: CertParts) -> Result<Bytes, String> {
+    let now = now_s();
+    let cert = Cert {
+        owner: OwnerId(owner.public()),
+        device: parts.device,
+        serial: parts.serial,
+        perms: perms::ALL,
+        not_before: now.saturating_sub(DAY_S),
+        expires: now.saturating_add(DAY_S.saturating_mul(300)),
+        quota_bytes: u64::from(u32::MAX).saturating_mul(1000),
+        new_bytes_per_day: u64::from(u32::MAX).saturating_mul(1000),
+        snaps_per_day: 48,
+        group: 0,
+        epoch: 0,
+        sealed_label: vec![7; 64],
+        recovery: parts.recovery,
+    };
+    signed_by(&cert, owner)
 }
 
 /// A key made from a number.

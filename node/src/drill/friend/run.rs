@@ -11,14 +11,14 @@ use super::{bytes, crowd, noise, opens, outlive, serve, work};
 /// Name of the family in reports.
 const FAMILY: &str = "friend";
 
-/// In this order: the friendship is over after the last.
+/// In this order: what fills the quota comes late, and the friendship is over after the last.
 const ALL: &[&[Scheme]] = &[
     opens::SCHEMES,
-    bytes::SCHEMES,
     crowd::SCHEMES,
     work::SCHEMES,
     noise::SCHEMES,
     serve::SCHEMES,
+    bytes::SCHEMES,
     outlive::SCHEMES,
 ];
 

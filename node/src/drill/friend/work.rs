@@ -68,7 +68,7 @@ async fn wide_tree(friend: &Friend) -> Result<ObjectId, String> {
 }
 
 fn snap(friend: &Friend, root: ObjectId) -> Result<packnback_proto::wire::Bytes, String> {
-    let cert = decode_cert(&friend.cert()?).map_err(|e| e.to_string())?;
+    let cert = decode_cert(&friend.cert()).map_err(|e| e.to_string())?;
     let snap = Snap {
         owner: OwnerId(friend.owner.public()),
         device: friend.key.node_id(),

@@ -75,7 +75,11 @@ fn attack(open: &dyn Fn() -> Arc<dyn Engine>) {
         // A session that begins with nothing of its own put has no room of its own either.
         let fresh = store.intake(access).unwrap();
         let others = 100 + run * 5;
-        assert_eq!(put_all(&store, &fresh, others..others + 5), 0, "in run {run}");
+        assert_eq!(
+            put_all(&store, &fresh, others..others + 5),
+            0,
+            "in run {run}"
+        );
     }
     engine.flush_objects().unwrap();
     let disk = engine.disk_size().unwrap() - base;

@@ -12,7 +12,6 @@ use crate::args::HostCommand;
 use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render;
-use crate::spawn::reach_node;
 use crate::system;
 
 /// Runs the command. Needs no owner key: it is this machine's disk.
@@ -21,7 +20,7 @@ use crate::system;
 /// No such owner, a node that refuses.
 pub fn run(context: &Context, command: HostCommand) -> Outcome {
     context.home.check_user()?;
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     match command {
         HostCommand::Owners => owners(context, &client),
         HostCommand::Quota { owner, size } => quota(context, &client, &owner, size.0),

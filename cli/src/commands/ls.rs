@@ -16,7 +16,6 @@ use crate::records::choose;
 use crate::render::{self, output_failure};
 use crate::restore::{self, ReaderKeys};
 use crate::sets::of_set;
-use crate::spawn::reach_node;
 
 /// Runs the command. With `--json` every entry is one line.
 ///
@@ -27,7 +26,7 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
     key.check_names()?;
     let own = Bundle::load_if_there(&context.home)?.map(|bundle| bundle.device());
     let keys = ReaderKeys::new(key);
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     let snaps = restore::snapshots(&client, &keys)?;
     let sets = sets_of(context, &client, &keys, &snaps)?;
     let set = sets.pick(args.set.as_deref(), &snaps, own)?;

@@ -66,6 +66,21 @@ impl Context {
         Ok((bundle, client))
     }
 
+    /// The node of this home. One that has forgotten whose it is (its tables were damaged) is told again by
+    /// the bundle.
+    ///
+    /// # Errors
+    /// When no node can be had, or it is not that of the bundle.
+    pub fn node(&self) -> Outcome<Client> {
+        let client = reach_node(&self.home)?;
+        if client.hello().owner.is_none()
+            && let Ok(Some(bundle)) = Bundle::load_if_there(&self.home)
+        {
+            check_device(&bundle, &client)?;
+        }
+        Ok(client)
+    }
+
     /// The full owner key, which must be that of this home if the home has an owner.
     ///
     /// # Errors

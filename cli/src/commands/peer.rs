@@ -17,7 +17,6 @@ use crate::bundle::Bundle;
 use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render::{self, print_line};
-use crate::spawn::reach_node;
 use crate::system;
 use crate::units::parse_size;
 
@@ -32,7 +31,7 @@ const ASKED_MAX: usize = 3;
 /// Invites that are wrong or too old, friends that cannot be reached.
 pub fn run(context: &Context, command: PeerCommand) -> Outcome {
     context.home.check_user()?;
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     match command {
         PeerCommand::Invite {
             quota,

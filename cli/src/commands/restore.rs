@@ -19,7 +19,6 @@ use crate::records::choose;
 use crate::render::{self, Voice};
 use crate::restore::{self, LoadedSnapshot, ReaderKeys, RestoreOptions, RestoreReport, Survey};
 use crate::sets::{Sets, of_set, present};
-use crate::spawn::reach_node;
 use crate::system;
 
 const NOTES_SHOWN: usize = 20;
@@ -38,7 +37,7 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
     let keys = &reading.keys;
     keys.check_contents()?;
     let own = Bundle::load_if_there(&context.home)?.map(|bundle| bundle.device());
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     let remote = Remote(&client);
     let source: &dyn ObjectSource = match &args.from {
         Some(peer) => {

@@ -13,7 +13,6 @@ use crate::client::Client;
 use crate::exit::{Exit, Outcome};
 use crate::render;
 use crate::restore::{self, ReaderKeys};
-use crate::spawn::reach_node;
 
 const LISTED_MAX: usize = 20;
 
@@ -24,7 +23,7 @@ const LISTED_MAX: usize = 20;
 pub fn run(context: &Context, args: &StatsArgs) -> Outcome {
     context.home.check_user()?;
     let keys = reader_keys(context, &args.key)?;
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     let owner = match &args.owner {
         Some(text) => Some(find_owner(&client, text)?),
         None => None,

@@ -13,7 +13,6 @@ use super::verdict::{Facts, Newest, Verdict, verdict};
 use crate::bundle::Bundle;
 use crate::exit::{Exit, Outcome};
 use crate::render;
-use crate::spawn::reach_node;
 use crate::system;
 
 const SNAPS_SHOWN: usize = 10;
@@ -25,7 +24,7 @@ const SNAPS_SHOWN: usize = 10;
 pub fn run(context: &Context, require: Option<u32>, ack: &[u64], addresses: bool) -> Outcome {
     context.home.check_user()?;
     let bundle = Bundle::load_if_there(&context.home)?;
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     for number in ack {
         client.acknowledge(*number)?;
     }

@@ -99,6 +99,11 @@ fn a_full_disk_below_the_target_ends_with_a_clear_message() {
         key.to_str().unwrap(),
     ]
     .map(str::to_owned);
+    // Seen before anything is written.
+    let ran = machine.run(&words).ends_with(1);
+    assert!(ran.stderr.contains("too little room"), "{ran:?}");
+    assert_eq!(fs::read_dir(machine.path("target")).unwrap().count(), 0);
+    let words = [&words[..], &["--ignore-space".to_owned()]].concat();
     let ran = machine.run(&words);
     assert!(ran.code == 1 || ran.code == 3, "{ran:?}");
     let told = format!("{}{}", ran.stdout, ran.stderr);

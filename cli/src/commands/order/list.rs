@@ -8,7 +8,6 @@ use super::super::Context;
 use super::what::{audience_text, op_json, op_text};
 use crate::exit::{Exit, Outcome};
 use crate::render;
-use crate::spawn::reach_node;
 
 /// Runs the command.
 ///
@@ -16,7 +15,7 @@ use crate::spawn::reach_node;
 /// When the node cannot be asked.
 pub(super) fn run(context: &Context) -> Outcome {
     context.home.check_user()?;
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     let mut orders = client.orders()?;
     orders.sort_by_key(|info| std::cmp::Reverse((info.received, info.id)));
     context

@@ -13,7 +13,6 @@ use super::what;
 use crate::bundle::Bundle;
 use crate::exit::{Failure, Outcome};
 use crate::files::read_small;
-use crate::spawn::reach_node;
 
 /// Orders as text take at most this much.
 const FILE_MAX: u64 = 16 * 1024 * 1024;
@@ -27,7 +26,7 @@ const ENVELOPE: u8 = 0x84;
 pub(super) fn run(context: &Context, file: &Path) -> Outcome {
     context.home.check_user()?;
     let orders = parse(&read(file)?, file)?;
-    let client = reach_node(&context.home)?;
+    let client = context.node()?;
     let owner = match Bundle::load_if_there(&context.home)? {
         Some(bundle) => Some(bundle.owner()),
         None => client.hello().owner,

@@ -68,6 +68,7 @@ async fn come_in(friend: &Friend) -> Result<(Tried, Vec<Held>), String> {
         let cert = friend.cert_of(&friend.owner, key.node_id())?;
         drop(friend.open_with(cert).await);
     }
+    friend.renew_cert()?;
     let (mut held, mut sessions) = (Vec::new(), 0usize);
     let started = Instant::now();
     for key in hosts.iter().chain(&recoveries) {

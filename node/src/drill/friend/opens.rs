@@ -6,7 +6,7 @@ use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::wire::store::StoreReply;
 
 use super::super::attack::{Outcome, Tried};
-use super::peer::{Friend, key_from};
+use super::peer::Friend;
 use super::scheme::{Played, nothing_held, schemes};
 
 /// More than any list of a host shows at once; all of them before the honest friend's in the order of ids.
@@ -79,6 +79,7 @@ async fn try_keys(friend: &Friend) -> Outcome {
             taken = taken.saturating_add(1);
         }
     }
+    friend.renew_cert()?;
     Ok(Tried::Allowed(format!(
         "{taken} of {KEYS} certificates were taken; how many identities come in by them is tried next"
     )))
@@ -89,8 +90,8 @@ async fn recovery_of_another(friend: &Friend) -> Played {
         let cert = friend.cert_of(&friend.owner, friend.spec.recovery)?;
         let first = friend.open_with(cert).await?;
         // And back: its own row must not end that of the other owner.
-        let own = friend.cert_of(&friend.owner, key_from("recovery", 0).node_id())?;
-        drop(friend.open_with(own).await?);
+        friend.renew_cert()?;
+        drop(friend.open_with(friend.cert()).await?);
         Ok::<_, String>(match first {
             Ok(_) => Tried::Allowed(
                 "the key opens nothing of another owner; recovering with it is tried below".into(),

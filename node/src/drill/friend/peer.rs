@@ -9,6 +9,7 @@ use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::record::{Cert, Op, Order, perms};
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use packnback_proto::wire::{Bytes, Role};
+use parking_lot::Mutex;
 
 use super::super::attacker::{Answer, Talk, Target, connect_as};
 use super::super::junk::signed_by;
@@ -37,8 +38,8 @@ pub(super) struct Friend {
     pub(super) key: SigningKey,
     /// Its owner.
     pub(super) owner: SigningKey,
-    /// The certificate of its own owner.
-    cert: Bytes,
+    /// The newest certificate of its own owner.
+    cert: Mutex<Bytes>,
     pub(super) host: Target,
     pub(super) device: Target,
     noise: AtomicU64,
@@ -73,7 +74,7 @@ impl Friend {
         Ok(Self {
             server: Server::start(incoming, key.node_id()),
             owner,
-            cert,
+            cert: Mutex::new(cert),
             noise: AtomicU64::new(now_s().wrapping_mul(1_000_000)),
             net,
             key,
@@ -112,9 +113,16 @@ impl Friend {
         sign_cert(owner, parts)
     }
 
-    /// The certificate of its own owner, always the same.
+    /// The newest certificate of its own owner.
     pub(super) fn cert(&self) -> Bytes {
-        self.cert.clone()
+        self.cert.lock().clone()
+    }
+
+    /// Makes a new one, after others were shown: of a device only the newest counts.
+    pub(super) fn renew_cert(&self) -> Result<(), String> {
+        let recovery = key_from("recovery", 0).node_id();
+        *self.cert.lock() = self.cert_of(&self.owner, recovery)?;
+        Ok(())
     }
 
     /// An order of its own owner.

@@ -10,6 +10,7 @@ use packnback_proto::wire::{ErrorCode, Role};
 
 use super::orders::collect;
 use crate::service::testkit::*;
+use crate::store::Access;
 
 fn other_device() -> Cert {
     Cert {
@@ -171,14 +172,20 @@ async fn the_end_of_hosting_goes_in_steps() {
     // Nothing new any more, in sessions that were open and in new ones.
     let frozen = NOW + 30 * DAY_S;
     world.clock.0.store(frozen, Ordering::Relaxed);
-    let junk = Signed::sign(snap(root(&tree(1)), 9).value(), &device()).unwrap();
-    let late = world.store().commit(
-        &world.store().own_access(&owner_id),
-        &cert(),
-        junk.envelope(),
-        frozen,
-    );
-    assert!(late.is_err());
+    let access = Access {
+        device: device().node_id(),
+        ..world.store().own_access(&owner_id)
+    };
+    let commit = |seq, now| {
+        let snap = Signed::sign(snap(root(&tree(1)), seq).value(), &device()).unwrap();
+        let store = world.store();
+        store.commit(&access, &cert(), snap.envelope(), now)
+    };
+    // What is refused is taken a second before.
+    commit(8, frozen - 1).unwrap();
+    let before = world.store().totals(&owner_id).unwrap();
+    assert!(commit(9, frozen).is_err());
+    assert_eq!(world.store().totals(&owner_id).unwrap(), before);
     let mut refused = world.connect(device().node_id());
     refused.hello().await;
     assert_refused(&refused.open(cert()).await, ErrorCode::Denied);

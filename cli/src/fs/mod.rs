@@ -3,7 +3,7 @@
 //! - [`Walk`] lists trees in the order of the format and never stops at an error.
 //! - [`Excludes`] decides what is left out.
 //! - [`OpenFile`] reads content and notices change; [`read_attributes`] reads what `stat` does not say.
-//! - [`home_mark`] recognises the home of a node, which is neither saved nor written to.
+//! - [`mod@home_mark`] recognises the home of a node, which is neither saved nor written to.
 //! - [`Target`] writes below one directory and nowhere else, however hostile the snapshot is.
 //!
 //! Paths are raw bytes relative to `/`, without leading slash ("stored paths"). Linux only.

@@ -1,7 +1,8 @@
 //! `packnback recover`: from nothing but the owner key and one friend.
 
+mod bring;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
@@ -10,15 +11,16 @@ use packnback_proto::record::{Record, decode_record};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::reading::{Reading, device_name, own_catalog, sign_and_open, tell_choice};
-use super::restore::{Finished, Job, SAFE_TO_STOP};
+use super::reading::{Reading, device_name, own_catalog, sign_and_open};
+use super::restore::SAFE_TO_STOP;
+use bring::{All, Work};
+
 use crate::args::RecoverArgs;
-use crate::backup::Cancel;
 use crate::choice::standing_text;
 use crate::client::{Client, ObjectSource, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::records::{Catalog, choose};
-use crate::recovered::{Folders, folder_name, keep_records, note_owner};
+use crate::recovered::{keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};
 use crate::sets::{Sets, present};
@@ -55,32 +57,16 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
         found: &found,
         cancel: system::cancel_on_signal(SAFE_TO_STOP)?,
     };
-    let several = chosen.len() > 1;
-    let (mut results, mut worst) = (Vec::new(), Exit::Done);
-    for snap in &chosen {
-        tell_choice(context, &found.snaps, snap, found.known.as_ref())?;
-        if several {
-            context
-                .voice
-                .say(&format!("  It is of {}.", found.whose(snap)))?;
-        }
-        match work.restore(snap, several)? {
-            Came::Asked(exit) => return Ok(exit),
-            Came::Nothing => {}
-            Came::Back(done) => {
-                results.push(done.json(snap));
-                let exit = done.say(context.voice.after_deed(), &args.write)?;
-                if exit != Exit::Done {
-                    worst = exit;
-                }
-            }
-        }
-    }
+    let brought = match work.all(&chosen)? {
+        All::Asked(exit) => return Ok(exit),
+        All::Brought(brought) => brought,
+    };
     let left = left_behind(&found.snaps, &chosen);
     // What was brought back stays, whoever may be told or not.
     let voice = context.voice.after_deed();
     voice.result(&json!({
-        "owner": keys.owner().to_string(), "complete": worst == Exit::Done, "restored": results,
+        "owner": keys.owner().to_string(), "complete": brought.worst == Exit::Done, "restored": brought.results,
+        "unreadable": brought.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "left": left.iter().map(|snap| snap.id.to_string()).collect::<Vec<_>>(),
     }))?;
     for snap in &left {
@@ -93,7 +79,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Outcome {
         ))?;
     }
     voice.say("\nTo go on backing up from this machine: packnback init --owner-key FILE (or --words), then invite the friends again.")?;
-    Ok(worst)
+    Ok(brought.worst)
 }
 
 /// Notes whose backups these are. That it cannot be noted keeps nobody from having them back.
@@ -215,121 +201,6 @@ fn whose_words(failure: Failure, owner: OwnerId) -> Failure {
         failure.next
     );
     failure.next(next)
-}
-
-/// What came of one snapshot.
-enum Came {
-    /// A request for keys was written: there is no more to do now.
-    Asked(Exit),
-    /// It was to be listed only.
-    Nothing,
-    /// It was restored, whole or not.
-    Back(Box<Finished>),
-}
-
-struct Work<'a> {
-    context: &'a Context,
-    args: &'a RecoverArgs,
-    reading: &'a Reading,
-    client: &'a Client,
-    found: &'a Found,
-    cancel: Cancel,
-}
-
-impl Work<'_> {
-    /// Restores one snapshot, from each friend that has it until one has all of it. What one of them
-    /// brought stays: the next goes on from there.
-    fn restore(&self, snap: &LoadedSnapshot, several: bool) -> Outcome<Came> {
-        let none = Vec::new();
-        let holders = self.found.holders.get(&snap.id).unwrap_or(&none);
-        let mut left = holders.len();
-        let mut partly = None;
-        let mut last = Failure::from(restore::RestoreError::NoSnapshot);
-        for addr in holders {
-            left = left.saturating_sub(1);
-            match self.restore_from(addr, snap, several) {
-                Ok(Came::Back(done)) if !done.report.is_complete() && left > 0 => {
-                    self.context.voice.note(&format!(
-                        "{addr} does not have all of it whole; the next friend is asked for the rest."
-                    ));
-                    partly = Some(done);
-                }
-                Ok(came) => return Ok(came),
-                Err(failure) if is_of_source(&failure) => {
-                    if left > 0 {
-                        self.context.voice.note(&format!(
-                            "{addr}: {}; the next friend is asked.",
-                            failure.what
-                        ));
-                    }
-                    last = failure;
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        partly.map_or(Err(last), |done| Ok(Came::Back(done)))
-    }
-
-    /// Where a line of backups goes: where it went before, so that a run goes on where another stopped
-    /// although more or fewer machines were found.
-    fn folder(&self, target: &Path, snap: &LoadedSnapshot, several: bool) -> Outcome<PathBuf> {
-        let whole = std::path::absolute(target).map_err(|e| Failure::file("find", target, &e))?;
-        let folders = Folders::read(&self.context.home);
-        let line = Line::of(&snap.snap);
-        if let Some(before) = folders.of(line, &whole).filter(|before| before.is_dir()) {
-            return Ok(before);
-        }
-        let folder = if several || folders.is_used_by_another(line, &whole) {
-            whole.join(folder_name(snap, &self.found.snaps))
-        } else {
-            whole.clone()
-        };
-        if !self.args.write.dry_run
-            && let Err(failure) = folders.note(&self.context.home, line, &whole, &folder)
-        {
-            self.context.voice.note(&format!("note: {}.", failure.what));
-        }
-        Ok(folder)
-    }
-
-    fn restore_from(&self, addr: &str, snap: &LoadedSnapshot, several: bool) -> Outcome<Came> {
-        let (args, context) = (self.args, self.context);
-        let remote = Remote(self.client);
-        self.reading.open_host(self.client, addr, true)?;
-        let asked =
-            self.reading
-                .prepare(context, &args.handed, &remote, snap, &self.found.snaps)?;
-        if let Some(exit) = asked {
-            return Ok(Came::Asked(exit));
-        }
-        let Some(target) = &args.target else {
-            return Ok(Came::Nothing);
-        };
-        let job = Job {
-            below: args.snapshot.as_ref().and_then(|what| what.path.clone()),
-            from_top: args.snapshot.as_ref().is_some_and(|what| what.from_top),
-            target: self.folder(target, snap, several)?,
-            write: &args.write,
-            cancel: self.cancel.clone(),
-        };
-        job.run(context.voice, &self.reading.keys, &remote, snap)
-            .map(|done| Came::Back(Box::new(done)))
-    }
-}
-
-/// Whether another friend may do better: not if it is the target, the keys or the person that ends it.
-fn is_of_source(failure: &Failure) -> bool {
-    let here = [
-        "target",
-        "no-path",
-        "key-lacks",
-        "disk-full",
-        "file",
-        "node-not-running",
-        "restore",
-        "exchange",
-    ];
-    !matches!(failure.exit, Exit::Interrupted | Exit::Usage) && !here.contains(&failure.code)
 }
 
 /// The newest of lines of which nothing was chosen.

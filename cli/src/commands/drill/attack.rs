@@ -35,7 +35,7 @@ pub(super) fn steal(world: &World, scene: &Scene) -> Outcome<PathBuf> {
 }
 
 /// Regular files only. What goes away while it is copied is left out, as a thief would.
-fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

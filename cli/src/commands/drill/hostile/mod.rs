@@ -5,12 +5,14 @@
 //! | [`scene`] | the host, the honest friend, the friend gone bad, a blank machine |
 //! | [`honest`] | after each scheme: does the honest friend go on, and what did the host pay |
 //! | [`after`] | what has to work when all is over: deletion, administration, recovery |
+//! | [`thief`] | snapshots under the honest friend's key, dated as a thief likes |
 //! | [`requests`] | request files that lie to whoever signs them |
 
 mod after;
 mod honest;
 mod requests;
 mod scene;
+mod thief;
 
 use std::time::Instant;
 
@@ -79,5 +81,8 @@ fn play(voice: Voice, world: &mut World, schemes: &[String]) -> Outcome<Report> 
     report.checks(voice, requests::all(world, &scene)?)?;
     voice.say("\nWhen all is over:")?;
     report.checks(voice, after::all(world, &scene, &honest)?)?;
+    voice.say("\nSomebody who held Ann's machine once dates snapshots as it likes:")?;
+    report.attempts(voice, thief::attack(world, &scene)?)?;
+    report.checks(voice, vec![thief::newest(world, &scene, &mut honest)?])?;
     Ok(report)
 }

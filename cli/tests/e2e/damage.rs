@@ -1,5 +1,6 @@
 //! A damaged byte on the disk of a node: it starts, says what is the matter, and gives back the rest.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::support::Machine;
@@ -22,26 +23,45 @@ fn flip(file: &Path, at: impl Fn(usize) -> usize) {
     std::fs::write(file, bytes).unwrap();
 }
 
-#[test]
-fn a_node_with_damaged_tables_starts_and_restores_everything() {
+/// A machine with a backup, stopped, its tables in their files and damaged there.
+fn with_damaged_tables(at: impl Fn(usize) -> usize) -> (Machine, PathBuf) {
     let you = Machine::with_owner();
     let tree = you.path("tree");
     trees::plain(&tree, 40);
-    let saved = you.backup(&tree);
+    you.backup(&tree);
     you.ok(["node", "stop"]);
-    let tables = you.home().join("node/db/tables");
     // Started once more, so that the rows lie in their files.
     you.ok(["status"]);
     you.ok(["node", "stop"]);
-    for (kind, file) in files(&tables, "sst").iter().enumerate() {
-        flip(file, |len| match kind % 2 {
-            0 => len - 20,
-            _ => len / 3,
-        });
+    for file in files(&you.home().join("node/db/tables"), "sst") {
+        flip(&file, &at);
     }
+    (you, tree)
+}
+
+/// It starts, says that rows may be lost, knows whose it is, and takes and gives back the next backup.
+fn says_so_and_goes_on(at: impl Fn(usize) -> usize) {
+    let (you, tree) = with_damaged_tables(at);
     let collected = you.run(["host", "collect"]).ends_with(0).json();
     assert_eq!(collected["owners_stopped"], 0, "{collected}");
+    let status = you.run(["status"]).json();
+    let alarms = status["alarms"].as_array().unwrap();
+    assert!(
+        alarms.iter().any(|alarm| alarm["kind"] == "damage"),
+        "{status}"
+    );
+    let saved = you.run([OsStr::new("backup"), tree.as_os_str()]).json();
     you.check(saved["snapshot"].as_str().unwrap(), &tree, "target");
+}
+
+#[test]
+fn a_node_starts_says_so_and_goes_on_where_the_ends_of_its_tables_are_damaged() {
+    says_so_and_goes_on(|len| len - 20);
+}
+
+#[test]
+fn a_node_starts_says_so_and_goes_on_where_rows_of_its_tables_are_damaged() {
+    says_so_and_goes_on(|len| len / 3);
 }
 
 #[test]

@@ -83,6 +83,9 @@ impl Store {
             self.rebuild(now, &mut mended)?;
         }
         mended.lost = self.find_lost_bytes()?;
+        if damage.rows {
+            self.tell_lost_rows(&mended, now)?;
+        }
         self.engine.mended()?;
         tracing::error!(?mended, "the store was damaged, and was put in order");
         Ok(Some(mended))
@@ -140,6 +143,24 @@ impl Store {
             self.engine.write(batch)?;
         }
         Ok(left)
+    }
+
+    /// What only the tables held cannot be known to be whole again: an alarm until somebody has seen it. It is about
+    /// this node as a host, so that mended objects do not end it.
+    fn tell_lost_rows(&self, mended: &Mended, now: u64) -> Result<(), StoreError> {
+        let text = format!(
+            "the tables of this node's store were damaged and made again: {} objects and {} snapshots were found again. Other snapshots, orders and friends of this node may be missing here; copies on other nodes are not touched. Look at `packnback snapshots` and `packnback peer list`, run a backup, and check the disk of this node",
+            mended.rows, mended.snaps
+        );
+        let alarm = NewAlarm {
+            kind: AlarmKind::Damage,
+            host: Some(self.node_id()),
+            device: None,
+            snap: None,
+            order: None,
+            text,
+        };
+        self.raise_alarm(&alarm, now).map(|_| ())
     }
 
     /// As an alarm as long as it lasts.

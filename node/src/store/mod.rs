@@ -44,7 +44,7 @@ mod tables;
 mod unclaimed;
 mod walks;
 
-#[cfg(all(test, feature = "rocks"))]
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod model;

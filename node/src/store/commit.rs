@@ -189,8 +189,14 @@ impl Store {
             }
         };
         self.count_snap(&mut batch, access, snap, (origin, now))?;
-        let receipt = self.write_down(&mut batch, access, (snap, all), (origin, now))?;
-        self.write_within(access, Writes::Records, batch)?;
+        let (receipt, row) = self.write_down(&mut batch, access, (snap, all), (origin, now))?;
+        let owner = &access.owner;
+        if let Err(error) = self.write_within(access, Writes::Records, batch) {
+            // A disk that failed may have written it all the same.
+            self.lines.forget(owner);
+            return Err(error);
+        }
+        self.lines.add(owner, &row);
         Ok(CommitOutcome::Accepted(Accepted {
             snap: snap.id(),
             envelope: snap.envelope().to_vec(),
@@ -268,7 +274,7 @@ impl Store {
         access: &Access,
         (snap, all): (&Signed<Snap>, Below),
         (origin, now): (Origin, u64),
-    ) -> Result<Signed<Receipt>, StoreError> {
+    ) -> Result<(Signed<Receipt>, SnapRow), StoreError> {
         let owner = &access.owner;
         let value = snap.value();
         let receipt = self.receipt_for(owner, (snap, all), now)?;
@@ -321,6 +327,6 @@ impl Store {
             },
         )?;
         Self::put_row(batch, keys::totals(owner), &totals)?;
-        Ok(receipt)
+        Ok((receipt, row))
     }
 }

@@ -9,7 +9,7 @@ use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 use super::counts::Changes;
 use super::disk::{Batch, Table};
 use super::error::StoreError;
-use super::stored::{EndedRow, LogHead, Totals};
+use super::stored::{EndedRow, LogHead, SnapRow, Totals};
 use super::{Store, keys};
 
 /// Snapshots ended in one write.
@@ -94,7 +94,7 @@ struct Ending<'a> {
     totals: Totals,
     log: Option<LogHead>,
     seen: BTreeSet<SnapshotId>,
-    ended: Vec<SnapshotId>,
+    ended: Vec<(SnapshotId, SnapRow)>,
 }
 
 impl<'a> Ending<'a> {
@@ -153,7 +153,7 @@ impl<'a> Ending<'a> {
         if self.changes.meta(&row.root)?.is_some() {
             self.changes.release(&row.root, self.cause.now)?;
         }
-        self.ended.push(*snap);
+        self.ended.push((*snap, row));
         Ok(Ended::Now)
     }
 
@@ -210,8 +210,12 @@ impl<'a> Ending<'a> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.store.write_for(self.owner, self.batch)?;
-        for snap in self.ended {
+        if let Err(error) = self.store.write_for(self.owner, self.batch) {
+            self.store.lines.forget(self.owner);
+            return Err(error);
+        }
+        for (snap, row) in self.ended {
+            self.store.lines.take(self.owner, &row);
             let by_order = matches!(self.cause.why, Why::Order(_));
             tracing::info!(snapshot = %snap.short(), by_order, "snapshot ended");
         }

@@ -23,6 +23,7 @@ mod error;
 mod import;
 mod intake;
 mod keys;
+mod lines;
 mod lots;
 pub mod memory;
 mod objects;
@@ -102,6 +103,7 @@ pub struct Store {
     lots: lots::Lots,
     unclaimed: unclaimed::Unclaimed,
     walks: walks::Walks,
+    lines: lines::Lines,
     /// Bytes of dropped and moved objects whose files were not given back yet; `None`: not known,
     /// because this process has just begun.
     garbage: Mutex<Option<u64>>,
@@ -127,6 +129,7 @@ impl Store {
             lots: lots::Lots::default(),
             unclaimed: unclaimed::Unclaimed::default(),
             walks: walks::Walks::default(),
+            lines: lines::Lines::default(),
             garbage: Mutex::default(),
             dropped: Mutex::default(),
             grace_d: GRACE_D,

@@ -481,6 +481,22 @@ impl Store {
         Ok(told)
     }
 
+    /// Envelopes of every order kept for an owner, in the order of their ids. Costs what there are of
+    /// orders, whatever else is on record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn order_envelopes(&self, owner: &OwnerId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let rows = self.order_rows(owner)?;
+        let mut ids: Vec<RecordId> = rows.into_iter().map(|row| row.id).collect();
+        ids.sort_unstable();
+        let envelope = |id: RecordId| {
+            let envelope = self.record(owner, &id)?;
+            envelope.ok_or(StoreError::Stored("order"))
+        };
+        ids.into_iter().map(envelope).collect()
+    }
+
     /// Every order kept for an owner.
     ///
     /// # Errors

@@ -72,6 +72,7 @@ impl Store {
                 self.needs_again(&owner, now)?;
                 records
             };
+            self.lines.forget(&owner);
             self.orders_again(&owner, &records.orders, now)?;
             let _guard = lock.write();
             self.charge_anew(&owner)?;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use packnback_proto::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::limits::SETS_MAX;
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::machine::commit::CommitRefusal;
@@ -17,6 +17,7 @@ use packnback_proto::wire::admin::{GoingInfo, KeepInfo, PolicyInfo, RetentionInf
 
 use super::disk::{Batch, Table};
 use super::error::StoreError;
+use super::lines::Newcomer;
 use super::orders::mark_key;
 use super::stored::{DeviceState, MarkRow, PolicyRow, SnapRow, decode};
 use super::{Store, keys};
@@ -92,15 +93,36 @@ impl Store {
                 let key = keys::device_state(owner, device);
                 Self::put_row(batch, key, &DeviceState { freezes, ..state })?;
             }
-            for (snap, _) in self.snaps_of(owner, device)? {
-                batch.delete(Table::State, keys::mark(owner, &snap, &keys::NO_ORDER));
-            }
+        }
+        for snap in self.marked_by_policy(owner, &devices)? {
+            batch.delete(Table::State, keys::mark(owner, &snap, &keys::NO_ORDER));
         }
         let mark: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
         if let Some(mark) = mark {
             Self::put_row(batch, keys::clock(owner), &cleared(mark))?;
         }
         Ok(())
+    }
+
+    /// Snapshots of these devices that the policy has marked.
+    fn marked_by_policy(
+        &self,
+        owner: &OwnerId,
+        devices: &[NodeId],
+    ) -> Result<Vec<SnapshotId>, StoreError> {
+        let prefix = keys::marks(owner);
+        let mut marked = Vec::new();
+        for (key, _) in self.all_rows(&prefix)? {
+            let (snap, cause) = mark_key(&prefix, &key)?;
+            if cause != keys::NO_ORDER {
+                continue;
+            }
+            let row = self.snap(owner, &snap)?;
+            if row.is_some_and(|row| devices.contains(&row.device)) {
+                marked.push(snap);
+            }
+        }
+        Ok(marked)
     }
 
     pub(super) fn freeze_revoked(
@@ -132,25 +154,20 @@ impl Store {
         let device = &value.device;
         let before = self.device_state(owner, device)?;
         let mut state = before.clone();
-        let known = self.snaps_of(owner, device)?;
-        let sets: BTreeSet<SetId> = known.iter().map(|(_, row)| row.set).collect();
-        if sets.len() >= SETS_MAX && !sets.contains(&value.set) {
+        let (seq, prev, set) = (value.seq, value.prev, value.set);
+        let known = self.known_line(owner, device, Newcomer { seq, prev, set })?;
+        if known.sets >= SETS_MAX && known.is_new_set {
             return Err(CommitRefusal::TooManySets.into());
         }
-        let link = Link {
-            id: snap.id(),
-            prev: value.prev,
-            seq: value.seq,
-        };
-        let known: Vec<Link> = known.iter().map(|(id, row)| link_of(*id, row)).collect();
         let is = |freezes: &[Frozen], kind: fn(&Freeze) -> bool| {
             freezes.iter().any(|frozen| kind(&frozen.freeze))
         };
         let since = now;
-        if let Some(other) = fork(&known, &link)
+        if known.forks
             && !is(&state.freezes, |f| matches!(f, Freeze::Fork { .. }))
+            && let Some(other) = self.other_line(owner, snap)?
         {
-            let (a, b) = (other, link.id);
+            let (a, b) = (other, snap.id());
             tracing::warn!(device = %device.short(), "two lines of snapshots: expiry is frozen");
             let freeze = Freeze::Fork { a, b };
             state.freezes.push(Frozen { freeze, since });
@@ -165,6 +182,23 @@ impl Store {
             Self::put_row(batch, keys::device_state(owner, device), &state)?;
         }
         Ok(())
+    }
+
+    /// A snapshot that is here and has the number of this one, or the same one before it.
+    fn other_line(
+        &self,
+        owner: &OwnerId,
+        snap: &Signed<Snap>,
+    ) -> Result<Option<SnapshotId>, StoreError> {
+        let value = snap.value();
+        let known = self.snaps_of(owner, &value.device)?;
+        let known: Vec<Link> = known.iter().map(|(id, row)| link_of(*id, row)).collect();
+        let link = Link {
+            id: snap.id(),
+            prev: value.prev,
+            seq: value.seq,
+        };
+        Ok(fork(&known, &link))
     }
 
     fn marked(&self, owner: &OwnerId) -> Result<BTreeSet<SnapshotId>, StoreError> {

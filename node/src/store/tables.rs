@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::charges::Writes;
 use super::disk::{Batch, Row, Table};
 use super::error::StoreError;
-use super::stored::{CertRow, DeviceRow, HostsRow, SnapRow, Totals, decode, encode};
+use super::stored::{CertRow, DeviceRow, HostsRow, LogHead, SnapRow, Totals, decode, encode};
 use super::{Access, Store, keys};
 use crate::ports::Standing;
 
@@ -86,6 +86,33 @@ impl Store {
             .collect()
     }
 
+    /// Number of the last entry of the log kept for an owner: another one whenever a snapshot was accepted
+    /// or ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn log_number(&self, owner: &OwnerId) -> Result<u64, StoreError> {
+        let last: Option<LogHead> = self.row(&keys::log(owner), "log head")?;
+        Ok(last.map_or(0, |last| last.seq))
+    }
+
+    /// Every snapshot of a device that is here, newest first, without reading their rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snap_ids(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+    ) -> Result<Vec<SnapshotId>, StoreError> {
+        let mut ids = Vec::new();
+        self.each_row(Table::State, &keys::heads(owner, device), |_, id| {
+            ids.push(RecordId::from_slice(&id).map_err(|_| StoreError::Stored("head"))?);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
     /// The same with their envelopes, which show that the device made them.
     ///
     /// # Errors
@@ -111,11 +138,9 @@ impl Store {
         owner: &OwnerId,
         device: &NodeId,
     ) -> Result<Vec<(SnapshotId, SnapRow)>, StoreError> {
-        let prefix = keys::heads(owner, device);
-        self.all_rows(&prefix)?
+        self.snap_ids(owner, device)?
             .into_iter()
-            .map(|(_, id)| {
-                let id = RecordId::from_slice(&id).map_err(|_| StoreError::Stored("head"))?;
+            .map(|id| {
                 let row = self.snap(owner, &id)?.ok_or(StoreError::Stored("head"))?;
                 Ok((id, row))
             })

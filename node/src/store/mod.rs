@@ -44,6 +44,7 @@ pub mod stored;
 pub mod suite;
 mod sweep;
 mod tables;
+mod tx;
 mod unclaimed;
 mod walks;
 
@@ -161,7 +162,8 @@ impl Store {
         self.pins.of(owner).len()
     }
 
-    fn owner_lock(&self, owner: &OwnerId) -> Arc<RwLock<()>> {
-        Arc::clone(self.locks.lock().entry(*owner).or_default())
+    fn owner_lock(&self, owner: &OwnerId) -> tx::OwnerLock<'_> {
+        let lock = Arc::clone(self.locks.lock().entry(*owner).or_default());
+        tx::OwnerLock::new(self, owner, lock)
     }
 }

@@ -272,7 +272,7 @@ fn a_look_for_work_follows_the_log() {
     for (n, root) in (1..).zip(&roots[..199]) {
         here.commit(*root, n);
     }
-    let order = here.order(Op::Unhold(vec![]));
+    let order = here.order(Op::Unhold(vec![RecordId([1; 32])]));
     here.store.put_order(&owner(), &order, NOW).unwrap();
     let source = StoreSource::new(Arc::clone(&here.store));
     let seqs = || -> Vec<u64> {

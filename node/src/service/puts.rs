@@ -55,12 +55,14 @@ impl Puts {
             .acquire_many_owned(permits)
             .await;
         let permit = permit.map_err(|_| Refusal::new(ErrorCode::Busy, "the node is stopping"))?;
+        let lane = self.host.lanes.enter_to_put(&self.intake.access().owner);
+        let lane = lane.await?;
         let (host, intake) = (Arc::clone(&self.host), Arc::clone(&self.intake));
         let now = host.clock.now();
         self.tasks.spawn_blocking(move || {
             let done = host.store.put(&intake, &id, &body, now);
             drop(body);
-            drop(permit);
+            drop((permit, lane));
             done
         });
         Ok(())
@@ -80,9 +82,13 @@ impl Puts {
         self.settle().await?;
         let intake = Arc::clone(&self.intake);
         let now = self.host.clock.now();
-        self.host
-            .blocking(move |store| store.sync(&intake, now))
-            .await
+        let lane = self.host.lanes.enter(&intake.access().owner).await?;
+        let sync = self.host.blocking(move |store| {
+            let done = store.sync(&intake, now);
+            drop(lane);
+            done
+        });
+        sync.await
     }
 }
 

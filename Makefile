@@ -24,7 +24,7 @@ setup: ## install the system packages a build needs (names them if it may not)
 	@$(ROOT)/scripts/setup build test
 
 .PHONY: build
-build: setup ## build packnback and packnback-node
+build: setup ## build packnback, packnback-node and packnback-stage
 	@$(CARGO) build $(PROGRAMS)
 
 .PHONY: test

@@ -3,9 +3,7 @@
 pub mod alarm;
 pub mod backup;
 pub mod completions;
-pub mod demo;
 pub mod device;
-pub mod drill;
 pub mod export;
 pub mod forget;
 pub mod host;

@@ -13,11 +13,9 @@ use packnback_node::config::Config;
 use packnback_sys::process::begin_daemon;
 use packnback_sys::say::note;
 
+use crate::attack::ATTACK_WORD;
 use crate::staging::Setting;
 use crate::{attack, demo, drill};
-
-/// Word before the file that tells the attacker whom to play.
-pub(crate) const ATTACK_WORD: &str = "--attack";
 
 /// Runs the program with all its words, its own name first.
 #[must_use]

@@ -34,4 +34,7 @@ mod socket;
 mod spec;
 mod starve;
 
-pub use run::run;
+pub(crate) use run::run;
+
+/// Word before the file that tells the attacker's process whom to play.
+pub(crate) const ATTACK_WORD: &str = "--attack";

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::loot;
 use super::scene::{Scene, failed, shown};
-use crate::run::ATTACK_WORD;
+use crate::attack::ATTACK_WORD;
 use crate::staging::World;
 
 /// What the attacker tells of one attempt.

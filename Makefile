@@ -104,6 +104,12 @@ docker-sim: build ## three nodes in containers, a backup between them
 	@$(ROOT)/scripts/setup docker
 	$(ROOT)/docker/sim.sh
 
+.PHONY: release-check
+release-check: ## may this tree be released as VERSION=X.Y.Z? (docs/releasing.md; ends with the whole of make ci)
+	@$(ROOT)/scripts/release-check $(VERSION)
+	$(ROOT)/scripts/check-deps
+	$(ROOT)/.ci/run
+
 .PHONY: ci
 ci: ## what the build machine runs
 	@$(ROOT)/.ci/run

@@ -4,9 +4,9 @@ use packnback_proto::format::header::Kind as ObjectKind;
 use packnback_proto::record::Kind;
 use packnback_proto::wire::store::StoreRequest;
 
-use super::attack::{Outcome, allow, attacks, judge};
 use super::attacker::{Attacker, Target};
 use super::junk::{envelope, object, parts};
+use super::tried::{Outcome, allow, attacks, judge};
 
 attacks! {
     "other-bytes", "put other bytes under the id of a stored object", other_bytes;

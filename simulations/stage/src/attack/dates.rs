@@ -3,9 +3,9 @@
 use packnback_proto::record::Snap;
 use packnback_proto::wire::store::StoreRequest;
 
-use super::attack::{Outcome, allow, attacks};
 use super::attacker::{Attacker, Target};
 use super::junk::{signed_by, tree};
+use super::tried::{Outcome, allow, attacks};
 
 /// The last second of the year 9999.
 const YEAR_9999: u64 = 253_402_300_799;

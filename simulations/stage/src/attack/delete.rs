@@ -5,9 +5,9 @@ use packnback_proto::record::{Body as _, Op, PolicyArg, encode_body};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::store::StoreRequest;
 
-use super::attack::{Outcome, Tried, attacks, judge};
 use super::attacker::{Attacker, Target};
 use super::junk::{envelope, parts, signed_by};
+use super::tried::{Outcome, Tried, attacks, judge};
 
 attacks! {
     "order-by-device", "every deleting order, signed with the device key", by_device;

@@ -1,8 +1,8 @@
 //! Junk that is to push good snapshots out of what is kept.
 
-use super::attack::{Outcome, attacks};
 use super::attacker::{Attacker, Target};
 use super::dates::commit_junk;
+use super::tried::{Outcome, attacks};
 
 /// More than any rule of the drill's policy keeps of the newest.
 const SNAPSHOTS: usize = 12;

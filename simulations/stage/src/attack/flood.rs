@@ -10,9 +10,9 @@ use packnback_proto::wire::frame;
 use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
 use tokio::io::AsyncWriteExt as _;
 
-use super::attack::{Outcome, Tried, attacks, judge};
 use super::attacker::{Attacker, Target};
 use super::junk::{object, signed_by, tree};
+use super::tried::{Outcome, Tried, attacks, judge};
 
 /// Nothing is tried more often than this.
 const TRIES_MAX: u64 = 2000;

@@ -5,10 +5,10 @@ use packnback_proto::record::{Cert, Receipt, Snap, perms};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::store::StoreRequest;
 
-use super::attack::{Outcome, Tried, attacks, judge};
 use super::attacker::{Attacker, Target};
 use super::junk::signed_by;
 use super::spec::Loot;
+use super::tried::{Outcome, Tried, attacks, judge};
 
 attacks! {
     "snapshot-of-other-device", "a snapshot in the name of the other device", snapshot_of_other_device;

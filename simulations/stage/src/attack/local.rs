@@ -6,11 +6,11 @@ use packnback_proto::record::{Cert, Op, Scope};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
 
-use super::attack::{Outcome, Tried, attacks};
 use super::attacker::{Attacker, Target};
 use super::delete::destructive;
 use super::junk::{object, signed_by};
 use super::socket::OwnNode;
+use super::tried::{Outcome, Tried, attacks};
 
 attacks! {
     "order-by-device", "give the own node every deleting order, signed with the device key", order_by_device;

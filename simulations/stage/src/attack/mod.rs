@@ -16,7 +16,7 @@
 //! A new attack is one function and one line in the table `ATTACKS` of its module.
 
 mod alter;
-mod attack;
+
 mod attacker;
 mod dates;
 mod delete;
@@ -33,6 +33,7 @@ mod run;
 mod socket;
 mod spec;
 mod starve;
+mod tried;
 
 pub(crate) use run::run;
 

@@ -5,9 +5,9 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::wire::ids::{decode_bitmap, encode_ids};
 use packnback_proto::wire::store::StoreRequest;
 
-use super::attack::{Outcome, Tried, attacks, judge};
 use super::attacker::{Attacker, Target};
 use super::junk::{object, signed_by};
+use super::tried::{Outcome, Tried, attacks, judge};
 
 attacks! {
     "garbage-under-future-id", "put garbage under an id another device might use", garbage_under_id;

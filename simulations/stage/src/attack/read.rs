@@ -7,10 +7,10 @@ use packnback_proto::record::{Grant, Record, Scope, decode_record};
 use packnback_proto::wire::ids::{encode_ids, split_records};
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 
-use super::attack::{Outcome, Tried, attacks, judge, judge_connection};
 use super::attacker::{Attacker, Target, connect_as};
 use super::junk::signed_by;
 use super::spec::Loot;
+use super::tried::{Outcome, Tried, attacks, judge, judge_connection};
 
 attacks! {
     "get-in-session", "fetch an object in a device session", get_in_session;

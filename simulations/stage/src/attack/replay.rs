@@ -3,10 +3,10 @@
 use packnback_proto::record::{Body as _, Order, decode_order, encode_body};
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 
-use super::attack::{Outcome, Tried, allow, attacks, judge};
 use super::attacker::{Attacker, Target};
 use super::junk::{envelope, parts};
 use super::spec::Loot;
+use super::tried::{Outcome, Tried, allow, attacks, judge};
 
 attacks! {
     "old-cert", "an earlier certificate of this device, with wider limits", old_cert;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::attack::{Attack, Tried};
 use super::attacker::{Attacker, Target};
 use super::spec::{Attempt, Part};
+use super::tried::{Attack, Tried};
 use super::{
     alter, dates, delete, displace, flood, forge, friend, local, poison, read, replay, starve,
 };
@@ -46,7 +46,7 @@ const FAMILIES: &[Family] = &[
 ///
 /// # Errors
 /// When it cannot begin. That attacks are refused, or succeed, is no error: it is what is told.
-pub fn run(spec: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(spec: &Path) -> anyhow::Result<()> {
     let text = std::fs::read(spec).with_context(|| format!("cannot read {}", spec.display()))?;
     let part: Part = serde_json::from_slice(&text).context("the description of the drill")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -7,8 +7,8 @@ use packnback_node::replicate::StoreClient;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use tokio::io::AsyncWriteExt as _;
 
-use super::attack::{Outcome, Tried, attacks, judge};
 use super::attacker::{Attacker, Talk, Target, connect_as};
+use super::tried::{Outcome, Tried, attacks, judge};
 
 /// Connections under the same identity, so that no limit of one connection is reached.
 const CONNECTIONS: usize = 5;

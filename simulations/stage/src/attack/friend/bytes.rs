@@ -8,8 +8,8 @@ use packnback_proto::limits::{MIB, RECORD_IDS_MAX};
 use packnback_proto::record::Op;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 
-use super::super::attack::{Outcome, Tried};
 use super::super::junk::object;
+use super::super::tried::{Outcome, Tried};
 use super::peer::{Friend, PATIENCE, answer};
 use super::scheme::{Played, nothing_held, schemes};
 

@@ -9,8 +9,8 @@ use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::super::attack::{Outcome, Tried};
 use super::super::attacker::Talk;
+use super::super::tried::{Outcome, Tried};
 use super::peer::{Friend, answer};
 use super::scheme::{Played, nothing_held, schemes};
 

@@ -10,7 +10,7 @@ use packnback_proto::wire::store::{STORE_VERSION, StoreReply, StoreRequest};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 
-use super::super::attack::{Outcome, Tried};
+use super::super::tried::{Outcome, Tried};
 use super::peer::{Friend, PATIENCE, answer};
 use super::scheme::{Played, nothing_held, schemes};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::wire::store::StoreReply;
 
-use super::super::attack::{Outcome, Tried};
+use super::super::tried::{Outcome, Tried};
 use super::peer::Friend;
 use super::scheme::{Played, nothing_held, schemes};
 

@@ -1,7 +1,7 @@
 //! Going on after the friendship has ended.
 
-use super::super::attack::Tried;
 use super::super::starve::hold;
+use super::super::tried::Tried;
 use super::crowd::is_alive;
 use super::peer::Friend;
 use super::scheme::{Played, nothing_held, schemes};

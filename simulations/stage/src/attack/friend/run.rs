@@ -1,9 +1,9 @@
 //! Plays the schemes one after the other, and waits after each until the drill has looked.
 
-use super::super::attack::Tried;
 use super::super::run::tell;
 use super::super::spec::Attempt;
 use super::super::starve::hold;
+use super::super::tried::Tried;
 use super::peer::Friend;
 use super::scheme::{Scheme, Spec};
 use super::{bytes, crowd, noise, opens, outlive, serve, work};

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use packnback_proto::ids::{NodeId, OwnerId};
 use serde::Deserialize;
 
-use super::super::attack::Outcome;
+use super::super::tried::Outcome;
 use super::peer::Friend;
 
 /// A file of JSON.

@@ -7,8 +7,8 @@ use packnback_proto::record::Op;
 use packnback_proto::wire::Role;
 use packnback_proto::wire::store::{Head, StoreReply, StoreRequest};
 
-use super::super::attack::{Outcome, Tried};
 use super::super::starve::hold;
+use super::super::tried::{Outcome, Tried};
 use super::peer::{Friend, answer};
 use super::scheme::{Played, nothing_held, schemes};
 use super::serving::Manner;

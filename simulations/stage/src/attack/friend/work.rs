@@ -12,9 +12,9 @@ use packnback_proto::record::{Grant, Scope, Snap, decode_cert};
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use tokio::task::JoinHandle;
 
-use super::super::attack::{Outcome, Tried};
 use super::super::attacker::{Attacker, connect_as};
 use super::super::junk::{Object, object, signed_by};
+use super::super::tried::{Outcome, Tried};
 use super::peer::{Friend, PATIENCE, answer};
 use super::scheme::{Played, nothing_held, schemes};
 

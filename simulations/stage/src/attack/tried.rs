@@ -38,8 +38,8 @@ pub(super) enum Tried {
 /// A line of a table of attacks: name, what it tries, the function.
 macro_rules! attacks {
     ($($name:literal, $what:literal, $run:path;)*) => {
-        pub(super) const ATTACKS: &[$crate::attack::attack::Attack] = &[
-            $($crate::attack::attack::Attack {
+        pub(super) const ATTACKS: &[$crate::attack::tried::Attack] = &[
+            $($crate::attack::tried::Attack {
                 name: $name,
                 what: $what,
                 run: |attacker, target| Box::pin($run(attacker, target)),

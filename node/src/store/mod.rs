@@ -7,7 +7,7 @@
 //!   ([`Store::commit`]). What was accepted before stays untouched by any refused request.
 //! - Bytes are checked against their address when they come in and when they go out.
 //!
-//! [`engine`] is the port to the disk; [`rocks`] and [`memory`] implement it.
+//! [`engine`] is the port to the disk; `rocks` (behind the feature of that name) and [`memory`] implement it.
 
 mod admin;
 mod alarms;
@@ -33,6 +33,7 @@ mod purge;
 mod rebuild;
 mod records;
 mod retention;
+#[cfg(feature = "rocks")]
 pub mod rocks;
 mod space;
 mod stands;
@@ -47,7 +48,7 @@ mod walks;
 mod conformance;
 #[cfg(test)]
 mod model;
-#[cfg(test)]
+#[cfg(all(test, feature = "rocks"))]
 mod tests;
 
 use std::collections::HashMap;

@@ -11,8 +11,8 @@
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
 //! | [`log`] | what is told of what happens, bounded |
-//! | [`runtime`], [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
-//! | [`reader`] | a node for one program, from a home that cannot be written |
+//! | `runtime`, [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
+//! | `reader` | a node for one program, from a home that cannot be written |
 //! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
 //!
@@ -30,8 +30,10 @@ pub mod net;
 pub mod network;
 pub mod peers;
 pub mod ports;
+#[cfg(feature = "rocks")]
 pub mod reader;
 pub mod replicate;
+#[cfg(feature = "rocks")]
 pub mod runtime;
 pub mod service;
 pub mod settings;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt as _;
 use packnback_proto::limits::{HAVE_IDS_MAX, HAVE_IDS_PER_HOUR, LOOSE_KEEP_S, SESSIONS_PER_DEVICE};
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::record::{Cert, Signed};

@@ -10,6 +10,7 @@ use packnback_proto::wire::ErrorCode;
 use crate::backup::BackupError;
 use crate::client::ClientError;
 use crate::restore::RestoreError;
+use crate::snapshot::Fault;
 
 /// Exit codes of the program (docs/cli.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,6 +259,12 @@ impl From<KeyLack> for Failure {
         Self::refused("key-lacks", lack.to_string())
             .safe("Nothing was changed.")
             .next(next)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        RestoreError::from(fault).into()
     }
 }
 

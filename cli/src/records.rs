@@ -8,7 +8,6 @@ use packnback_proto::record::{Cert, Order, Receipt, Record, Signed, Snap, decode
 
 use crate::choice::standing_text;
 use crate::exit::{Failure, Outcome};
-use crate::restore::LoadedSnapshot;
 
 /// Who looks, and from where: whose word counts besides that of the hosts the owner listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +30,21 @@ pub struct Listed {
     /// When hosts that count received it first.
     pub received: Option<u64>,
     /// Whether it may be the newest.
+    pub standing: Standing,
+}
+
+/// A snapshot whose record is verified: signed by a device that the owner certified.
+#[derive(Debug, Clone)]
+pub struct LoadedSnapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    /// The record.
+    pub snap: Snap,
+    /// Label of the device, opened from its certificate.
+    pub device_label: Option<String>,
+    /// When hosts that count received it first, unix seconds.
+    pub received: Option<u64>,
+    /// Whether it may be taken for the newest.
     pub standing: Standing,
 }
 

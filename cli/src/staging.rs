@@ -11,10 +11,10 @@ use packnback_sys::files::private_folder;
 use packnback_sys::say::note;
 use serde_json::Value;
 
-use crate::backup::Cancel;
 use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::Home;
+use crate::pipeline::Cancel;
 use crate::spawn::{COMPANION_WORD, find_node_program, log_tail};
 use crate::system;
 

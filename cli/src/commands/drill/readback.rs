@@ -17,12 +17,12 @@ use super::scene::{Scene, failed, shown};
 use super::secrets::{Effort, Locked, is_ephemeral, opens};
 use super::trees::{MARKER, NAMED};
 use crate::bundle::Bundle;
-use crate::client::Remote;
 use crate::commands::recover::grant_all;
 use crate::exit::{Failure, Outcome};
 use crate::home::Home;
 use crate::progress::Silent;
 use crate::restore::export_raw;
+use crate::snapshot::Remote;
 use crate::staging::{Node, World};
 
 /// Windows of databases and logs, tried as keys of objects.

@@ -9,11 +9,11 @@ use packnback_proto::record::{Cert, Op, Order, PolicyArg, Record, Signed, decode
 
 use super::trees;
 use crate::bundle::Bundle;
-use crate::client::Remote;
 use crate::commands::recover::grant_all;
 use crate::compare::compare_trees;
 use crate::exit::{Failure, Outcome};
 use crate::secrets::{KeySource, PassphraseSource, read_owner_key};
+use crate::snapshot::Remote;
 use crate::staging::{Node, World, number, text};
 use crate::system;
 
@@ -251,7 +251,7 @@ impl Scene {
     pub(super) fn records(&self, host: &Node) -> Outcome<Vec<Vec<u8>>> {
         let client = self.paper.client()?;
         grant_all(&client, &self.seed, &host.address(), true)?;
-        Ok(crate::client::ObjectSource::records(
+        Ok(crate::snapshot::ObjectSource::records(
             &Remote(&client),
             None,
         )?)

@@ -8,10 +8,10 @@ use super::super::safe::{Check, check, compared};
 use super::super::scene::{failed, shown};
 use super::honest::Honest;
 use super::scene::Scene;
-use crate::client::Remote;
 use crate::commands::recover::grant_all;
 use crate::exit::Outcome;
 use crate::render;
+use crate::snapshot::Remote;
 use crate::staging::World;
 
 /// Longest time a recovery from a host that never ends may take.
@@ -103,7 +103,7 @@ pub(super) fn snapshots_at_host(scene: &Scene) -> Outcome<Vec<String>> {
 pub(super) fn records_at_host(scene: &Scene) -> Outcome<Vec<Vec<u8>>> {
     let client = scene.paper.client()?;
     grant_all(&client, &scene.seed, &scene.host.address(), true)?;
-    Ok(crate::client::ObjectSource::records(
+    Ok(crate::snapshot::ObjectSource::records(
         &Remote(&client),
         None,
     )?)

@@ -13,14 +13,12 @@
 //! | [`log`] | what is told of what happens, bounded |
 //! | `runtime`, [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
 //! | `reader` | a node for one program, from a home that cannot be written |
-//! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`ports`] | what these need from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
 pub mod clocks;
 pub mod config;
-pub mod drill;
 pub mod frames;
 pub mod identity;
 pub mod listen;

@@ -206,6 +206,12 @@ fn rooms_do_not_reach_into_each_other() {
         ("proto/src/format/a.rs", "use x25519_dalek::PublicKey;"),
         ("cli/src/a.rs", "use argon2::Argon2;"),
         ("simulations/src/a.rs", "use std::time::Instant;"),
+        (
+            "simulations/compare/src/a.rs",
+            "use packnback_cli::fs::home_mark;",
+        ),
+        ("node/src/a.rs", "use packnback_stage::run;"),
+        ("cli/src/a.rs", "use packnback_stage::run;"),
     ] {
         bad(path, &format!("{line}\n"), "room");
     }
@@ -265,4 +271,7 @@ fn modules_of_tests_are_known() {
         ["node/src/store/kit.rs", "node/src/store/kit/"]
     );
     assert!(!of("node/src/store.rs").contains(&"node/src/store/a.rs".to_owned()));
+    let text = "#[cfg(any(test, feature = \"testkit\"))]\npub mod kit;\npub mod a;\n";
+    let of_others = test_modules(&Source::new("node/src/store/mod.rs", text));
+    assert_eq!(of_others, ["node/src/store/kit.rs", "node/src/store/kit/"]);
 }

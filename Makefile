@@ -26,7 +26,7 @@ setup: ## install the system packages a build needs (names them if it may not)
 	@$(ROOT)/scripts/setup build test
 
 .PHONY: build
-build: setup ## build packnback and packnback-node
+build: setup ## build packnback, packnback-node and packnback-stage
 	@$(CARGO) build $(PROGRAMS)
 	$(ROOT)/scripts/rocksdb-kept save
 
@@ -107,6 +107,12 @@ sim: build ## run the simulation (SEED=number to start from, RUNS=how many)
 docker-sim: build ## three nodes in containers, a backup between them
 	@$(ROOT)/scripts/setup docker
 	$(ROOT)/docker/sim.sh
+
+.PHONY: release-check
+release-check: ## may this tree be released as VERSION=X.Y.Z? (docs/releasing.md; ends with the whole of make ci)
+	@$(ROOT)/scripts/release-check $(VERSION)
+	$(ROOT)/scripts/check-deps
+	$(ROOT)/.ci/run
 
 .PHONY: ci
 ci: ## what the build machine runs

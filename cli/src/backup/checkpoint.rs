@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use crate::cache::Facts;
+use crate::pipeline::Stop;
 
 /// A checkpoint after this many bytes sent,
 const EVERY_BYTES: u64 = 128 << 20;
@@ -94,7 +95,7 @@ pub(super) fn run(ctx: &Ctx<'_>, from: &Receiver<Facts>) -> Result<(), Stop> {
             flushed = Instant::now();
         }
     }
-    if ctx.cancel.is_cancelled() {
+    if ctx.is_cancelled() {
         let facts = std::mem::take(&mut *ctx.facts.lock());
         save(ctx, &facts)?;
         flush(ctx);

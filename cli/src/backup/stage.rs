@@ -4,8 +4,8 @@ use packnback_proto::format::entry::Entry;
 
 use super::seen::PendingSmall;
 use crate::cache::{DataRef, DirKey, FileKey, FileRecord, Hash16, SegmentRecord};
-use crate::client::Permit;
 use crate::fs::Item;
+use crate::pipeline::Permit;
 
 /// An entry to be saved, as the planner sees it.
 pub(super) struct Planned {

@@ -17,7 +17,7 @@ mod session;
 mod walk;
 mod worker;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use tokio::task::JoinHandle;
 
 use super::client::ClientError;
 use super::timing::Timing;
-use crate::net::{NetError, NetHandle};
 use crate::peers::PeerTable;
+use crate::ports::{NetError, Transport};
 use crate::service::{Host, Refusal};
 use walk::WalkError;
 use worker::Worker;
@@ -73,7 +73,7 @@ impl From<Refusal> for PullError {
 
 /// Snapshots being copied, so that two hosts do not send the same one.
 #[derive(Debug, Default)]
-struct Claims(Mutex<HashSet<SnapshotId>>);
+struct Claims(Mutex<BTreeSet<SnapshotId>>);
 
 /// Ends the claim.
 #[derive(Debug)]
@@ -82,7 +82,9 @@ struct Claim<'a>(&'a Claims, SnapshotId);
 impl Claims {
     /// `None` if somebody else copies it.
     fn take(&self, snap: SnapshotId) -> Option<Claim<'_>> {
-        self.0.lock().insert(snap).then_some(Claim(self, snap))
+        let is_free = self.0.lock().insert(snap);
+        // Made only then: dropping one ends the claim, and takes the lock.
+        is_free.then(|| Claim(self, snap))
     }
 }
 
@@ -101,7 +103,7 @@ const PER_OWNER_MAX: usize = 2;
 /// hosts an owner lists, and not all of them about one owner.
 struct Turns {
     all: Arc<Semaphore>,
-    owners: Mutex<HashMap<OwnerId, Arc<Semaphore>>>,
+    owners: Mutex<BTreeMap<OwnerId, Arc<Semaphore>>>,
 }
 
 impl Turns {
@@ -128,7 +130,7 @@ impl Turns {
 }
 
 struct Common {
-    net: NetHandle,
+    net: Arc<dyn Transport>,
     peers: Arc<PeerTable>,
     host: Arc<Host>,
     timing: Timing,
@@ -143,13 +145,18 @@ struct Common {
 /// See the module.
 pub struct Puller {
     common: Arc<Common>,
-    workers: Mutex<HashMap<NodeId, JoinHandle<()>>>,
+    workers: Mutex<BTreeMap<NodeId, JoinHandle<()>>>,
 }
 
 impl Puller {
     /// Copies from nobody until [`Puller::copy_from`] is called.
     #[must_use]
-    pub fn new(net: NetHandle, peers: Arc<PeerTable>, host: Arc<Host>, timing: Timing) -> Self {
+    pub fn new(
+        net: Arc<dyn Transport>,
+        peers: Arc<PeerTable>,
+        host: Arc<Host>,
+        timing: Timing,
+    ) -> Self {
         let common = Arc::new(Common {
             net,
             peers,
@@ -191,7 +198,7 @@ impl Puller {
 
     /// Ends all copying. What was made durable stays.
     pub fn stop(&self) {
-        for (_, worker) in self.workers.lock().drain() {
+        for worker in std::mem::take(&mut *self.workers.lock()).into_values() {
             worker.abort();
         }
     }
@@ -209,6 +216,18 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_snapshot_is_claimed_once_and_a_second_try_changes_nothing() {
+        let (claims, snap) = (Claims::default(), SnapshotId::from([1; 32]));
+        let first = claims.take(snap);
+        assert!(first.is_some());
+        assert!(claims.take(snap).is_none());
+        // That try did not end the claim of the first either.
+        assert!(claims.take(snap).is_none());
+        drop(first);
+        assert!(claims.take(snap).is_some());
+    }
 
     #[test]
     fn n25_one_owner_does_not_take_all_turns_to_copy() {

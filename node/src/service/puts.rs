@@ -7,6 +7,7 @@ use packnback_proto::wire::ErrorCode;
 use tokio::task::JoinSet;
 
 use super::{Host, Refusal};
+use crate::ports::Stopped;
 use crate::store::{Access, Intake, StoreError};
 
 /// Objects of one session being stored at the same time.
@@ -17,7 +18,7 @@ const AT_ONCE: usize = 4;
 pub(crate) struct Puts {
     host: Arc<Host>,
     intake: Arc<Intake>,
-    tasks: JoinSet<Result<(), StoreError>>,
+    tasks: JoinSet<Result<Result<(), StoreError>, Stopped>>,
 }
 
 impl Puts {
@@ -49,17 +50,19 @@ impl Puts {
                 check(done)?;
             }
         }
+        // First: what waits for its owner holds no bytes that others could use.
+        let lane = self.host.lanes.enter_to_put(&self.intake.access().owner);
+        let lane = lane.await?;
         // At least one permit, so that a crowd of empty bodies is bounded too.
         let permits = u32::try_from(body.len().max(4096)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.host.in_flight)
             .acquire_many_owned(permits)
             .await;
         let permit = permit.map_err(|_| Refusal::new(ErrorCode::Busy, "the node is stopping"))?;
-        let lane = self.host.lanes.enter_to_put(&self.intake.access().owner);
-        let lane = lane.await?;
         let (host, intake) = (Arc::clone(&self.host), Arc::clone(&self.intake));
-        let now = host.clock.now();
-        self.tasks.spawn_blocking(move || {
+        let now = host.env.clock.now();
+        let blocking = self.host.env.blocking;
+        blocking.start(&mut self.tasks, move || {
             let done = host.store.put(&intake, &id, &body, now);
             drop(body);
             drop((permit, lane));
@@ -81,7 +84,7 @@ impl Puts {
     pub(crate) async fn sync(&mut self) -> Result<u64, Refusal> {
         self.settle().await?;
         let intake = Arc::clone(&self.intake);
-        let now = self.host.clock.now();
+        let now = self.host.env.clock.now();
         let lane = self.host.lanes.enter(&intake.access().owner).await?;
         let sync = self.host.blocking(move |store| {
             let done = store.sync(&intake, now);
@@ -92,7 +95,13 @@ impl Puts {
     }
 }
 
-fn check(done: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Result<(), Refusal> {
-    done.map_err(|_| Refusal::new(ErrorCode::Internal, "the node failed inside"))?
-        .map_err(Refusal::from)
+type Done = Result<Result<Result<(), StoreError>, Stopped>, tokio::task::JoinError>;
+
+fn check(done: Done) -> Result<(), Refusal> {
+    match done {
+        Ok(Ok(stored)) => stored.map_err(Refusal::from),
+        Ok(Err(Stopped)) | Err(_) => {
+            Err(Refusal::new(ErrorCode::Internal, "the node failed inside"))
+        }
+    }
 }

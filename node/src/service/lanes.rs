@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Refusal;
+use super::session::Session;
+use crate::store::{Store, StoreError};
 
 /// Threads that work for one owner at the same time. There are many times more.
 const AT_ONCE: usize = 4;
@@ -100,6 +102,33 @@ impl Lanes {
     async fn thread(lane: &Lane) -> Result<OwnedSemaphorePermit, Refusal> {
         let thread = Arc::clone(&lane.threads).acquire_owned().await;
         thread.map_err(|_| Refusal::new(ErrorCode::Busy, "the node is stopping"))
+    }
+}
+
+impl Session {
+    /// Runs store work for this peer about an owner: when it is the turn of both, and at the expense of
+    /// the peer's sponsor.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        owner: OwnerId,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let share = self.share();
+        let turn = share.turn(self.host.clock.now()).await?;
+        let lane = self.host.lanes.enter(&owner).await?;
+        let clock = &self.host.env.clock;
+        let began = clock.instant();
+        // Goes with the work: who asked may be gone before it is done.
+        let done = self.host.blocking(move |store| {
+            let done = work(store);
+            drop(lane);
+            done
+        });
+        let done = done.await;
+        let took = clock.instant().saturating_duration_since(began);
+        share.pay(took, clock.now());
+        drop(turn);
+        done
     }
 }
 

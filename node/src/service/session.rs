@@ -105,30 +105,6 @@ impl Session {
         !matches!(self.stage, Stage::Greeted(_))
     }
 
-    /// Runs store work for this peer about an owner: when it is the turn of both, and at the expense of
-    /// the peer's sponsor.
-    pub(super) async fn work<T: Send + 'static>(
-        &self,
-        owner: OwnerId,
-        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let turn = self.share.turn(self.host.clock.now()).await?;
-        let lane = self.host.lanes.enter(&owner).await?;
-        let clock = &self.host.env.clock;
-        let began = clock.instant();
-        // Goes with the work: who asked may be gone before it is done.
-        let done = self.host.blocking(move |store| {
-            let done = work(store);
-            drop(lane);
-            done
-        });
-        let done = done.await;
-        let took = clock.instant().saturating_duration_since(began);
-        self.share.pay(took, clock.now());
-        drop(turn);
-        done
-    }
-
     pub(super) async fn answer(&mut self, request: StoreRequest, body: Vec<u8>) -> Answer {
         if let Stage::Device(device) = &self.stage
             && is_over(device.began, self.host.clock.now())

@@ -59,7 +59,7 @@ impl Checkpoints {
 
     fn send(&mut self, facts: Facts, ctx: &Ctx<'_>) -> Result<(), Stop> {
         // Too much waiting: then it is time to wait.
-        let crowded = ctx.facts.lock().len() >= EVERY_FACTS.saturating_mul(4);
+        let crowded = ctx.facts.lock().len() >= EVERY_FACTS.saturating_mul(2);
         if crowded {
             return self.to.send(facts).map_err(|_| Stop);
         }

@@ -216,7 +216,7 @@ impl<'a, 'c> Planner<'a, 'c> {
                 planned.said = planned.known.take();
                 Counters::add(&numbers.files_reread, 1);
             }
-            planned.old = old;
+            planned.old = old.map(Box::new);
         }
         self.send_batches(planned, GroupEnd { print })
     }

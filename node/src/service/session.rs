@@ -17,7 +17,7 @@ use super::share::Share;
 use super::slots::Slot;
 use super::{Host, Puts, Refusal};
 use crate::ports::{Binding, Reach, Sponsor};
-use crate::store::{Access, CommitOutcome, RecordFilter, Store, StoreError};
+use crate::store::{Access, CommitOutcome, RecordFilter, StoreError};
 
 /// Newest snapshots told at open.
 const HEADS: usize = 16;

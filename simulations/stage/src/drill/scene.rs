@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use packnback_cli::bundle::Bundle;
-use packnback_cli::client::Remote;
-use packnback_cli::commands::recover::grant_all;
-use packnback_cli::exit::{Failure, Outcome};
-use packnback_cli::secrets::{KeySource, PassphraseSource, read_owner_key};
-use packnback_cli::system;
+use packnback_cli::parts::Bundle;
+use packnback_cli::parts::Remote;
+use packnback_cli::parts::grant_all;
+use packnback_cli::parts::system;
+use packnback_cli::parts::{Failure, Outcome};
+use packnback_cli::parts::{KeySource, PassphraseSource, read_owner_key};
 use packnback_compare::compare_trees;
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::ids::{NodeId, RecordId};
@@ -251,7 +251,7 @@ impl Scene {
     pub(super) fn records(&self, host: &Node) -> Outcome<Vec<Vec<u8>>> {
         let client = self.paper.client()?;
         grant_all(&client, &self.seed, &host.address(), true)?;
-        Ok(packnback_cli::client::ObjectSource::records(
+        Ok(packnback_cli::parts::ObjectSource::records(
             &Remote(&client),
             None,
         )?)

@@ -2,16 +2,17 @@
 //! Everything else is this crate's own, and the compiler says what of it nothing needs.
 
 pub use crate::args::{Cli, Command, DrillCommand, FIRST_STEPS, parse};
-pub use crate::backup::Cancel;
 pub use crate::bundle::Bundle;
-pub use crate::client::{Client, ObjectSource, Remote};
+pub use crate::client::Client;
 pub use crate::commands::recover::grant_all;
 pub use crate::exit::{Exit, Failure, Outcome};
 pub use crate::fs::{Kind, Walk, WalkItem, WalkOptions};
 pub use crate::home::Home;
+pub use crate::pipeline::Cancel;
 pub use crate::progress::Silent;
 pub use crate::restore::export_raw;
 pub use crate::secrets::{KeySource, OWNER_KEY_VARIABLE, PassphraseSource, read_owner_key};
+pub use crate::snapshot::{ObjectSource, Remote};
 pub use crate::spawn::{COMPANION_WORD, find_node_program, log_tail};
 
 /// What people see.

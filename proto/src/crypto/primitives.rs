@@ -152,6 +152,12 @@ pub fn ed25519_verify(public: &[u8; 32], m: &[u8], sig: &[u8; 64]) -> Result<(),
         .map_err(|_| CryptoError::BadSignature)
 }
 
+/// Whether these bytes are a point of Ed25519's curve.
+#[must_use]
+pub fn is_point(public: &[u8; 32]) -> bool {
+    ed25519_dalek::VerifyingKey::from_bytes(public).is_ok()
+}
+
 /// What Argon2id costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Cost {

@@ -7,13 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use packnback_cli::parts::Cancel;
-use packnback_cli::parts::Client;
-use packnback_cli::parts::Home;
-use packnback_cli::parts::render::Voice;
-use packnback_cli::parts::system;
-use packnback_cli::parts::{COMPANION_WORD, find_node_program, log_tail};
-use packnback_cli::parts::{Exit, Failure, Outcome};
+use packnback_cli::parts::{
+    COMPANION_WORD, Cancel, Client, Exit, Failure, Home, Outcome, find_node_program, log_tail,
+    render::Voice, system,
+};
 use packnback_sys::files::private_folder;
 use packnback_sys::say::note;
 use serde_json::Value;

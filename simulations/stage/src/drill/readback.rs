@@ -5,13 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use packnback_cli::parts::Bundle;
-use packnback_cli::parts::Home;
-use packnback_cli::parts::Remote;
-use packnback_cli::parts::Silent;
-use packnback_cli::parts::export_raw;
-use packnback_cli::parts::grant_all;
-use packnback_cli::parts::{Failure, Outcome};
+use packnback_cli::parts::{Bundle, Failure, Home, Outcome, Remote, Silent, export_raw, grant_all};
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::format::frame::Decompressor;

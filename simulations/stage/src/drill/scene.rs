@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use packnback_cli::parts::Bundle;
-use packnback_cli::parts::Remote;
-use packnback_cli::parts::grant_all;
-use packnback_cli::parts::system;
-use packnback_cli::parts::{Failure, Outcome};
-use packnback_cli::parts::{KeySource, PassphraseSource, read_owner_key};
+use packnback_cli::parts::{
+    Bundle, Failure, KeySource, Outcome, PassphraseSource, Remote, grant_all, read_owner_key,
+    system,
+};
 use packnback_compare::compare_trees;
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::ids::{NodeId, RecordId};

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use packnback_cli::parts::Outcome;
-use packnback_cli::parts::Remote;
-use packnback_cli::parts::grant_all;
-use packnback_cli::parts::render;
+use packnback_cli::parts::{Outcome, Remote, grant_all, render};
 use packnback_proto::record::{Record, decode_record};
 
 use super::super::safe::{Check, check, compared};

@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+mod machine;
 mod rooms;
 mod rules;
 mod samples;
@@ -21,6 +22,7 @@ fn check(source: &Source) -> Vec<Finding> {
     let mut found = rules::check(source);
     found.extend(rooms::check(source));
     found.extend(shape::tuple_parameters(source));
+    found.extend(machine::check(source));
     found
 }
 

@@ -14,17 +14,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::api::Api;
-use crate::clocks::moment;
 use crate::config::Config;
 use crate::identity;
 use crate::listen::{Ports, Try, Wish};
 use crate::local;
 use crate::local::offline::Offline;
 use crate::local::socket::HomeLock;
-use crate::net::{Multiaddr, NetConfig};
-use crate::network::{P2p, P2pConfig};
+use crate::net::{Libp2p, Multiaddr, NetConfig};
+use crate::network::{P2p, P2pConfig, net_failure};
 use crate::peers::StoredState;
-use crate::ports::{Clock, Failure, Network};
+use crate::ports::{Env, Failure, Network};
 use crate::service::Host;
 use crate::settings::Settings;
 use crate::store::rocks;
@@ -34,15 +33,6 @@ use crate::store::{DiskReserve, Store};
 const COLLECT_EVERY: Duration = Duration::from_secs(600);
 /// Threads for work that blocks: hashing, the disk.
 const BLOCKING_THREADS: usize = 16;
-
-/// The clock of the system.
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> u64 {
-        crate::net::now_s()
-    }
-}
 
 /// Runs a node until it is told to end.
 ///
@@ -87,6 +77,7 @@ fn home(config: &Config) -> anyhow::Result<PathBuf> {
 
 async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<()> {
     let (settings, is_new) = settings_of(config, dir)?;
+    let env = Env::system();
     let seed = identity::load_or_create(dir)?;
     let disk = rocks::open(&dir.join("db")).context("cannot open the store")?;
     let key = SigningKey::from_seed(&seed);
@@ -94,9 +85,9 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
     store
-        .mend(SystemClock.now())
+        .mend(env.clock.now())
         .context("cannot put the damaged store in order")?;
-    let composed = compose(config, &settings, Arc::clone(&store), &seed).await?;
+    let composed = compose(config, &settings, Arc::clone(&store), &seed, &env).await?;
     let network = composed.network;
     if is_new && let Err(error) = settings.save(dir) {
         tracing::warn!(%error, "where this node listens now is forgotten at its next start");
@@ -109,7 +100,7 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     no_core_dumps();
     tracing::info!(node = %store.node_id(), listen = ?network.listen_addrs(), "node is ready");
     let local = tokio::spawn(local::serve(listener, api));
-    let collecting = tokio::spawn(collect_now_and_then(store));
+    let collecting = tokio::spawn(collect_now_and_then(store, env));
     told_to_end(&stop).await?;
     tracing::info!("node is ending");
     local.abort();
@@ -119,14 +110,14 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
 }
 
 /// A round of everything that goes with time, every few minutes, for ever.
-async fn collect_now_and_then(store: Arc<Store>) {
+async fn collect_now_and_then(store: Arc<Store>, env: Env) {
     let mut ticks = tokio::time::interval(COLLECT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let store = Arc::clone(&store);
-        let round =
-            tokio::task::spawn_blocking(move || store.collect(moment(SystemClock.now()), false));
+        let moment = env.clock.moment();
+        let round = env.blocking.run(move || store.collect(moment, false));
         match round.await {
             Ok(Ok(round)) if round.done.snaps > 0 || round.done.objects > 0 => {
                 tracing::info!(done = ?round.done, marked = round.marked, "collected");
@@ -162,14 +153,11 @@ async fn compose(
     settings: &Settings,
     store: Arc<Store>,
     seed: &Secret32,
+    env: &Env,
 ) -> anyhow::Result<Composed> {
     if config.offline {
         let network = Arc::new(Offline::default());
-        let host = Host::new(
-            store,
-            Arc::<Offline>::clone(&network),
-            Arc::new(SystemClock),
-        );
+        let host = Host::new(store, Arc::<Offline>::clone(&network), env.clone());
         return Ok(Composed {
             host: Arc::new(host),
             network,
@@ -184,7 +172,8 @@ async fn compose(
     };
     let state = StoredState::new(Arc::clone(&store));
     let ports = Ports::new(&state);
-    let started = start_somewhere(&ports, &wish, settings, &store, seed).await;
+    let start = async |one: &Try| start_at(one, settings, &store, seed, env.clone()).await;
+    let started = start_somewhere(&ports, &wish, start).await;
     started.context("cannot start the network")
 }
 
@@ -192,9 +181,7 @@ async fn compose(
 async fn start_somewhere(
     ports: &Ports<'_>,
     wish: &Wish,
-    settings: &Settings,
-    store: &Arc<Store>,
-    seed: &Secret32,
+    start: impl AsyncFn(&Try) -> Result<(Arc<Host>, Arc<dyn Network>), Failure>,
 ) -> Result<Composed, Failure> {
     let mut failed: Option<(Vec<Multiaddr>, Failure)> = None;
     for one in ports.tries(wish)? {
@@ -205,7 +192,7 @@ async fn start_somewhere(
         if was_tried || (!is_strict && !one.looks_free()) {
             continue;
         }
-        match start_at(&one, settings, store, seed).await {
+        match start(&one).await {
             Ok((host, network)) => {
                 if let Err(failure) = ports.keep(&one) {
                     tracing::warn!(%failure, "the port chosen now is forgotten at the next start");
@@ -235,7 +222,7 @@ async fn start_somewhere(
     // Backups go on: friends are dialled from here.
     let nowhere =
         Try::nowhere("this node cannot listen anywhere: friends cannot reach it, it reaches them");
-    let (host, network) = start_at(&nowhere, settings, store, seed).await?;
+    let (host, network) = start(&nowhere).await?;
     Ok(Composed {
         host,
         network,
@@ -248,16 +235,20 @@ async fn start_at(
     settings: &Settings,
     store: &Arc<Store>,
     seed: &Secret32,
+    env: Env,
 ) -> Result<(Arc<Host>, Arc<dyn Network>), Failure> {
-    let some: fn(&mut NetConfig) = |net| net.listen_some = true;
-    let base = P2pConfig::new(one.addrs.clone());
-    let config = P2pConfig {
-        tune: if one.some { some } else { base.tune },
-        name: settings.shown_name(),
-        ..base
+    let tune: fn(&mut NetConfig) = match one.some {
+        true => |net| net.listen_some = true,
+        false => |_| {},
     };
-    let (host, network) =
-        P2p::start(config, seed, Arc::clone(store), Arc::new(SystemClock)).await?;
+    let listen: Vec<String> = one.addrs.iter().map(ToString::to_string).collect();
+    let net = Libp2p::start(seed, &listen, tune).await;
+    let config = P2pConfig {
+        name: settings.shown_name(),
+        ..P2pConfig::default()
+    };
+    let net = net.map_err(net_failure)?;
+    let (host, network) = P2p::start(&config, net, seed, Arc::clone(store), env)?;
     Ok((host, network))
 }
 

@@ -5,7 +5,6 @@
 //! pipelined (no reply unless refused), any number of questions can be under way at once, and none waits for another.
 //! The functions come from the table of requests.
 
-mod budget;
 mod connect;
 mod error;
 mod link;
@@ -18,8 +17,7 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Budget, Permit};
 pub use error::ClientError;
-pub use link::{NodeLink, ObjectSource};
-pub use requests::{Hello, RecordsPage, Remote};
+pub use link::NodeLink;
+pub use requests::{Hello, RecordsPage};
 pub use threads::{Client, PendingObjects, PendingReply};

@@ -19,7 +19,9 @@ use packnback_proto::wire::local::{API_VERSION, Hello, LocalReply, LocalRequest}
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Budget, Client, ClientError, NodeLink, ObjectSource};
+use super::{Client, ClientError, NodeLink};
+use crate::pipeline::Budget;
+use crate::snapshot::ObjectSource;
 
 struct Peer(UnixStream);
 

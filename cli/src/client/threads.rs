@@ -23,11 +23,11 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::ClientError;
-use super::budget::{Budget, Permit};
 use super::connect::connect;
 use super::patience::{Due, LOOK, SILENCE, TAKES, Times, is_pause, process_of};
 use super::requests::Hello;
 use super::waiting::{Answer, Handed, Waiting};
+use crate::pipeline::{Budget, Permit};
 
 /// Bytes that may wait for the socket.
 const QUEUE_BYTES: usize = 4 * OBJECT_MAX;
@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// The host last opened.
-    pub(super) fn remote_host(&self) -> Option<RemoteOpened> {
+    pub(crate) fn remote_host(&self) -> Option<RemoteOpened> {
         *self.remote.lock()
     }
 

@@ -10,7 +10,6 @@ use packnback_proto::wire::local::EvictDays;
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 
 use super::Api;
-use crate::clocks::moment;
 use crate::ports::Failure;
 use crate::store::stored::{OrderRow, OrderStand};
 use crate::store::{Store, StoreError};
@@ -135,8 +134,8 @@ impl Api {
     /// # Errors
     /// If the store fails; nothing in doubt was freed.
     pub async fn collect(&self) -> Result<CollectInfo, Failure> {
-        let now = self.now();
-        self.blocking(move |store| store.collect(moment(now), true).map(|round| round.done))
+        let moment = self.host.env.clock.moment();
+        self.blocking(move |store| store.collect(moment, true).map(|round| round.done))
             .await
     }
 }

@@ -66,12 +66,13 @@ impl Api {
     /// Puts the parts together. `stop` is told when the node is to end.
     #[must_use]
     pub fn new(host: Arc<Host>, network: Arc<dyn Network>, stop: Arc<Notify>) -> Self {
+        let started = host.env.clock.instant();
         Self {
             host,
             network,
             stop,
             read_only: false,
-            started: Instant::now(),
+            started,
             own: None,
         }
     }
@@ -158,7 +159,7 @@ impl Api {
     }
 
     fn now(&self) -> u64 {
-        self.host.clock.now()
+        self.host.env.clock.now()
     }
 
     fn device(&self) -> Result<Option<DeviceRow>, Failure> {

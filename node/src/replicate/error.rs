@@ -6,9 +6,8 @@ use packnback_proto::wire::ErrorCode;
 
 use super::carry::CarryError;
 use super::client::ClientError;
-use crate::net::NetError;
 use crate::peers::Heard;
-use crate::ports::Failure;
+use crate::ports::{Failure, NetError};
 
 /// A round with a host failed.
 #[derive(Debug, thiserror::Error)]

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use packnback_proto::crypto::secret::Secret32;
+use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::admin::AlarmKind;
 use tokio::sync::watch;
 
 use super::*;
-use crate::net::{NetConfig, keypair_from_seed};
+use crate::net::Libp2p;
 use crate::peers::{Friend, MemoryState};
-use crate::ports::Failure;
+use crate::ports::{Env, Failure};
 use crate::store::NewAlarm;
 use crate::store::stored::ElsewhereRow;
 
@@ -85,13 +87,14 @@ impl Source for NoDevice {
 
 #[tokio::test]
 async fn a_node_that_only_hosts_does_not_look_for_work_again_and_again() {
-    let key = keypair_from_seed([1; 32]).unwrap();
-    let (net, _incoming, _task) = NetHandle::start(NetConfig::new(key, Vec::new()))
-        .await
-        .unwrap();
+    let net = Libp2p::start(&Secret32::new([1; 32]), &[], |_| {}).await;
+    let net = net.unwrap();
+    let env = Env::system();
     let state = Arc::new(MemoryState::default());
-    let peers = Arc::new(PeerTable::open(net.node(), state, Arc::new(net.clone())).unwrap());
-    let friend = crate::net::node_id_of(&keypair_from_seed([2; 32]).unwrap()).unwrap();
+    let gate = Arc::<dyn Transport>::clone(&net);
+    let peers = PeerTable::open(net.node(), state, gate, Arc::clone(&env.clock));
+    let peers = Arc::new(peers.unwrap());
+    let friend = SigningKey::from_seed(&Secret32::new([2; 32])).node_id();
     let row = Friend {
         name: "anna".to_owned(),
         addrs: Vec::new(),
@@ -102,7 +105,7 @@ async fn a_node_that_only_hosts_does_not_look_for_work_again_and_again() {
     peers.put_friend(friend, row).unwrap();
     let source = Arc::new(NoDevice::default());
     let mut looks = source.0.subscribe();
-    let replicator = Replicator::start(net, peers, source, Timing::default());
+    let replicator = Replicator::start(net, peers, source, env, Timing::default());
     looks.wait_for(|n| *n >= 1).await.unwrap();
     // One that does not wait comes to this within a few milliseconds.
     let is_spinning = tokio::time::timeout(Duration::from_secs(2), looks.wait_for(|n| *n > 100))

@@ -38,7 +38,7 @@ mod idle_tests;
 #[cfg(test)]
 mod upload_tests;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
@@ -55,15 +55,15 @@ pub use source::{Fate, OwnSnap, Shape, Source};
 pub use timing::Timing;
 pub use upload::{Action, Left, Reply, Shapes, Upload, UploadError};
 
-use crate::net::NetHandle;
 use crate::peers::PeerTable;
+use crate::ports::{Env, Transport};
 use board::Board;
 use worker::{Common, Worker};
 
 /// Replication to all friends that store for us.
 pub struct Replicator {
     common: Arc<Common>,
-    workers: Mutex<HashMap<NodeId, JoinHandle<()>>>,
+    workers: Mutex<BTreeMap<NodeId, JoinHandle<()>>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -71,9 +71,10 @@ impl Replicator {
     /// Starts a worker per friend, now and whenever friends come and go.
     #[must_use]
     pub fn start(
-        net: NetHandle,
+        net: Arc<dyn Transport>,
         peers: Arc<PeerTable>,
         source: Arc<dyn Source>,
+        env: Env,
         timing: Timing,
     ) -> Arc<Self> {
         let (board, wake) = (Board::default(), watch::Sender::default());
@@ -81,6 +82,7 @@ impl Replicator {
             net,
             peers,
             source,
+            env,
             board,
             wake,
             timing,
@@ -182,7 +184,7 @@ impl Replicator {
         if let Some(supervisor) = self.supervisor.lock().take() {
             supervisor.abort();
         }
-        for (_, worker) in self.workers.lock().drain() {
+        for worker in std::mem::take(&mut *self.workers.lock()).into_values() {
             worker.abort();
         }
     }

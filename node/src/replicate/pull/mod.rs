@@ -17,7 +17,7 @@ mod session;
 mod walk;
 mod worker;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use tokio::task::JoinHandle;
 
 use super::client::ClientError;
 use super::timing::Timing;
-use crate::net::{NetError, NetHandle};
 use crate::peers::PeerTable;
+use crate::ports::{NetError, Transport};
 use crate::service::{Host, Refusal};
 use walk::WalkError;
 use worker::Worker;
@@ -73,7 +73,7 @@ impl From<Refusal> for PullError {
 
 /// Snapshots being copied, so that two hosts do not send the same one.
 #[derive(Debug, Default)]
-struct Claims(Mutex<HashSet<SnapshotId>>);
+struct Claims(Mutex<BTreeSet<SnapshotId>>);
 
 /// Ends the claim.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ const PER_OWNER_MAX: usize = 2;
 /// hosts an owner lists, and not all of them about one owner.
 struct Turns {
     all: Arc<Semaphore>,
-    owners: Mutex<HashMap<OwnerId, Arc<Semaphore>>>,
+    owners: Mutex<BTreeMap<OwnerId, Arc<Semaphore>>>,
 }
 
 impl Turns {
@@ -130,7 +130,7 @@ impl Turns {
 }
 
 struct Common {
-    net: NetHandle,
+    net: Arc<dyn Transport>,
     peers: Arc<PeerTable>,
     host: Arc<Host>,
     timing: Timing,
@@ -145,13 +145,18 @@ struct Common {
 /// See the module.
 pub struct Puller {
     common: Arc<Common>,
-    workers: Mutex<HashMap<NodeId, JoinHandle<()>>>,
+    workers: Mutex<BTreeMap<NodeId, JoinHandle<()>>>,
 }
 
 impl Puller {
     /// Copies from nobody until [`Puller::copy_from`] is called.
     #[must_use]
-    pub fn new(net: NetHandle, peers: Arc<PeerTable>, host: Arc<Host>, timing: Timing) -> Self {
+    pub fn new(
+        net: Arc<dyn Transport>,
+        peers: Arc<PeerTable>,
+        host: Arc<Host>,
+        timing: Timing,
+    ) -> Self {
         let common = Arc::new(Common {
             net,
             peers,
@@ -193,7 +198,7 @@ impl Puller {
 
     /// Ends all copying. What was made durable stays.
     pub fn stop(&self) {
-        for (_, worker) in self.workers.lock().drain() {
+        for worker in std::mem::take(&mut *self.workers.lock()).into_values() {
             worker.abort();
         }
     }

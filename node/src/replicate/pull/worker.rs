@@ -7,9 +7,8 @@ use tokio::sync::watch;
 
 use super::session::{Pulled, Session};
 use super::{Common, PullError};
-use crate::net::{Counted, Protocol, backoff, now_s, parse_addrs, random_u32};
 use crate::peers::Heard;
-use crate::ports::PeerBook as _;
+use crate::ports::{Counted, PeerBook as _, Protocol, backoff};
 use crate::store::Offer;
 
 pub(super) struct Worker {
@@ -28,7 +27,7 @@ impl Worker {
         let mut attempt = 0_u32;
         loop {
             wake.mark_unchanged();
-            let timing = self.common.timing;
+            let (timing, env) = (self.common.timing, &self.common.host.env);
             let ended = self.round().await;
             let pause = match &ended {
                 Ok(pulled) if pulled.left == 0 => {
@@ -39,7 +38,12 @@ impl Worker {
                 Ok(_) => {
                     attempt = attempt.saturating_add(1);
                     let first = timing.retry_first.max(timing.pull_after / 4);
-                    backoff(attempt, first, timing.pull_every.max(first), random_u32())
+                    backoff(
+                        attempt,
+                        first,
+                        timing.pull_every.max(first),
+                        env.dice.jitter(),
+                    )
                 }
                 Err(error) => {
                     tracing::info!(from = ?self.from, %error, "copying will be tried again");
@@ -48,12 +52,19 @@ impl Worker {
                         PullError::Net(_) | PullError::Stalled(_) => Heard::Away(said),
                         _ => Heard::Failed(said),
                     };
-                    self.common.peers.note(self.from, now_s(), heard);
+                    self.common
+                        .peers
+                        .note(self.from, self.common.host.env.clock.now(), heard);
                     attempt = attempt.saturating_add(1);
                     match error {
                         // That needs a person.
                         PullError::NoRoom(_) => timing.pull_every,
-                        _ => backoff(attempt, timing.retry_first, timing.retry_max, random_u32()),
+                        _ => backoff(
+                            attempt,
+                            timing.retry_first,
+                            timing.retry_max,
+                            env.dice.jitter(),
+                        ),
                     }
                 }
             };
@@ -72,6 +83,7 @@ impl Worker {
         failed: bool,
     ) -> bool {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(pause) => false,
             () = self.common.net.comes_back(self.from), if failed => true,
             // A flood of orders must not become a flood of dials.
@@ -116,7 +128,7 @@ impl Worker {
             return Ok(Pulled::default());
         }
         let _turn = common.turns.take(owner).await;
-        let addrs = parse_addrs(&common.peers.addrs_of(&self.from));
+        let addrs = common.peers.addrs_of(&self.from);
         let opened = common.net.open(self.from, &addrs, Protocol::Store).await?;
         let (stream, progress) = Counted::new(opened.stream);
         let timing = common.timing;
@@ -131,10 +143,12 @@ impl Worker {
         }
         .await;
         if let Err(PullError::Stalled(_)) = &pulled {
-            common.net.close(opened.conn.id).await?;
+            common.net.close(opened.path.id).await?;
         }
         let pulled = pulled?;
-        common.peers.note(self.from, now_s(), Heard::Seen);
+        common
+            .peers
+            .note(self.from, self.common.host.env.clock.now(), Heard::Seen);
         if pulled.copied > 0 {
             tracing::info!(from = ?self.from, copied = pulled.copied, left = pulled.left,
                 "copied snapshots from another host");

@@ -53,12 +53,14 @@ impl Api {
             snap.copies = self.network.copies(&snap.snap);
         }
         let sum = |of: fn(&OwnerInfo) -> u64| owners.iter().map(of).fold(0, u64::saturating_add);
+        let up = self.host.env.clock.instant();
+        let up = up.saturating_duration_since(self.started);
         Ok(StatusInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             node: me,
             owner,
             pid: std::process::id(),
-            uptime_s: self.started.elapsed().as_secs(),
+            uptime_s: up.as_secs(),
             listen: self.network.listen_addrs(),
             objects: sum(|owner| owner.objects),
             bytes: sum(|owner| owner.bytes),

@@ -188,7 +188,7 @@ fn evict(
         )
         .safe("Nothing was changed."));
     }
-    let now = client.host_evict(owner.owner, days)?;
+    let now = client.host_evict(owner.owner, days.map(Into::into))?;
     context.voice.result(&owner_json(&now))?;
     let said = now.evict.as_ref().map_or_else(
         || "the end is taken back, it may store here again".to_owned(),

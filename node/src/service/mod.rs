@@ -29,7 +29,7 @@ use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
-pub(crate) use get::send_objects;
+pub(crate) use get::{read_object, send_objects};
 pub(crate) use puts::Puts;
 
 use crate::frames::{StreamError, read_frame_with_room, write_frame};

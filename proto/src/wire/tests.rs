@@ -7,7 +7,7 @@ use super::ids::{
     BodyError, decode_bitmap, decode_ids, encode_bitmap, encode_ids, push_record, split_records,
 };
 use super::invite::InviteToken;
-use super::local::{LocalReply, LocalRequest};
+use super::local::{Committed, LocalReply, LocalRequest, Tagged};
 use super::store::{Head, Stand, StoreReply, StoreRequest};
 use super::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
 use crate::ids::{NodeId, ObjectId, RecordId};
@@ -72,11 +72,12 @@ fn messages_round_trip() {
         id: None,
     });
     round_trip(&LocalReply::Ok);
-    round_trip(&LocalReply::Committed {
+    round_trip(&LocalReply::Committed(Committed {
         snap: RecordId([1; 32]),
         envelope: Bytes::default(),
         receipt: vec![0; RECORD_MAX].into(),
-    });
+    }));
+    round_trip(&(7u64, LocalReply::Working));
 }
 
 #[test]
@@ -92,6 +93,9 @@ fn unknown_message_is_a_typed_error() {
     ] {
         let frame = encode(&message, 0).unwrap();
         let error = decode::<StoreRequest>(&frame[HEAD_LEN..]).unwrap_err();
+        assert_eq!(error, FrameError::UnknownMessage(name.into()));
+        let frame = encode(&(9u64, message), 0).unwrap();
+        let error = decode::<Tagged<LocalRequest>>(&frame[HEAD_LEN..]).unwrap_err();
         assert_eq!(error, FrameError::UnknownMessage(name.into()));
     }
 }

@@ -101,7 +101,7 @@ fn describe(cert: &Cert) -> String {
 /// On the device itself.
 fn take(context: &Context, bundle: Bundle, new: Signed<Cert>, name: &str) -> Outcome {
     let client = reach_node(&context.home)?;
-    client.adopt(new.envelope())?;
+    client.adopt(new.envelope().into())?;
     let bundle = Bundle {
         cert: new,
         ..bundle

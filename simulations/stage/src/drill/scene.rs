@@ -236,7 +236,7 @@ impl Scene {
         let wanted = [delete.id(), cancel.id(), policy.id()];
         for order in [&delete, &cancel, &policy] {
             for node in [self.laptop()?, &self.desk, &self.nas] {
-                node.client()?.order(order.envelope())?;
+                node.client()?.order(order.envelope().into())?;
             }
         }
         for host in self.hosts() {
@@ -318,7 +318,7 @@ fn limit(node: &Node, seed: &OwnerSeed) -> Outcome<Vec<u8>> {
         .map_err(|e| failed(format!("cannot sign a certificate: {e}")))?;
     let old = bundle.cert.envelope().to_vec();
     let bundle = Bundle { cert, ..bundle };
-    node.client()?.adopt(bundle.cert.envelope())?;
+    node.client()?.adopt(bundle.cert.envelope().into())?;
     bundle.save(&home)?;
     Ok(old)
 }

@@ -53,6 +53,8 @@ pub struct World {
     devices: Vec<Device>,
     owner: Owner,
     ledger: Ledger,
+    /// Orders that devices have not taken yet.
+    undelivered: Vec<(Machine, Vec<u8>)>,
     rng: Rng,
     report: Report,
 }
@@ -83,6 +85,7 @@ impl World {
             devices,
             owner,
             ledger: Ledger::default(),
+            undelivered: Vec::new(),
             rng,
             report: Report::default(),
         }
@@ -177,24 +180,40 @@ impl World {
         Ok(())
     }
 
-    /// The owner gives an order to the first device that takes it. `for_all`: to all hosts and devices by name.
+    /// The owner gives an order to every device: now, or when it is up again. It counts as given when one of them has
+    /// taken it. `for_all`: it is for all hosts and devices by name.
     async fn order(&mut self, op: Op, for_all: bool) -> anyhow::Result<([u8; 16], Vec<u8>)> {
         let mut all: Vec<_> = self.sites.iter().take(self.shape.machines()).map(Site::node).collect();
         all.sort();
         let now = self.epoch.now();
         let (oid, envelope) = self.owner.order(op, for_all.then_some(all), now)?;
-        let mut why = anyhow::anyhow!("no device runs");
-        for site in self.sites.iter().take(self.shape.machines()).skip(self.shape.hosts) {
-            let Some(running) = &site.running else { continue };
-            match running.api.order(envelope.clone().into()).await {
-                Ok(()) => {
-                    self.ledger.orders.push((site.machine, envelope.clone()));
-                    return Ok((oid, envelope));
-                }
-                Err(error) => why = error.into(),
+        let before = self.ledger.orders.len();
+        for machine in self.shape.hosts..self.shape.machines() {
+            self.undelivered.push((machine, envelope.clone()));
+        }
+        self.deliver().await;
+        let is_given = self.ledger.orders.iter().skip(before).any(|(_, given)| *given == envelope);
+        if !is_given {
+            self.undelivered.retain(|(_, given)| *given != envelope);
+        }
+        ensure!(is_given, "no device takes it");
+        Ok((oid, envelope))
+    }
+
+    /// Gives devices the orders they have not taken yet, in order.
+    async fn deliver(&mut self) {
+        for (machine, envelope) in std::mem::take(&mut self.undelivered) {
+            let running = self.sites.get(machine).and_then(|site| site.running.as_ref());
+            let api = running.map(|running| running.api.clone());
+            let given = match api {
+                Some(api) => api.order(envelope.clone().into()).await.is_ok(),
+                None => false,
+            };
+            match given {
+                true => self.ledger.orders.push((machine, envelope)),
+                false => self.undelivered.push((machine, envelope)),
             }
         }
-        Err(why)
     }
 
     /// Does one thing of the plan. What fails because of a fault is no error.
@@ -222,6 +241,7 @@ impl World {
     }
 
     async fn back_up(&mut self, machine: Machine) -> anyhow::Result<()> {
+        self.deliver().await;
         let now = self.epoch.now();
         let api = self.site(machine)?.up()?.api.clone();
         let device = self.devices.get_mut(machine - self.shape.hosts).context("no such device")?;

@@ -149,9 +149,13 @@ impl View<'_> {
         for made in self.ledger.made.values() {
             let snap = made.snap;
             if whole.has(&snap) {
-                whole.check(made).map_err(|why| Broken::Receipt { host, snap, why })?;
+                whole
+                    .check(made)
+                    .map_err(|why| Broken::Receipt { host, snap, why })?;
                 seen.push((host, snap));
-            } else if self.ledger.seen.contains(&(host, snap)) && !self.ledger.may_go(&snap, self.now) {
+            } else if self.ledger.seen.contains(&(host, snap))
+                && !self.ledger.may_go(&snap, self.now)
+            {
                 return Err(Broken::Deleted { host, snap });
             }
         }
@@ -165,7 +169,9 @@ impl View<'_> {
         for made in own {
             let snap = made.snap;
             if whole.has(&snap) {
-                whole.check(made).map_err(|why| Broken::Lost { machine, snap, why })?;
+                whole
+                    .check(made)
+                    .map_err(|why| Broken::Lost { machine, snap, why })?;
             } else if !self.ledger.may_go(&snap, self.now) {
                 let why = "it is gone".to_owned();
                 return Err(Broken::Lost { machine, snap, why });
@@ -179,10 +185,16 @@ impl View<'_> {
         for device in self.sites.iter().skip(self.shape.hosts) {
             let owner = self.owner.id();
             let used = running.host.store.usage(&owner, &device.node());
-            let used = used.map_err(|error| Broken::World(error.to_string()))?.bytes;
+            let used = used
+                .map_err(|error| Broken::World(error.to_string()))?
+                .bytes;
             let limit = crate::world::QUOTA;
             if used > limit {
-                return Err(Broken::Quota { machine, used, limit });
+                return Err(Broken::Quota {
+                    machine,
+                    used,
+                    limit,
+                });
             }
         }
         Ok(())
@@ -197,13 +209,21 @@ impl View<'_> {
         for site in self.sites {
             let Some(running) = &site.running else {
                 let why = "it does not run at the end".to_owned();
-                return Err(Broken::NoStart { machine: site.machine, why });
+                return Err(Broken::NoStart {
+                    machine: site.machine,
+                    why,
+                });
             };
             let mut whole = Whole::new(&running.host.store, self.owner.id());
             for made in self.ledger.made.values() {
                 self.settled(site, made, &mut whole)?;
             }
-            for deletion in &self.ledger.deletions {
+            let sure = self
+                .ledger
+                .deletions
+                .iter()
+                .filter(|deletion| !deletion.is_doubtful);
+            for deletion in sure {
                 if !whole.knows(&deletion.envelope) && site.machine < self.shape.hosts {
                     let host = site.machine;
                     let text = format!("host {host} does not know an order of the owner");
@@ -222,7 +242,11 @@ impl View<'_> {
         if self.ledger.must_go(&snap) {
             let is_there = whole.has(&snap);
             let text = format!("snapshot {snap:?} was deleted, and machine {machine} has it");
-            return if is_there { Err(Broken::NotConverged(text)) } else { Ok(()) };
+            return if is_there {
+                Err(Broken::NotConverged(text))
+            } else {
+                Ok(())
+            };
         }
         if is_host && !whole.has(&snap) && !self.ledger.may_go(&snap, self.now) {
             let text = format!("host {machine} lacks snapshot {snap:?}");
@@ -233,9 +257,10 @@ impl View<'_> {
         }
         for host in self.sites.iter().take(self.shape.hosts) {
             let counted = whole.receipts(&snap).contains(&host.node());
-            let has = host.running.as_ref().is_some_and(|running| {
-                Whole::new(&running.host.store, self.owner.id()).has(&snap)
-            });
+            let has = host
+                .running
+                .as_ref()
+                .is_some_and(|running| Whole::new(&running.host.store, self.owner.id()).has(&snap));
             let host = host.machine;
             if counted && !has && !self.ledger.may_go(&snap, self.now) {
                 let why = "it is gone, and its device counts on it".to_owned();
@@ -253,7 +278,10 @@ impl View<'_> {
         let count = disk::strays(&site.memory).len();
         match count {
             0 => Ok(()),
-            _ => Err(Broken::Leak { machine: site.machine, count }),
+            _ => Err(Broken::Leak {
+                machine: site.machine,
+                count,
+            }),
         }
     }
 
@@ -263,9 +291,15 @@ impl View<'_> {
     /// [`Broken::Spins`].
     pub fn idle(&self, hours: u64) -> Result<(), Broken> {
         for site in self.sites {
-            let looks = site.running.as_ref().map_or(0, |running| running.pulse.take());
+            let looks = site
+                .running
+                .as_ref()
+                .map_or(0, |running| running.pulse.take());
             if looks > hours * IDLE_LOOKS {
-                return Err(Broken::Spins { machine: site.machine, looks });
+                return Err(Broken::Spins {
+                    machine: site.machine,
+                    looks,
+                });
             }
         }
         Ok(())
@@ -277,9 +311,16 @@ impl View<'_> {
     /// [`Broken`].
     pub fn restorable(&self) -> Result<(), Broken> {
         for site in self.sites {
-            let Some(running) = &site.running else { continue };
+            let Some(running) = &site.running else {
+                continue;
+            };
             let whole = Whole::new(&running.host.store, self.owner.id());
-            for made in self.ledger.made.values().filter(|made| whole.has(&made.snap)) {
+            for made in self
+                .ledger
+                .made
+                .values()
+                .filter(|made| whole.has(&made.snap))
+            {
                 let get = |id: &ObjectId| whole.object(id).map_err(anyhow::Error::msg);
                 let restored = Reader::new(&self.owner.seed, GROUP, get)
                     .and_then(|mut reader| reader.restore(&made.root));

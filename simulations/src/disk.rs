@@ -65,8 +65,12 @@ impl Seen {
     fn told<T>(&self, what: &str, size: usize, done: Result<T, DiskError>) -> Result<T, DiskError> {
         let machine = self.machine;
         match &done {
-            Ok(_) => self.trace.note(format_args!("disk {machine} {what} {size}")),
-            Err(error) => self.trace.note(format_args!("disk {machine} {what} {size}: {error}")),
+            Ok(_) => self
+                .trace
+                .note(format_args!("disk {machine} {what} {size}")),
+            Err(error) => self
+                .trace
+                .note(format_args!("disk {machine} {what} {size}: {error}")),
         }
         done
     }
@@ -184,10 +188,13 @@ const ID: usize = 32;
 #[must_use]
 pub fn strays(memory: &MemoryDisk) -> Vec<Vec<u8>> {
     let rows = memory.snapshot();
-    let known = [Table::Meta, Table::Lots, Table::State].map(|t| [t.name().as_bytes(), b"/"].concat());
+    let known =
+        [Table::Meta, Table::Lots, Table::State].map(|t| [t.name().as_bytes(), b"/"].concat());
     let all = Table::ALL.map(|table| [table.name().as_bytes(), b"/"].concat());
     let is_of = |key: &[u8], tables: &[Vec<u8>]| tables.iter().any(|name| key.starts_with(name));
-    let objects = rows.iter().filter(|(key, _)| key.len() == 2 * ID && !is_of(key, &all));
+    let objects = rows
+        .iter()
+        .filter(|(key, _)| key.len() == 2 * ID && !is_of(key, &all));
     let mut strays: BTreeMap<Vec<u8>, Vec<u8>> = objects
         .filter_map(|(key, _)| Some((key.get(ID..)?.to_vec(), key.clone())))
         .collect();

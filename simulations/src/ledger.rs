@@ -28,6 +28,8 @@ pub struct Deletion {
     pub at: u64,
     /// The owner changed its mind.
     pub is_taken_back: bool,
+    /// No node said that it took the order, or that which takes it back; one may have it all the same.
+    pub is_doubtful: bool,
 }
 
 /// See the module.
@@ -51,14 +53,18 @@ impl Ledger {
     pub fn may_go(&self, snap: &SnapshotId, now: u64) -> bool {
         let deleted = self.deletions.iter().any(|deletion| {
             let is_over = now >= deletion.at + (GRACE_D - 1) * DAY;
-            deletion.snap == *snap && !deletion.is_taken_back && is_over
+            let may_be = !deletion.is_taken_back || deletion.is_doubtful;
+            deletion.snap == *snap && may_be && is_over
         });
         deleted || self.may_expire(snap, now)
     }
 
     fn may_expire(&self, snap: &SnapshotId, now: u64) -> bool {
         let young = (MIN_AGE_D - WRONG_D) * DAY;
-        let is_old = self.made.get(snap).is_none_or(|made| now >= made.at + young);
+        let is_old = self
+            .made
+            .get(snap)
+            .is_none_or(|made| now >= made.at + young);
         self.policy_since.is_some() && is_old
     }
 
@@ -66,7 +72,9 @@ impl Ledger {
     #[must_use]
     pub fn must_go(&self, snap: &SnapshotId) -> bool {
         let mut deletions = self.deletions.iter();
-        deletions.any(|deletion| deletion.snap == *snap && !deletion.is_taken_back)
+        deletions.any(|deletion| {
+            deletion.snap == *snap && !deletion.is_taken_back && !deletion.is_doubtful
+        })
     }
 
     /// Snapshots of a device that nobody wanted gone, oldest first.
@@ -119,6 +127,7 @@ mod tests {
             snap,
             at: NOW,
             is_taken_back: false,
+            is_doubtful: false,
         });
         assert!(!ledger.may_go(&snap, NOW + DAY), "it waits");
         assert!(ledger.may_go(&snap, NOW + GRACE_D * DAY) && ledger.must_go(&snap));
@@ -132,7 +141,10 @@ mod tests {
     #[test]
     fn a_policy_lets_old_ones_go_and_no_others() {
         let mut ledger = Ledger::default();
-        let (old, young) = (made(&mut ledger, 1, NOW - 20 * DAY), made(&mut ledger, 2, NOW - DAY));
+        let (old, young) = (
+            made(&mut ledger, 1, NOW - 20 * DAY),
+            made(&mut ledger, 2, NOW - DAY),
+        );
         assert!(!ledger.may_go(&old, NOW), "there is none yet");
         ledger.policy_since = Some(NOW);
         assert!(ledger.may_go(&old, NOW) && !ledger.may_go(&young, NOW));

@@ -83,7 +83,11 @@ fn one(shape: Shape, seed: u64, tells_all: bool) -> std::io::Result<bool> {
             Ok(false)
         }
         Err(broken) => {
-            println!("seed {seed}: at {} after {} events: {broken}", trace.time(), trace.len());
+            println!(
+                "seed {seed}: at {} after {} events: {broken}",
+                trace.time(),
+                trace.len()
+            );
             if !tells_all {
                 trace.last().iter().for_each(|line| println!("  {line}"));
             }

@@ -309,6 +309,7 @@ impl AsyncWrite for Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let (what, [read, written]) = (&self.what, self.moved);
-        self.trace.note(format_args!("end: {what}, {read} in, {written} out"));
+        self.trace
+            .note(format_args!("end: {what}, {read} in, {written} out"));
     }
 }

@@ -158,7 +158,11 @@ impl Planner {
 
     /// A pause from minutes to hours; over before the trouble is.
     fn until(&mut self, from: u64, most: u64) -> u64 {
-        let longest = if self.rng.chance(1, 4) { most } else { most / 8 };
+        let longest = if self.rng.chance(1, 4) {
+            most
+        } else {
+            most / 8
+        };
         let end = from + MINUTE + self.rng.below(longest);
         end.min(self.shape.trouble_s())
     }
@@ -211,7 +215,14 @@ impl Planner {
             for at in self.moments(3 * DAY) {
                 let writes = self.rng.below(60);
                 let tears = self.rng.chance(1, 2);
-                self.at(at, Act::Fuse { machine, writes, tears });
+                self.at(
+                    at,
+                    Act::Fuse {
+                        machine,
+                        writes,
+                        tears,
+                    },
+                );
                 let off = self.until(at, 8 * HOUR);
                 let is_hasty = self.rng.chance(1, 2);
                 self.at(off, Act::PowerOff { machine, is_hasty });
@@ -242,7 +253,11 @@ impl Planner {
                 }
                 for at in self.moments(3 * DAY) {
                     let end = self.until(at, 10 * HOUR);
-                    let (from, to) = if self.rng.chance(1, 2) { (one, other) } else { (other, one) };
+                    let (from, to) = if self.rng.chance(1, 2) {
+                        (one, other)
+                    } else {
+                        (other, one)
+                    };
                     self.at(at, Act::Block(from, to, true));
                     self.at(end, Act::Block(from, to, false));
                     if self.rng.chance(1, 2) {
@@ -328,19 +343,29 @@ mod tests {
         assert!(acts.is_sorted_by_key(|(at, _)| *at));
         for machine in 0..shape.machines() {
             let last = |fits: fn(&Act, Machine) -> Option<bool>| {
-                acts.iter().filter_map(|(_, act)| fits(act, machine)).next_back()
+                acts.iter()
+                    .filter_map(|(_, act)| fits(act, machine))
+                    .next_back()
             };
-            assert_eq!(last(|act, m| match act {
-                Act::PowerOff { machine: n, .. } | Act::Kill(n) if *n == m => Some(false),
-                Act::PowerOn(n) if *n == m => Some(true),
-                _ => None,
-            }), Some(true));
-            assert_eq!(last(|act, m| match act {
-                Act::Full(n, full) if *n == m => Some(*full),
-                _ => None,
-            }), Some(false));
+            assert_eq!(
+                last(|act, m| match act {
+                    Act::PowerOff { machine: n, .. } | Act::Kill(n) if *n == m => Some(false),
+                    Act::PowerOn(n) if *n == m => Some(true),
+                    _ => None,
+                }),
+                Some(true)
+            );
+            assert_eq!(
+                last(|act, m| match act {
+                    Act::Full(n, full) if *n == m => Some(*full),
+                    _ => None,
+                }),
+                Some(false)
+            );
         }
-        let faults = acts.iter().filter(|(_, act)| !matches!(act, Act::BackUp(_) | Act::Check));
+        let faults = acts
+            .iter()
+            .filter(|(_, act)| !matches!(act, Act::BackUp(_) | Act::Check));
         assert!(faults.count() > 200);
     }
 }

@@ -80,9 +80,14 @@ mod tests {
         for seed in 3..6 {
             let ended = run(TINY, seed, None).unwrap();
             let last = ended.trace.last().join("\n");
-            let report = ended.outcome.map_err(|broken| format!("seed {seed}: {broken}\n{last}"));
+            let report = ended
+                .outcome
+                .map_err(|broken| format!("seed {seed}: {broken}\n{last}"));
             let report = report.unwrap();
-            assert!(report.faults > 20 && report.made > 8, "too tame: {report:?}");
+            assert!(
+                report.faults > 20 && report.made > 8,
+                "too tame: {report:?}"
+            );
         }
     }
 }

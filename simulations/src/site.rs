@@ -129,8 +129,7 @@ impl Site {
         let store = Arc::new(store);
         let transport = net.join(self.machine, self.node(), env.clone());
         let config = P2pConfig::default();
-        let (host, network) =
-            P2p::start(&config, transport, &self.seed, Arc::clone(&store), env)?;
+        let (host, network) = P2p::start(&config, transport, &self.seed, Arc::clone(&store), env)?;
         let stop = Arc::new(Notify::new());
         let api = Api::new(Arc::clone(&host), Arc::<P2p>::clone(&network), stop);
         self.running = Some(Running {
@@ -195,7 +194,9 @@ impl Site {
     /// Whether the node worked on and on without any time going by.
     #[must_use]
     pub fn spins(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.pulse.spins())
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.pulse.spins())
     }
 }
 

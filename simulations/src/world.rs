@@ -65,7 +65,8 @@ impl World {
     pub fn new(shape: Shape, seed: u64, trace: Trace) -> Self {
         let mut rng = Rng::new(seed);
         // And a blank one, to restore at the end.
-        let sites = (0..=shape.machines()).map(|machine| Site::new(machine, trace.clone(), &mut rng));
+        let sites =
+            (0..=shape.machines()).map(|machine| Site::new(machine, trace.clone(), &mut rng));
         let sites: Vec<Site> = sites.collect();
         let wiring = Wiring {
             delay_ms: 80,
@@ -74,7 +75,9 @@ impl World {
         let nodes = sites.iter().map(Site::node).collect();
         let net = Net::new(nodes, wiring, &mut rng, trace.clone());
         let owner = Owner::new(&mut rng);
-        let devices = (0..shape.devices).map(|_| Device::new(&owner, &mut rng)).collect();
+        let devices = (0..shape.devices)
+            .map(|_| Device::new(&owner, &mut rng))
+            .collect();
         Self {
             shape,
             acts: plan(shape, seed),
@@ -105,7 +108,8 @@ impl World {
             }
             self.act(act).await?;
         }
-        self.wait_until(Duration::from_secs(self.shape.quiet_s())).await?;
+        self.wait_until(Duration::from_secs(self.shape.quiet_s()))
+            .await?;
         self.end().await?;
         self.report.events = self.trace.len();
         self.report.trace = self.trace.hash();
@@ -117,8 +121,14 @@ impl World {
         tokio::time::sleep_until(self.epoch.after(since_start)).await;
         match self.sites.iter().find(|site| site.spins()) {
             Some(site) => {
-                let looks = site.running.as_ref().map_or(0, |running| running.pulse.take());
-                Err(Broken::Spins { machine: site.machine, looks })
+                let looks = site
+                    .running
+                    .as_ref()
+                    .map_or(0, |running| running.pulse.take());
+                Err(Broken::Spins {
+                    machine: site.machine,
+                    looks,
+                })
             }
             None => Ok(()),
         }
@@ -163,7 +173,9 @@ impl World {
     /// The owner lists the hosts, but for one.
     async fn list(&mut self, but: Option<Machine>) -> anyhow::Result<()> {
         let hosts = self.sites.iter().take(self.shape.hosts);
-        let hosts = hosts.filter(|host| Some(host.machine) != but).map(Site::node);
+        let hosts = hosts
+            .filter(|host| Some(host.machine) != but)
+            .map(Site::node);
         let op = self.owner.hosts(hosts.collect());
         self.order(op, false).await?;
         Ok(())
@@ -173,37 +185,61 @@ impl World {
     async fn befriend(&mut self, host: Machine) -> anyhow::Result<()> {
         for device in self.shape.hosts..self.shape.machines() {
             let api = self.site(host)?.up()?.api.clone();
-            let invited = api.invite(Some(QUOTA), 86_400, format!("device {device}")).await?;
+            let invited = api
+                .invite(Some(QUOTA), 86_400, format!("device {device}"))
+                .await?;
             let api = self.site(device)?.up()?.api.clone();
-            api.accept(invited.token, Some(QUOTA), format!("host {host}")).await?;
+            api.accept(invited.token, Some(QUOTA), format!("host {host}"))
+                .await?;
         }
         Ok(())
     }
 
     /// The owner gives an order to every device: now, or when it is up again. It counts as given when one of them has
     /// taken it. `for_all`: it is for all hosts and devices by name.
-    async fn order(&mut self, op: Op, for_all: bool) -> anyhow::Result<([u8; 16], Vec<u8>)> {
-        let mut all: Vec<_> = self.sites.iter().take(self.shape.machines()).map(Site::node).collect();
+    async fn order(&mut self, op: Op, for_all: bool) -> anyhow::Result<()> {
+        let (_, envelope) = self.sign(op, for_all)?;
+        self.give(envelope).await
+    }
+
+    fn sign(&mut self, op: Op, for_all: bool) -> anyhow::Result<([u8; 16], Vec<u8>)> {
+        let mut all: Vec<_> = self
+            .sites
+            .iter()
+            .take(self.shape.machines())
+            .map(Site::node)
+            .collect();
         all.sort();
         let now = self.epoch.now();
-        let (oid, envelope) = self.owner.order(op, for_all.then_some(all), now)?;
+        Ok(self.owner.order(op, for_all.then_some(all), now)?)
+    }
+
+    async fn give(&mut self, envelope: Vec<u8>) -> anyhow::Result<()> {
         let before = self.ledger.orders.len();
         for machine in self.shape.hosts..self.shape.machines() {
             self.undelivered.push((machine, envelope.clone()));
         }
         self.deliver().await;
-        let is_given = self.ledger.orders.iter().skip(before).any(|(_, given)| *given == envelope);
+        let is_given = self
+            .ledger
+            .orders
+            .iter()
+            .skip(before)
+            .any(|(_, given)| *given == envelope);
         if !is_given {
             self.undelivered.retain(|(_, given)| *given != envelope);
         }
         ensure!(is_given, "no device takes it");
-        Ok((oid, envelope))
+        Ok(())
     }
 
     /// Gives devices the orders they have not taken yet, in order.
     async fn deliver(&mut self) {
         for (machine, envelope) in std::mem::take(&mut self.undelivered) {
-            let running = self.sites.get(machine).and_then(|site| site.running.as_ref());
+            let running = self
+                .sites
+                .get(machine)
+                .and_then(|site| site.running.as_ref());
             let api = running.map(|running| running.api.clone());
             let given = match api {
                 Some(api) => api.order(envelope.clone().into()).await.is_ok(),
@@ -228,7 +264,9 @@ impl World {
             Act::Evict(host, is_on) => self.evict(host, is_on).await,
             Act::Befriend(host) => self.befriend(host).await,
             Act::Unlist(host) => self.list(Some(host)).await,
-            Act::Start(machine) | Act::PowerOn(machine) => return self.start_node(act, machine).await,
+            Act::Start(machine) | Act::PowerOn(machine) => {
+                return self.start_node(act, machine).await;
+            }
             fault => {
                 self.report.faults += 1;
                 self.fault(fault).await
@@ -244,10 +282,16 @@ impl World {
         self.deliver().await;
         let now = self.epoch.now();
         let api = self.site(machine)?.up()?.api.clone();
-        let device = self.devices.get_mut(machine - self.shape.hosts).context("no such device")?;
+        let device = self
+            .devices
+            .get_mut(machine - self.shape.hosts)
+            .context("no such device")?;
         device.change();
         let made = tokio::time::timeout(PATIENCE, device.back_up(&api, now)).await;
-        match made.context("a backup takes for ever").and_then(|made| made) {
+        match made
+            .context("a backup takes for ever")
+            .and_then(|made| made)
+        {
             Ok(made) => {
                 self.trace.note(format_args!("made {:?}", made.snap));
                 self.ledger.made.insert(made.snap, made);
@@ -265,30 +309,45 @@ impl World {
         // Not the newest: they are what a person still needs.
         let old = wanted.len().saturating_sub(4);
         let pick = usize::try_from(self.rng.below(old.try_into()?))?;
-        let snap = wanted.get(pick).filter(|_| old > 0).context("nothing is old yet")?.snap;
+        let snap = wanted
+            .get(pick)
+            .filter(|_| old > 0)
+            .context("nothing is old yet")?
+            .snap;
         let at = self.epoch.now();
-        let (oid, envelope) = self.order(Owner::delete(vec![snap]), false).await?;
+        let (oid, envelope) = self.sign(Owner::delete(vec![snap]), false)?;
         self.ledger.deletions.push(Deletion {
             oid,
-            envelope,
+            envelope: envelope.clone(),
             snap,
             at,
             is_taken_back: false,
+            is_doubtful: true,
         });
-        self.trace.note(format_args!("to go: {snap:?}, taken back: {takes_back}"));
+        self.give(envelope).await?;
+        self.last_deletion(|newest| newest.is_doubtful = false);
+        self.trace
+            .note(format_args!("to go: {snap:?}, taken back: {takes_back}"));
         Ok(())
     }
 
     async fn take_back(&mut self) -> anyhow::Result<()> {
-        let newest = self.ledger.deletions.last().context("nothing to take back")?;
+        let newest = self
+            .ledger
+            .deletions
+            .last()
+            .context("nothing to take back")?;
         let (oid, at) = (newest.oid, newest.at);
-        let is_fresh = self.epoch.now() < at + 2 * 3600;
+        let is_fresh = self.epoch.now() < at + 2 * 3600 && !newest.is_doubtful;
         ensure!(is_fresh, "the order was not given");
+        self.last_deletion(|newest| newest.is_doubtful = true);
         self.order(Op::Cancel(vec![oid]), false).await?;
-        if let Some(newest) = self.ledger.deletions.last_mut() {
-            newest.is_taken_back = true;
-        }
+        self.last_deletion(|newest| (newest.is_taken_back, newest.is_doubtful) = (true, false));
         Ok(())
+    }
+
+    fn last_deletion(&mut self, change: impl FnOnce(&mut Deletion)) {
+        self.ledger.deletions.last_mut().map(change);
     }
 
     async fn policy(&mut self) -> anyhow::Result<()> {
@@ -304,14 +363,20 @@ impl World {
         let owners = running.api.host_owners().await?;
         let used = owners.iter().find(|hosted| hosted.owner == owner);
         let bytes = used.context("nothing of the owner is here")?.bytes;
-        running.api.host_quota(owner, is_on.then_some(bytes)).await?;
+        running
+            .api
+            .host_quota(owner, is_on.then_some(bytes))
+            .await?;
         Ok(())
     }
 
     async fn evict(&mut self, host: Machine, is_on: bool) -> anyhow::Result<()> {
         let owner = self.owner.id();
         let running = self.site(host)?.up()?;
-        let days = packnback_proto::wire::local::EvictDays { warn: 30, frozen: 30 };
+        let days = packnback_proto::wire::local::EvictDays {
+            warn: 30,
+            frozen: 30,
+        };
         running.api.host_evict(owner, is_on.then_some(days)).await?;
         Ok(())
     }
@@ -319,7 +384,11 @@ impl World {
     async fn fault(&mut self, fault: Act) -> anyhow::Result<()> {
         match fault {
             Act::Kill(machine) => self.site(machine)?.kill().await,
-            Act::Fuse { machine, writes, tears } => {
+            Act::Fuse {
+                machine,
+                writes,
+                tears,
+            } => {
                 let memory = &self.site(machine)?.memory;
                 match tears {
                     true => memory.tear_after(writes),
@@ -352,7 +421,11 @@ impl World {
     /// Starts a node, and again if its disk fails meanwhile.
     async fn start_node(&mut self, act: Act, machine: Machine) -> Result<(), Broken> {
         let failed = |error: anyhow::Error| Broken::World(format!("{error:#}"));
-        let site = self.sites.get_mut(machine).context("no such machine").map_err(failed)?;
+        let site = self
+            .sites
+            .get_mut(machine)
+            .context("no such machine")
+            .map_err(failed)?;
         match act {
             Act::PowerOn(_) if !site.is_powered() => site.has_power(&mut self.net),
             _ if !site.is_powered() => return Ok(()),
@@ -368,11 +441,13 @@ impl World {
                 Ok(()) => return self.view().promises(),
                 Err(error) => why = format!("{error:#}"),
             }
-            self.trace.note(format_args!("start {machine} failed: {why}"));
+            self.trace
+                .note(format_args!("start {machine} failed: {why}"));
             tokio::time::sleep(START_AGAIN).await;
         }
         // A full disk, or one whose power fails again at once: the next start may do better.
-        self.trace.note(format_args!("start {machine} given up: {why}"));
+        self.trace
+            .note(format_args!("start {machine} given up: {why}"));
         Ok(())
     }
 
@@ -382,7 +457,8 @@ impl World {
             site.running.as_ref().map(|running| running.pulse.take());
         }
         let hours = 12;
-        self.wait_until(Duration::from_secs(self.shape.quiet_s()) + HOUR * hours).await?;
+        self.wait_until(Duration::from_secs(self.shape.quiet_s()) + HOUR * hours)
+            .await?;
         self.view().idle(hours.into())?;
         self.view().converged()?;
         self.view().restorable()?;
@@ -396,7 +472,12 @@ impl World {
         self.start(blank)?;
         let api = self.site(blank)?.up()?.api.clone();
         let wanted = self.ledger.wanted();
-        for site in self.sites.iter().skip(self.shape.hosts).take(self.shape.devices) {
+        for site in self
+            .sites
+            .iter()
+            .skip(self.shape.hosts)
+            .take(self.shape.devices)
+        {
             let newest = wanted.iter().rev().find(|made| made.device == site.node());
             let Some(made) = newest else { continue };
             self.recover_from_all(&api, made).await?;
@@ -415,7 +496,9 @@ impl World {
             let restoring = restorer::restore(api, &self.owner, (host.node(), address), made);
             let restored = tokio::time::timeout(PATIENCE, restoring).await;
             let from = format!("recovery from host {}", host.machine);
-            restored.with_context(|| from.clone())?.with_context(|| from)?;
+            restored
+                .with_context(|| from.clone())?
+                .with_context(|| from)?;
         }
         Ok(())
     }

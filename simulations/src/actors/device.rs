@@ -78,7 +78,10 @@ impl Device {
                 // What was put before a fault is not there after it: everything goes again with the next backup.
                 self.folder.forget_stored();
                 let one = ids.first().context("nothing is missing")?;
-                bail!("{} objects are not there any more, {one:?} is one", ids.len())
+                bail!(
+                    "{} objects are not there any more, {one:?} is one",
+                    ids.len()
+                )
             }
         }
     }

@@ -31,8 +31,16 @@ const CHUNK_FROM: usize = 1800;
 /// Where the bytes of a file were put.
 #[derive(Debug, Clone)]
 enum Place {
-    Pack { pack: ObjectId, off: u32, len: u32 },
-    Chunk { chunk: ObjectId, key: [u8; 32], len: u32 },
+    Pack {
+        pack: ObjectId,
+        off: u32,
+        len: u32,
+    },
+    Chunk {
+        chunk: ObjectId,
+        key: [u8; 32],
+        len: u32,
+    },
 }
 
 /// A folder that changes, and what of it is stored already.
@@ -308,7 +316,10 @@ impl<'a, G: FnMut(&ObjectId) -> anyhow::Result<Vec<u8>>> Reader<'a, G> {
             child.check_segment(&segment)?;
             for entry in &segment.entries {
                 let bytes = self.file(entry, &segment, &refs)?;
-                ensure!(u64::try_from(bytes.len())? == entry.size, "a file of another length");
+                ensure!(
+                    u64::try_from(bytes.len())? == entry.size,
+                    "a file of another length"
+                );
                 let name = String::from_utf8(entry.path.clone())?;
                 let name = name.strip_prefix("home/").context("a strange name")?;
                 files.insert(name.to_owned(), bytes);
@@ -387,7 +398,12 @@ mod tests {
             folder.change(&mut rng);
             let draft = folder.draft(&mut rng, 1_800_000_000).unwrap();
             fresh += draft.fresh.len();
-            all.extend(draft.fresh.into_iter().map(|sealed| (sealed.id, sealed.bytes)));
+            all.extend(
+                draft
+                    .fresh
+                    .into_iter()
+                    .map(|sealed| (sealed.id, sealed.bytes)),
+            );
             let get = |id: &ObjectId| all.get(id).cloned().context("missing");
             let found = Reader::new(&seed, 0, get).unwrap().restore(&draft.root);
             assert_eq!(found.unwrap(), draft.files, "round {round}");
@@ -395,8 +411,18 @@ mod tests {
         // Most of it is not sealed again.
         assert!(fresh < 30 * 5, "{fresh}");
         let one = *all.keys().next().unwrap();
-        let get = |id: &ObjectId| all.get(id).filter(|_| *id != one).cloned().context("missing");
+        let get = |id: &ObjectId| {
+            all.get(id)
+                .filter(|_| *id != one)
+                .cloned()
+                .context("missing")
+        };
         let draft = folder.draft(&mut rng, 1_800_000_000).unwrap();
-        assert!(Reader::new(&seed, 0, get).unwrap().restore(&draft.root).is_err());
+        assert!(
+            Reader::new(&seed, 0, get)
+                .unwrap()
+                .restore(&draft.root)
+                .is_err()
+        );
     }
 }

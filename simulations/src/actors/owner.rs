@@ -51,7 +51,12 @@ impl Owner {
     ///
     /// # Errors
     /// A limit of the format.
-    pub fn certify(&mut self, device: NodeId, quota: u64, now: u64) -> Result<Vec<u8>, RecordError> {
+    pub fn certify(
+        &mut self,
+        device: NodeId,
+        quota: u64,
+        now: u64,
+    ) -> Result<Vec<u8>, RecordError> {
         self.serial += 1;
         let owner = self.id();
         let label = seal_label(&self.seed.label_key(EPOCH), &owner, &device, "device")?;

@@ -52,6 +52,9 @@ pub async fn restore(
     }
     let get = |id: &ObjectId| objects.get(id).cloned().context("not asked for");
     let files = Reader::new(&owner.seed, GROUP, get)?.restore(&made.root)?;
-    ensure!(files == made.files, "other files than those that were saved");
+    ensure!(
+        files == made.files,
+        "other files than those that were saved"
+    );
     Ok(())
 }

@@ -37,12 +37,12 @@ pub fn run(context: &Context, command: PeerCommand) -> Outcome {
             quota,
             expires,
             name,
-        } => invite(context, &client, (quota, expires), &name),
+        } => invite(context, &client, quota, expires, &name),
         PeerCommand::Accept {
             invite,
             quota,
             name,
-        } => accept(context, &client, (invite, quota), &name),
+        } => accept(context, &client, invite, quota, &name),
         PeerCommand::List { addresses } => list(context, &client, addresses),
         PeerCommand::Remove { peer, yes } => remove(context, &client, &peer, yes),
         PeerCommand::Address { peer, addresses } => address(context, &client, &peer, &addresses),
@@ -53,7 +53,8 @@ pub fn run(context: &Context, command: PeerCommand) -> Outcome {
 fn invite(
     context: &Context,
     client: &Client,
-    (wanted, expires): (Option<u64>, u64),
+    wanted: Option<u64>,
+    expires: u64,
     name: &str,
 ) -> Outcome {
     let Invited { token, quota } = client.invite(wanted, expires, name.to_owned())?;
@@ -87,7 +88,8 @@ fn note_capped(context: &Context, wanted: Option<u64>, given: u64) {
 fn accept(
     context: &Context,
     client: &Client,
-    (invite, wanted): (Option<String>, Option<u64>),
+    invite: Option<String>,
+    wanted: Option<u64>,
     name: &str,
 ) -> Outcome {
     let line = read_invite(context, invite)?;

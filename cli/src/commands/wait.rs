@@ -77,7 +77,7 @@ pub fn run(voice: Voice, client: &Client, snap: SnapshotId, wish: Wish<'_>) -> W
     let ended = asked.and_then(|copies| {
         waited.hosts = copies.hosts;
         match wish.wait {
-            Some(wait) => follow(voice, client, snap, (wish, wait), &mut waited),
+            Some(wait) => follow(voice, client, snap, wish, wait, &mut waited),
             None => {
                 waited.enough = true;
                 Ok(None)
@@ -100,7 +100,8 @@ fn follow(
     voice: Voice,
     client: &Client,
     snap: SnapshotId,
-    (wish, wait): (Wish<'_>, WaitFor),
+    wish: Wish<'_>,
+    wait: WaitFor,
     waited: &mut Waited,
 ) -> Result<Option<Ended>, ClientError> {
     let started = Instant::now();

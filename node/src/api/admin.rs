@@ -102,7 +102,7 @@ impl Api {
         let now = self.now();
         let hosted: Vec<HostedOwner> = self
             .blocking(move |store| {
-                store.evict(&owner, days.map(Into::into), now)?;
+                store.evict(&owner, days.map(|days| (days.warn, days.frozen)), now)?;
                 store.hosted_owners(now)
             })
             .await?;

@@ -11,7 +11,7 @@ use crate::wire::{Bytes, SecretBytes};
 
 /// Days until an owner is hosted no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(u32, u32)", into = "(u32, u32)")]
+#[serde(from = "[u32; 2]", into = "[u32; 2]")]
 pub struct EvictDays {
     /// Of warning.
     pub warn: u32,
@@ -19,15 +19,15 @@ pub struct EvictDays {
     pub frozen: u32,
 }
 
-impl From<(u32, u32)> for EvictDays {
-    fn from((warn, frozen): (u32, u32)) -> Self {
+impl From<[u32; 2]> for EvictDays {
+    fn from([warn, frozen]: [u32; 2]) -> Self {
         Self { warn, frozen }
     }
 }
 
-impl From<EvictDays> for (u32, u32) {
+impl From<EvictDays> for [u32; 2] {
     fn from(days: EvictDays) -> Self {
-        (days.warn, days.frozen)
+        [days.warn, days.frozen]
     }
 }
 

@@ -105,7 +105,7 @@ async fn missing_children(a: &Attacker, _: &Target) -> Outcome {
     let commit = LocalRequest::Commit {
         root: root.id,
         set: SetId([0; SET_ID_LEN]),
-        time: packnback_cli::system::now(),
+        time: packnback_cli::parts::system::now(),
     };
     let answer = node.ask(&commit, &[]).await;
     answer

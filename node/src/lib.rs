@@ -14,10 +14,13 @@
 //! | `runtime`, [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
 //! | `reader` | a node for one program, from a home that cannot be written |
 //! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
+//! | [`chores`] | what a node does with its own store as time goes by |
+//! | [`work`] | everything a node does by itself: workers and what runs them |
 //! | [`ports`] | what these need from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
+pub mod chores;
 pub mod clocks;
 pub mod config;
 pub mod drill;
@@ -38,3 +41,4 @@ pub mod runtime;
 pub mod service;
 pub mod settings;
 pub mod store;
+pub mod work;

@@ -13,7 +13,7 @@ use packnback_sys::homes::HomeError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::clocks::moment;
+use crate::chores;
 use crate::config::Config;
 use crate::identity;
 use crate::listen::{Ports, Try, Wish};
@@ -28,9 +28,8 @@ use crate::service::Host;
 use crate::settings::Settings;
 use crate::store::rocks::RocksEngine;
 use crate::store::{DiskReserve, Store};
+use crate::work::{Runner, SystemDice};
 
-/// Pause between two rounds of expiry and collection.
-const COLLECT_EVERY: Duration = Duration::from_secs(600);
 /// Threads for work that blocks: hashing, the disk.
 const BLOCKING_THREADS: usize = 16;
 
@@ -95,6 +94,7 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     store
         .mend(SystemClock.now())
         .context("cannot put the damaged store in order")?;
+    let runner = Runner::new(Arc::new(SystemClock), Arc::new(SystemDice));
     let composed = compose(config, &settings, Arc::clone(&store), &seed).await?;
     let network = composed.network;
     if is_new && let Err(error) = settings.save(dir) {
@@ -102,41 +102,20 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     }
     let stop = Arc::new(Notify::new());
     let node = LocalNode::new(composed.host, Arc::clone(&network), Arc::clone(&stop));
-    let node = Arc::new(node.with_settings(dir, settings, composed.note));
+    let node = node.with_settings(dir, settings, composed.note);
+    let node = Arc::new(node.with_workers(runner.clone()));
     // Last: a program that can connect finds a node that is ready.
     let listener = lock.listen()?;
     no_core_dumps();
     tracing::info!(node = %store.node_id(), listen = ?network.listen_addrs(), "node is ready");
     let local = tokio::spawn(local::serve(listener, node));
-    let collecting = tokio::spawn(collect_now_and_then(store));
+    chores::start(&runner, &store);
     told_to_end(&stop).await?;
     tracing::info!("node is ending");
     local.abort();
-    collecting.abort();
+    runner.shutdown().await;
     network.shutdown().await;
     Ok(())
-}
-
-/// A round of everything that goes with time, every few minutes, for ever.
-async fn collect_now_and_then(store: Arc<Store>) {
-    let mut ticks = tokio::time::interval(COLLECT_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let store = Arc::clone(&store);
-        let round =
-            tokio::task::spawn_blocking(move || store.collect(moment(SystemClock.now()), false));
-        match round.await {
-            Ok(Ok(round)) if round.done.snaps > 0 || round.done.objects > 0 => {
-                tracing::info!(done = ?round.done, marked = round.marked, "collected");
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, "collecting failed; nothing in doubt was freed")
-            }
-            Err(error) => tracing::error!(%error, "collecting broke off"),
-        }
-    }
 }
 
 /// What was set, with what is said at this start, which stays; whether that is new.

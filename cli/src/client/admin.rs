@@ -8,6 +8,7 @@ use packnback_proto::wire::admin::{
 };
 use packnback_proto::wire::frame;
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
+use packnback_proto::wire::work::WorkerInfo;
 use serde::de::DeserializeOwned;
 
 use super::ClientError;
@@ -125,6 +126,14 @@ impl Client {
     /// [`ClientError`].
     pub fn collect(&self) -> Result<CollectInfo, ClientError> {
         self.info(&LocalRequest::Collect)
+    }
+
+    /// The workers of the node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn workers(&self) -> Result<Vec<WorkerInfo>, ClientError> {
+        self.info(&LocalRequest::Workers)
     }
 
     /// Says that a person has seen an alarm.

@@ -35,3 +35,4 @@ mod signer;
 mod support;
 mod trees;
 mod waiting;
+mod workers;

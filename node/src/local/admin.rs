@@ -15,6 +15,7 @@ use crate::clocks::moment;
 use crate::ports::Failure;
 use crate::store::stored::{OrderRow, OrderStand};
 use crate::store::{Store, StoreError};
+use crate::work::Runner;
 
 /// Longest time to warn and to stand still before everything of an owner goes, days.
 const EVICT_DAYS_MAX: u32 = 3650;
@@ -38,6 +39,7 @@ impl Session {
                 | LocalRequest::HostEvict { .. }
                 | LocalRequest::Stats { .. }
                 | LocalRequest::Collect
+                | LocalRequest::Workers
         )
     }
 
@@ -58,6 +60,10 @@ impl Session {
                 self.blocking(move |store| store.set_quota(&owner, bytes))
                     .await?;
                 reply(LocalReply::Ok)
+            }
+            LocalRequest::Workers => {
+                let runner = self.node.runner.as_ref();
+                info(&runner.map(Runner::workers).unwrap_or_default())
             }
             LocalRequest::HostEvict { owner, days } => self.evict(owner, days).await,
             LocalRequest::Stats { owner, skip } => {

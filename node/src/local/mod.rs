@@ -32,6 +32,7 @@ use crate::frames::{StreamError, read_frame_within, write_frame};
 use crate::ports::{Failure, Network};
 use crate::service::{Host, drain};
 use crate::settings::Settings;
+use crate::work::Runner;
 use session::{Answer, Session};
 
 /// How often a program that waits for an answer hears that it is worked on.
@@ -55,6 +56,8 @@ pub struct LocalNode {
     read_only: bool,
     started: Instant,
     own: Option<Own>,
+    /// What runs the workers, where there are any.
+    runner: Option<Runner>,
 }
 
 /// What this node has of its own beside the store.
@@ -76,6 +79,16 @@ impl LocalNode {
             read_only: false,
             started: Instant::now(),
             own: None,
+            runner: None,
+        }
+    }
+
+    /// With the workers of this runner, to be listed.
+    #[must_use]
+    pub fn with_workers(self, runner: Runner) -> Self {
+        Self {
+            runner: Some(runner),
+            ..self
         }
     }
 

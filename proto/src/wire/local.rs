@@ -173,6 +173,8 @@ pub enum LocalRequest {
     /// Carries out what is due and frees space now, instead of at the next regular time. Reply:
     /// `Info`, body: [`super::admin::CollectInfo`].
     Collect,
+    /// The workers of this node. Reply: `Info`, body: list of [`super::work::WorkerInfo`].
+    Workers,
     /// A person has seen this alarm. Reply: `Ok`.
     Acknowledge {
         /// Its number.

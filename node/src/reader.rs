@@ -19,7 +19,7 @@ use crate::local::offline::Offline;
 use crate::local::{LocalNode, serve_connection};
 use crate::runtime::SystemClock;
 use crate::service::Host;
-use crate::store::rocks::RocksEngine;
+use crate::store::rocks;
 use crate::store::{DiskReserve, Store};
 
 /// Serves the program at standard input until it leaves.
@@ -32,12 +32,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     folders.check().map_err(refused)?;
     let dir = folders.node();
     let seed = identity::load(&dir)?;
-    let engine = RocksEngine::open_read_only(&dir.join("db")).context("cannot open the store")?;
-    let store = Store::new(
-        Arc::new(engine),
-        SigningKey::from_seed(&seed),
-        DiskReserve::default(),
-    );
+    let disk = rocks::open_read_only(&dir.join("db")).context("cannot open the store")?;
+    let store = Store::new(disk, SigningKey::from_seed(&seed), DiskReserve::default());
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
     let input = std::io::stdin().as_fd().try_clone_to_owned()?;

@@ -26,7 +26,7 @@ use crate::peers::StoredState;
 use crate::ports::{Clock, Failure, Network};
 use crate::service::Host;
 use crate::settings::Settings;
-use crate::store::rocks::RocksEngine;
+use crate::store::rocks;
 use crate::store::{DiskReserve, Store};
 use crate::work::{Runner, SystemDice};
 
@@ -86,9 +86,9 @@ fn home(config: &Config) -> anyhow::Result<PathBuf> {
 async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<()> {
     let (settings, is_new) = settings_of(config, dir)?;
     let seed = identity::load_or_create(dir)?;
-    let engine = RocksEngine::open(&dir.join("db")).context("cannot open the store")?;
+    let disk = rocks::open(&dir.join("db")).context("cannot open the store")?;
     let key = SigningKey::from_seed(&seed);
-    let store = Store::new(Arc::new(engine), key, DiskReserve::default());
+    let store = Store::new(disk, key, DiskReserve::default());
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
     store

@@ -19,21 +19,21 @@ use crate::replicate::StoreSource;
 use crate::service::testkit::{
     NOW, Object, SET, cert, device, key, order, owner, root, snap_by, tree,
 };
-use crate::store::memory::MemoryEngine;
+use crate::store::memory::MemoryDisk;
 use crate::store::{CommitOutcome, DiskReserve, Store};
 
 const HOST: NodeId = NodeId([5; 32]);
 
 struct Device {
-    engine: Arc<MemoryEngine>,
+    engine: Arc<MemoryDisk>,
     store: Arc<Store>,
     source: StoreSource,
 }
 
 /// A machine that belongs to the owner.
 fn machine() -> Device {
-    let engine = Arc::new(MemoryEngine::default());
-    let store = Store::new(Arc::clone(&engine) as _, device(), DiskReserve(0));
+    let engine = Arc::new(MemoryDisk::default());
+    let store = Store::new(engine.disk(), device(), DiskReserve(0));
     let store = Arc::new(store);
     store
         .adopt(&Signed::sign(&cert(), &owner()).unwrap())

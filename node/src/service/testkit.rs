@@ -24,7 +24,7 @@ use tokio::io::DuplexStream;
 use super::{Host, serve_session};
 use crate::frames::{read_frame, write_frame};
 use crate::ports::{Binding, Clock, Failure, PeerBook, Reach, Standing};
-use crate::store::memory::MemoryEngine;
+use crate::store::memory::MemoryDisk;
 use crate::store::{DiskReserve, Store};
 
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -115,7 +115,7 @@ impl PeerBook for TestPeers {
 
 /// A host with a disk in memory.
 pub(crate) struct World {
-    pub(crate) engine: Arc<MemoryEngine>,
+    pub(crate) engine: Arc<MemoryDisk>,
     pub(crate) peers: Arc<TestPeers>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) host: Arc<Host>,
@@ -123,7 +123,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let engine = Arc::new(MemoryEngine::default());
+        let engine = Arc::new(MemoryDisk::default());
         let peers = Arc::new(TestPeers::default());
         let clock = Arc::new(TestClock(AtomicU64::new(NOW)));
         peers.know(device().node_id(), Role::Friend, u64::MAX);
@@ -179,9 +179,8 @@ impl World {
     }
 }
 
-fn start(engine: &Arc<MemoryEngine>, peers: &Arc<TestPeers>, clock: &Arc<TestClock>) -> Arc<Host> {
-    let engine = Arc::clone(engine);
-    let store = Arc::new(Store::new(engine, host_key(), DiskReserve(1000)));
+fn start(engine: &Arc<MemoryDisk>, peers: &Arc<TestPeers>, clock: &Arc<TestClock>) -> Arc<Host> {
+    let store = Arc::new(Store::new(engine.disk(), host_key(), DiskReserve(1000)));
     let (peers, clock) = (Arc::clone(peers), Arc::clone(clock));
     Arc::new(Host::new(store, peers, clock))
 }

@@ -8,8 +8,8 @@ use packnback_proto::ids::OwnerId;
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::wire::admin::{EvictInfo, HostedOwner};
 
+use super::disk::Batch;
 use super::ending::{Cause, Why, gone};
-use super::engine::Batch;
 use super::error::StoreError;
 use super::stored::{AdminRow, EvictRow};
 use super::{Store, keys};
@@ -62,7 +62,7 @@ impl Store {
         change(&mut row);
         let mut batch = Batch::default();
         Self::put_row(&mut batch, keys::admin(owner), &row)?;
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// Limits what is stored for all devices of an owner together. What is here stays.

@@ -7,7 +7,7 @@ use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::wire::admin::{AlarmInfo, AlarmKind};
 use serde::{Deserialize, Serialize};
 
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::stored::{decode, encode};
 use super::{Store, keys};
@@ -83,7 +83,8 @@ impl Store {
             batch.delete(Table::State, keys::alarm(*seen));
         }
         let counter = self
-            .engine
+            .disk
+            .tables
             .get(Table::State, keys::ALARMS)?
             .map_or(Ok(0), |row| decode::<u64>(&row, "number of alarms"))?;
         let number = counter.saturating_add(1);
@@ -99,7 +100,7 @@ impl Store {
         };
         batch.put(Table::State, keys::ALARMS, encode(&number)?);
         batch.put(Table::State, keys::alarm(number), encode(&row)?);
-        self.engine.write(batch)?;
+        self.disk.tables.write(batch)?;
         Ok(true)
     }
 
@@ -118,7 +119,7 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// Alarms nobody has acknowledged, the oldest first.
@@ -157,13 +158,14 @@ impl Store {
             ..row
         };
         Self::put_row(&mut batch, key, &seen)?;
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     fn alarm_rows(&self) -> Result<Vec<(u64, AlarmRow)>, StoreError> {
         // One more: the counter has the same prefix.
         let rows = self
-            .engine
+            .disk
+            .tables
             .scan(Table::State, keys::ALARMS, None, ALARMS_MAX + 1)?;
         let rows = rows.into_iter().filter(|(key, _)| key != keys::ALARMS);
         rows.map(|(key, row)| {
@@ -182,7 +184,8 @@ impl Store {
     /// Failures of the disk.
     pub fn was_made_here(&self, snap: &SnapshotId) -> Result<bool, StoreError> {
         Ok(self
-            .engine
+            .disk
+            .tables
             .get(Table::State, &keys::made_here(snap))?
             .is_some())
     }
@@ -198,7 +201,12 @@ impl Store {
     /// # Errors
     /// Failures of the disk.
     pub fn note_earlier_snaps(&self) -> Result<(), StoreError> {
-        if self.engine.get(Table::State, keys::MADE_HERE)?.is_some() {
+        if self
+            .disk
+            .tables
+            .get(Table::State, keys::MADE_HERE)?
+            .is_some()
+        {
             return Ok(());
         }
         let mut batch = Batch::default();
@@ -209,25 +217,24 @@ impl Store {
             }
         }
         batch.put(Table::State, keys::MADE_HERE, [1]);
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::sync::Arc;
 
     use packnback_proto::crypto::secret::Secret32;
     use packnback_proto::crypto::sign::SigningKey;
 
     use super::super::DiskReserve;
-    use super::super::memory::MemoryEngine;
+    use super::super::memory::MemoryDisk;
     use super::*;
 
-    fn store(engine: &Arc<MemoryEngine>) -> Store {
+    fn store(engine: &MemoryDisk) -> Store {
         let key = SigningKey::from_seed(&Secret32::new([3; 32]));
-        Store::new(Arc::clone(engine) as _, key, DiskReserve(0))
+        Store::new(engine.disk(), key, DiskReserve(0))
     }
 
     fn alarm(host: u8, snap: u8) -> NewAlarm {
@@ -243,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_alarm_is_raised_once_and_stays_acknowledged() {
-        let engine = Arc::new(MemoryEngine::default());
+        let engine = MemoryDisk::default();
         let store = store(&engine);
         assert!(store.raise_alarm(&alarm(1, 1), 10).unwrap());
         assert!(!store.raise_alarm(&alarm(1, 1), 11).unwrap());
@@ -269,7 +276,7 @@ mod tests {
 
     #[test]
     fn alarms_survive_a_restart_and_go_with_their_cause() {
-        let engine = Arc::new(MemoryEngine::default());
+        let engine = MemoryDisk::default();
         store(&engine).raise_alarm(&alarm(1, 1), 10).unwrap();
         let store = store(&engine);
         assert_eq!(store.alarms().unwrap().len(), 1);
@@ -290,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_host_that_makes_things_up_fills_no_disk() {
-        let engine = Arc::new(MemoryEngine::default());
+        let engine = MemoryDisk::default();
         let store = store(&engine);
         let raise = |host, n| store.raise_alarm(&alarm(host, n), 10);
         for n in 0..64 {

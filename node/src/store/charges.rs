@@ -12,7 +12,7 @@ use packnback_proto::ids::{ID_LEN, OwnerId};
 use packnback_proto::machine::budget::BudgetRefusal;
 use serde::{Deserialize, Serialize};
 
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::{Access, Store, keys};
 
@@ -82,7 +82,7 @@ impl Store {
     /// Writes rows of an owner, whose lock is held, and keeps their sum.
     pub(super) fn write_for(&self, owner: &OwnerId, mut batch: Batch) -> Result<(), StoreError> {
         self.settle_charge(owner, &mut batch)?;
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// The same, if there is room.
@@ -100,7 +100,7 @@ impl Store {
         if after.bytes > before.bytes {
             self.room_for(access, what, after)?;
         }
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// What may be copied of an owner's records from its other hosts, whatever they have.
@@ -157,7 +157,7 @@ impl Store {
         let (mut more, mut less) = (0u64, 0u64);
         let mut orders = before.orders;
         for ((table, key), new) in last {
-            let old = self.engine.get(table, key)?;
+            let old = self.disk.tables.get(table, key)?;
             if let Some(old) = &old {
                 less = less.saturating_add(cost(key, old));
             }
@@ -205,6 +205,6 @@ impl Store {
         let sum = self.records_taken(owner)?;
         let mut batch = Batch::default();
         Self::put_row(&mut batch, keys::charged(owner), &sum)?;
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 }

@@ -10,7 +10,6 @@ use packnback_proto::policy::{ClockState, Moment};
 use packnback_proto::wire::admin::{AlarmKind, CollectInfo};
 
 use super::damage::Toll;
-use super::drops::Dropped;
 use super::error::StoreError;
 use super::sweep::Swept;
 use super::{NewAlarm, Store, keys};
@@ -37,7 +36,7 @@ impl Store {
     pub fn collect(&self, moment: Moment, thorough: bool) -> Result<Round, StoreError> {
         let mut round = Round::default();
         let now = moment.wall;
-        round.done.disk_before = self.engine.disk_size()?;
+        round.done.disk_before = self.disk.used()?;
         let mut lots = BTreeSet::new();
         let mut toll = Toll::default();
         for owner in self.owner_ids()? {
@@ -60,15 +59,14 @@ impl Store {
         if round.failed.is_empty() {
             self.end_alarms(AlarmKind::Collect, None)?;
         }
-        let mut dropped = Dropped::default();
-        self.drop_unclaimed(&mut dropped)?;
+        let dropped = self.drop_unclaimed()?;
         let moved = self.move_lots(lots, now)?;
         round.done.moved_objects = moved.objects;
         round.done.moved_bytes = moved.bytes;
-        let freed = dropped.bytes.saturating_add(moved.bytes);
+        let freed = dropped.saturating_add(moved.bytes);
         self.reclaim(freed, thorough, round.done.disk_before)?;
-        self.give_back(dropped)?;
-        round.done.disk_after = self.engine.disk_size()?;
+        self.give_back()?;
+        round.done.disk_after = self.disk.used()?;
         Ok(round)
     }
 
@@ -84,7 +82,7 @@ impl Store {
             *garbage.insert(before.saturating_add(freed))
         };
         if waiting >= RECLAIM_FROM || (thorough && waiting > 0) {
-            self.engine.reclaim()?;
+            self.disk.objects.reclaim()?;
             *self.garbage.lock() = Some(0);
         }
         Ok(())
@@ -145,10 +143,10 @@ impl Store {
         match self.row::<u64>(keys::VERSION, "version of the tables")? {
             Some(TABLES) => Ok(()),
             Some(other) => Err(StoreError::OtherVersion(other)),
-            None if self.owner_ids()?.is_empty() || self.engine.damage().rows => {
-                let mut batch = super::engine::Batch::default();
+            None if self.owner_ids()?.is_empty() || self.disk.damage().rows => {
+                let mut batch = super::disk::Batch::default();
                 Self::put_row(&mut batch, keys::VERSION.to_vec(), &TABLES)?;
-                Ok(self.engine.write(batch)?)
+                Ok(self.disk.tables.write(batch)?)
             }
             None => Err(StoreError::OtherVersion(1)),
         }

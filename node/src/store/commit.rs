@@ -10,7 +10,7 @@ use packnback_proto::record::{Cert, Receipt, Signed, Snap};
 
 use super::charges::Writes;
 use super::counts::Changes;
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::stored::{Below, DeviceRow, LastSnap, LogHead, SnapRow};
 use super::{Access, Store, keys};

@@ -16,7 +16,7 @@ use std::collections::hash_map::Entry;
 use foldhash::fast::RandomState;
 use packnback_proto::ids::{ObjectId, OwnerId};
 
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::stored::{Below, ObjectMeta};
 use super::{Store, keys};

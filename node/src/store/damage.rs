@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use packnback_proto::ids::{ObjectId, OwnerId};
 use packnback_proto::wire::admin::AlarmKind;
 
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Keys, Table};
 use super::error::StoreError;
 use super::stored::ObjectMeta;
+use super::unclaimed::{NOBODY, Note};
 use super::{NewAlarm, Store, keys};
 
 /// What was found and done when damaged files were put in order.
@@ -37,7 +38,8 @@ impl Store {
     /// Failures of the disk.
     pub fn has_damage(&self, owner: &OwnerId) -> Result<bool, StoreError> {
         let rows = self
-            .engine
+            .disk
+            .tables
             .scan(Table::State, &keys::all_damaged(owner), None, 1)?;
         Ok(!rows.is_empty())
     }
@@ -74,8 +76,16 @@ impl Store {
     /// # Errors
     /// Failures of the disk. Then it is done at the next start.
     pub fn mend(&self, now: u64) -> Result<Option<Mended>, StoreError> {
-        let damage = self.engine.damage();
+        let damage = self.disk.damage();
         if !damage.is_some() {
+            return Ok(None);
+        }
+        // Where rows are made again, they are for everything that is here.
+        if damage.strays && !damage.rows {
+            self.note_strays(now)?;
+        }
+        if !damage.rows && !damage.objects {
+            self.disk.mended()?;
             return Ok(None);
         }
         let mut mended = Mended::default();
@@ -86,15 +96,57 @@ impl Store {
         if damage.rows {
             self.tell_lost_rows(&mended, now)?;
         }
-        self.engine.mended()?;
+        self.disk.mended()?;
         tracing::error!(?mended, "the store was damaged, and was put in order");
         Ok(Some(mended))
+    }
+
+    /// Objects that are here although neither a row nor a note says so: what was noted of them went with
+    /// the power. They are noted again, as nobody's, and dropped with the next round like any others that
+    /// nobody claimed.
+    fn note_strays(&self, now: u64) -> Result<u64, StoreError> {
+        let mut keys = Vec::new();
+        self.disk.objects.each_key(Keys::Unsure, &mut |key| {
+            keys.push(key.to_vec());
+            Ok(())
+        })?;
+        let (mut found, mut batch) = (0u64, Batch::default());
+        for key in keys {
+            let (Some(owner), Some(id)) = (key.first_chunk(), key.last_chunk()) else {
+                continue;
+            };
+            let (owner, id) = (OwnerId(*owner), ObjectId(*id));
+            let known = self.disk.tables.get(Table::Meta, &key)?.is_some()
+                || self.note_of(&owner, &id)?.is_some();
+            if known {
+                continue;
+            }
+            // A key may be all that is left of it.
+            let Some(bytes) = self.disk.objects.get(&key)? else {
+                continue;
+            };
+            let note = Note {
+                device: NOBODY,
+                size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                lot: self.lots.number(now),
+            };
+            batch.put(Table::State, keys::to_drop(&owner, &id), note.encode());
+            found = found.saturating_add(1);
+        }
+        if found > 0 {
+            tracing::warn!(
+                found,
+                "objects that were noted when the power went are here, and are dropped"
+            );
+            self.disk.tables.write(batch)?;
+        }
+        Ok(found)
     }
 
     /// Marks every object whose bytes are gone. Returns how many there are.
     fn find_lost_bytes(&self) -> Result<u64, StoreError> {
         let mut there = HashSet::new();
-        self.engine.object_keys(&mut |key| {
+        self.disk.objects.each_key(Keys::All, &mut |key| {
             there.extend(short(key));
             Ok(())
         })?;
@@ -112,7 +164,7 @@ impl Store {
             Ok(())
         })?;
         if !batch.is_empty() {
-            self.engine.write(batch)?;
+            self.disk.tables.write(batch)?;
         }
         Ok(lost)
     }
@@ -141,7 +193,7 @@ impl Store {
         let (nodes, _) = survey.into_done();
         self.remember_complete(&view, &nodes)?;
         if !batch.is_empty() {
-            self.engine.write(batch)?;
+            self.disk.tables.write(batch)?;
         }
         Ok(left)
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::unclaimed::{Note, note_key};
 use super::{Store, keys};
@@ -18,11 +18,9 @@ const AT_ONCE: usize = 8192;
 type Noted = (OwnerId, ObjectId);
 
 /// Bytes that were dropped, and whose quota they still count against: until the file system has
-/// them back.
+/// them back. What a round that was broken off had dropped waits for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
-    /// Bytes whose space is not given back yet.
-    pub(super) bytes: u64,
     credit: HashMap<(OwnerId, NodeId), u64>,
 }
 
@@ -35,18 +33,20 @@ impl Dropped {
 
 impl Store {
     /// Drops all bytes that are noted and neither claimed nor being written. Durable on return. What was
-    /// dropped is still charged: [`Store::give_back`].
+    /// dropped is still charged: [`Store::give_back`]. Returns how many bytes were dropped.
     ///
     /// # Errors
     /// Failures of the disk: the notes stay, and it is tried again.
-    pub(super) fn drop_unclaimed(&self, dropped: &mut Dropped) -> Result<(), StoreError> {
+    pub(super) fn drop_unclaimed(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0u64;
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows = self
-                .engine
-                .scan(Table::State, keys::DROPS, after.as_deref(), AT_ONCE)?;
+            let rows =
+                self.disk
+                    .tables
+                    .scan(Table::State, keys::DROPS, after.as_deref(), AT_ONCE)?;
             let Some((last, _)) = rows.last() else {
-                return Ok(());
+                return Ok(bytes);
             };
             after = Some(last.clone());
             let mut noted = Vec::with_capacity(rows.len());
@@ -55,21 +55,18 @@ impl Store {
             }
             for group in noted.chunk_by(|a, b| a.0 == b.0) {
                 if let Some((owner, _)) = group.first() {
-                    self.drop_group(owner, group, dropped)?;
+                    bytes = bytes.saturating_add(self.drop_group(owner, group)?);
                 }
             }
         }
     }
 
-    fn drop_group(
-        &self,
-        owner: &OwnerId,
-        noted: &[Noted],
-        dropped: &mut Dropped,
-    ) -> Result<(), StoreError> {
+    fn drop_group(&self, owner: &OwnerId, noted: &[Noted]) -> Result<u64, StoreError> {
         let lock = self.owner_lock(owner);
         // Until the notes are gone nobody starts to write the same object.
         let _guard = lock.write();
+        // Counted while the notes are there: what is given back later is in the sums.
+        let _sums = self.unclaimed(owner)?;
         let (mut batch, mut notes, mut bytes) = (Batch::default(), Vec::new(), 0u64);
         for (_, id) in noted {
             if self.in_flight.has(owner, id) {
@@ -79,29 +76,37 @@ impl Store {
                 continue;
             };
             if self.object_meta(owner, id)?.is_none() {
-                self.engine.delete_object(&keys::object(owner, id))?;
+                self.disk.objects.delete(&keys::object(owner, id))?;
                 bytes = bytes.saturating_add(note.size.into());
             }
             batch.delete(Table::State, keys::to_drop(owner, id));
             notes.push(note);
         }
         if batch.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        self.engine.flush_objects()?;
-        self.engine.write(batch)?;
+        self.disk.objects.flush()?;
+        self.disk.tables.write(batch)?;
+        let mut dropped = self.dropped.lock();
         for note in &notes {
             dropped.add(owner, note);
         }
-        dropped.bytes = dropped.bytes.saturating_add(bytes);
-        Ok(())
+        Ok(bytes)
     }
 
     /// The bytes are gone: they count against nobody's quota any more.
-    pub(super) fn give_back(&self, dropped: Dropped) -> Result<(), StoreError> {
+    pub(super) fn give_back(&self) -> Result<(), StoreError> {
+        let dropped = std::mem::take(&mut *self.dropped.lock());
         for ((owner, device), bytes) in dropped.credit {
             self.unclaimed(&owner)?.lock().take(&device, bytes);
         }
         Ok(())
+    }
+
+    /// Bytes of a device that are dropped and still charged.
+    #[cfg(test)]
+    pub(super) fn not_given_back(&self, owner: &OwnerId, device: &NodeId) -> u64 {
+        let dropped = self.dropped.lock();
+        dropped.credit.get(&(*owner, *device)).copied().unwrap_or(0)
     }
 }

@@ -7,7 +7,7 @@ use packnback_proto::crypto::hash::object_id;
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 
 use super::counts::Changes;
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::stored::{EndedRow, LogHead, Totals};
 use super::{Store, keys};
@@ -133,7 +133,11 @@ impl<'a> Ending<'a> {
         self.forget_marks(snap)?;
         let batch = &mut self.batch;
         let prefix = keys::ended_elsewhere(owner, snap);
-        for (key, _) in store.engine.scan(Table::State, &prefix, None, HOSTS_MAX)? {
+        for (key, _) in store
+            .disk
+            .tables
+            .scan(Table::State, &prefix, None, HOSTS_MAX)?
+        {
             batch.delete(Table::State, key);
         }
         for (host, receipt) in store.receipts(owner, snap)? {

@@ -10,7 +10,7 @@ use packnback_proto::machine::session::OpenRefusal;
 use packnback_proto::record::RecordError;
 use packnback_proto::wire::ErrorCode;
 
-use super::engine::EngineError;
+use super::disk::DiskError;
 
 /// A request to the store was refused or failed. Whatever the reason, nothing that was
 /// acknowledged before is touched.
@@ -18,7 +18,7 @@ use super::engine::EngineError;
 pub enum StoreError {
     /// The disk failed or is full.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Disk(#[from] DiskError),
     /// Free space fell below the reserve: writes are refused before the disk is really full.
     #[error("only {free} bytes are free on the disk, {reserve} are kept in reserve")]
     Reserve {
@@ -87,9 +87,9 @@ impl StoreError {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::Engine(EngineError::Full) | Self::Reserve { .. } => ErrorCode::DiskFull,
-            Self::Engine(EngineError::Corrupt(_)) | Self::Stored(_) => ErrorCode::Damaged,
-            Self::Engine(_) | Self::OtherVersion(_) | Self::Poisoned => ErrorCode::Internal,
+            Self::Disk(DiskError::Full) | Self::Reserve { .. } => ErrorCode::DiskFull,
+            Self::Disk(DiskError::Corrupt(_)) | Self::Stored(_) => ErrorCode::Damaged,
+            Self::Disk(_) | Self::OtherVersion(_) | Self::Poisoned => ErrorCode::Internal,
             Self::Refused { .. } => ErrorCode::Object,
             Self::AddressMismatch { .. } => ErrorCode::Damaged,
             Self::Record(_) => ErrorCode::Record,

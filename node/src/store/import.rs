@@ -16,7 +16,7 @@ use packnback_proto::record::{
 };
 
 use super::commit::Origin;
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::{Access, CommitOutcome, Store, keys};
 
@@ -141,7 +141,7 @@ impl Store {
     /// (docs/format.md, 8.2).
     fn cert_of(&self, owner: &OwnerId, snap: &Snap) -> Result<Option<Cert>, StoreError> {
         let key = keys::cert_serial(owner, &snap.device, snap.cert_serial);
-        let Some(id) = self.engine.get(Table::State, &key)? else {
+        let Some(id) = self.disk.tables.get(Table::State, &key)? else {
             return Ok(None);
         };
         let wrong = || StoreError::Stored("certificate");
@@ -247,12 +247,11 @@ fn verified<'a>(snap: &SnapshotId, receipts: &'a [Vec<u8>]) -> Vec<Verified<'a>>
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::sync::Arc;
 
     use packnback_proto::machine::replica::ImportRefusal;
     use packnback_proto::record::{Op, Receipt};
 
-    use super::super::memory::MemoryEngine;
+    use super::super::memory::MemoryDisk;
     use super::super::{DiskReserve, Store, StoreError};
     use super::*;
     use crate::service::testkit::{
@@ -265,14 +264,14 @@ mod tests {
     };
 
     struct Here {
-        engine: Arc<MemoryEngine>,
+        engine: MemoryDisk,
         store: Store,
     }
 
     /// A host that the owner listed next to [`host_key`], and that knows the device.
     fn here() -> Here {
-        let engine = Arc::new(MemoryEngine::default());
-        let store = Store::new(Arc::clone(&engine) as _, key(20), DiskReserve(0));
+        let engine = MemoryDisk::default();
+        let store = Store::new(engine.disk(), key(20), DiskReserve(0));
         let list = Op::Hosts {
             hseq: 1,
             hosts: vec![host_key().node_id(), key(20).node_id()],

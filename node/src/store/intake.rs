@@ -11,7 +11,7 @@ use packnback_proto::machine::budget::BudgetRefusal;
 use parking_lot::Mutex;
 
 use super::counts::Changes;
-use super::engine::{Batch, EngineError, Table};
+use super::disk::{Batch, DiskError, Table};
 use super::error::StoreError;
 use super::pins::{InFlight, Pin};
 use super::stored::{Below, ObjectMeta, Totals};
@@ -135,7 +135,7 @@ impl Store {
         let header = verify_object(id, bytes).map_err(refused)?;
         let size = u32::try_from(bytes.len()).map_err(|_| StoreError::Stored("object size"))?;
         let begun = self.begin(intake, id, &header, size, now)?;
-        let poison = |error: EngineError| {
+        let poison = |error: DiskError| {
             intake.state.lock().poisoned = true;
             StoreError::from(error)
         };
@@ -146,14 +146,14 @@ impl Store {
             Begun::Compare => {
                 // Written by a session that ended before it synced, or freed and not dropped yet:
                 // never written twice, or a device could fill the disk with one object.
-                if self.engine.get_object(&key).map_err(poison)?.as_deref() == Some(bytes) {
+                if self.disk.objects.get(&key).map_err(poison)?.as_deref() == Some(bytes) {
                     return Ok(());
                 }
                 intake.moved_to(id, self.lots.number(now));
             }
         }
         self.lots.add(size);
-        self.engine.put_object(&key, bytes).map_err(poison)
+        self.disk.objects.put(&key, bytes).map_err(poison)
     }
 
     /// What is to be done with the bytes. The object is pinned in any case; if it is not here, a note
@@ -180,7 +180,7 @@ impl Store {
         }
         let shared = self.object_meta(&access.owner, id)?;
         let known = shared.is_some_and(|meta| !meta.damaged);
-        self.space.check(&*self.engine, size.into())?;
+        self.space.check(&*self.disk.objects, size.into())?;
         let meta = ObjectMeta {
             lot: self.lots.number(now),
             due: now.saturating_add(LOOSE_KEEP_S).max(1),
@@ -252,7 +252,7 @@ impl Store {
             let mut batch = Batch::default();
             let key = keys::to_drop(&access.owner, id);
             batch.put(Table::State, key, note.encode());
-            self.engine.note(batch)?;
+            self.disk.tables.note(batch)?;
             sums.add(device, size.into());
         }
         state.noteless = state.noteless.saturating_add(noteless);
@@ -331,7 +331,7 @@ impl Store {
         now: u64,
     ) -> Result<(), StoreError> {
         // First the objects, then the rows that claim them.
-        self.engine.flush_objects()?;
+        self.disk.objects.flush()?;
         let mut batch = Batch::default();
         self.lots.turn(&mut batch, now)?;
         let owner = &access.owner;
@@ -369,7 +369,7 @@ impl Store {
             let (used, limit) = (usage.bytes.saturating_sub(charged), access.limits.bytes);
             return Err(BudgetRefusal::Quota { used, limit }.into());
         }
-        self.engine.write(batch)?;
+        self.disk.tables.write(batch)?;
         // From now on their rows stand for them.
         for note in notes {
             sums.take(&note.device, note.size.into());
@@ -387,7 +387,10 @@ impl Store {
         shared: ObjectMeta,
         batch: &mut Batch,
     ) -> Result<ObjectMeta, StoreError> {
-        let known = self.engine.get(Table::Nodes, &keys::object(owner, id))?;
+        let known = self
+            .disk
+            .tables
+            .get(Table::Nodes, &keys::object(owner, id))?;
         let is_leaf = item.meta.height == 0;
         let same = is_leaf || known.as_ref() == Some(&item.refs);
         let complete = is_leaf || (shared.complete && same);

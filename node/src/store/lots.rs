@@ -11,7 +11,7 @@ use packnback_proto::ids::{ID_LEN, ObjectId, OwnerId};
 use parking_lot::Mutex;
 
 use super::counts::Changes;
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::stored::ObjectMeta;
 use super::{Store, keys};
@@ -122,18 +122,21 @@ impl Store {
     /// Makes copies durable, then tells the rows where they are.
     fn settle(&self, lots: Vec<Copied>, now: u64, moved: &mut Moved) -> Result<(), StoreError> {
         if lots.iter().any(|lot| !lot.objects.is_empty()) {
-            self.engine.flush_objects()?;
+            self.disk.objects.flush()?;
         }
         let mut empty = Batch::default();
         for Copied { lot, objects, .. } in lots {
             self.note_moved(lot, &objects, now, moved)?;
-            let left = self.engine.scan(Table::Lots, &lot.to_be_bytes(), None, 1)?;
+            let left = self
+                .disk
+                .tables
+                .scan(Table::Lots, &lot.to_be_bytes(), None, 1)?;
             if left.is_empty() {
                 empty.delete(Table::State, keys::lot(lot));
             }
         }
         if !empty.is_empty() {
-            self.engine.write(empty)?;
+            self.disk.tables.write(empty)?;
         }
         Ok(())
     }
@@ -144,7 +147,10 @@ impl Store {
             return Ok(None);
         }
         let prefix = lot.to_be_bytes();
-        let rows = self.engine.scan(Table::Lots, &prefix, None, LOT_ROWS)?;
+        let rows = self
+            .disk
+            .tables
+            .scan(Table::Lots, &prefix, None, LOT_ROWS)?;
         let mut live = Vec::with_capacity(rows.len());
         let mut bytes = 0u64;
         for (key, size) in rows {
@@ -159,7 +165,7 @@ impl Store {
             return Ok(None);
         }
         // Room for the copy: below the reserve space comes only from lots with nothing live.
-        if bytes > 0 && self.space.check(&*self.engine, bytes).is_err() {
+        if bytes > 0 && self.space.check(&*self.disk.objects, bytes).is_err() {
             return Ok(None);
         }
         let mut objects = Vec::new();
@@ -186,9 +192,9 @@ impl Store {
             return Ok(false);
         }
         let key = keys::object(owner, id);
-        match self.engine.get_object(&key)? {
+        match self.disk.objects.get(&key)? {
             Some(bytes) if object_id(&bytes) == *id => {
-                self.engine.put_object(&key, &bytes)?;
+                self.disk.objects.put(&key, &bytes)?;
                 Ok(true)
             }
             _ => Ok(false),
@@ -221,7 +227,7 @@ impl Store {
             }
             let mut batch = Batch::default();
             changes.finish(&mut batch);
-            self.engine.write(batch)?;
+            self.disk.tables.write(batch)?;
         }
         Ok(())
     }

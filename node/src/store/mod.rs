@@ -7,7 +7,7 @@
 //!   ([`Store::commit`]). What was accepted before stays untouched by any refused request.
 //! - Bytes are checked against their address when they come in and when they go out.
 //!
-//! [`engine`] is the port to the disk; `rocks` (behind the feature of that name) and [`memory`] implement it.
+//! [`disk`] has the ports to the disk; `rocks` (behind the feature of that name) and [`memory`] implement them.
 
 mod admin;
 mod alarms;
@@ -16,9 +16,9 @@ mod collect;
 mod commit;
 mod counts;
 mod damage;
+pub mod disk;
 mod drops;
 mod ending;
-pub mod engine;
 mod error;
 mod import;
 mod intake;
@@ -39,13 +39,13 @@ mod space;
 mod stands;
 mod stats;
 pub mod stored;
+#[cfg(any(test, feature = "testkit"))]
+pub mod suite;
 mod sweep;
 mod tables;
 mod unclaimed;
 mod walks;
 
-#[cfg(test)]
-mod conformance;
 #[cfg(test)]
 mod model;
 #[cfg(all(test, feature = "rocks"))]
@@ -71,7 +71,7 @@ pub use intake::Intake;
 pub use records::{RecordFilter, RecordList};
 pub use space::DiskReserve;
 
-use engine::Engine;
+use disk::Disk;
 
 /// On whose behalf objects are put and looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub struct Access {
 
 /// See the module.
 pub struct Store {
-    engine: Arc<dyn Engine>,
+    disk: Disk,
     /// Signs receipts, and snapshots made on this machine.
     key: SigningKey,
     space: space::Space,
@@ -105,6 +105,8 @@ pub struct Store {
     /// Bytes of dropped and moved objects whose files were not given back yet; `None`: not known,
     /// because this process has just begun.
     garbage: Mutex<Option<u64>>,
+    /// Dropped, and still charged.
+    dropped: Mutex<drops::Dropped>,
     grace_d: u64,
     /// Around everything that reads and then writes alarms.
     alarms: Mutex<()>,
@@ -113,10 +115,10 @@ pub struct Store {
 impl Store {
     /// A store on this disk, with the identity of this node.
     #[must_use]
-    pub fn new(engine: Arc<dyn Engine>, key: SigningKey, reserve: DiskReserve) -> Self {
+    pub fn new(disk: Disk, key: SigningKey, reserve: DiskReserve) -> Self {
         let space = space::Space::new(reserve);
         Self {
-            engine,
+            disk,
             key,
             space,
             locks: Mutex::default(),
@@ -126,6 +128,7 @@ impl Store {
             unclaimed: unclaimed::Unclaimed::default(),
             walks: walks::Walks::default(),
             garbage: Mutex::default(),
+            dropped: Mutex::default(),
             grace_d: GRACE_D,
             alarms: Mutex::default(),
         }

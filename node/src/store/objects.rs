@@ -8,7 +8,7 @@ use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::machine::closure::{Seen, Shelf, Survey};
 
 use super::counts::Changes;
-use super::engine::{Batch, EngineError, Table};
+use super::disk::{Batch, DiskError, Table};
 use super::error::StoreError;
 use super::stored::ObjectMeta;
 use super::{Access, Intake, Store, keys};
@@ -34,7 +34,7 @@ impl View<'_> {
     /// The row of an object in this view. A damaged object is not in it.
     pub(super) fn meta(&self, id: &ObjectId) -> Result<Option<ObjectMeta>, StoreError> {
         let (table, key) = self.key(id);
-        let Some(row) = self.store.engine.get(table, &key)? else {
+        let Some(row) = self.store.disk.tables.get(table, &key)? else {
             return Ok(None);
         };
         let meta = ObjectMeta::decode(&row)?;
@@ -88,7 +88,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::AddressMismatch`] if they are gone, and failures of the disk.
     pub fn refs(&self, owner: &OwnerId, id: &ObjectId) -> Result<Vec<ObjectId>, StoreError> {
-        let bytes = self.engine.get(Table::Nodes, &keys::object(owner, id))?;
+        let bytes = self
+            .disk
+            .tables
+            .get(Table::Nodes, &keys::object(owner, id))?;
         let bytes = bytes.ok_or(StoreError::AddressMismatch { id: *id })?;
         let (ids, rest) = bytes.as_chunks::<ID_LEN>();
         if !rest.is_empty() || ids.len() > REFS_MAX {
@@ -186,7 +189,7 @@ impl Store {
         let mut batch = Batch::default();
         changes.finish(&mut batch);
         if !batch.is_empty() {
-            self.engine.write(batch)?;
+            self.disk.tables.write(batch)?;
         }
         Ok(())
     }
@@ -204,7 +207,7 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// An object, checked against its address; `None` if it is not here.
@@ -230,16 +233,16 @@ impl Store {
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let key = keys::object(owner, id);
         let sound = |bytes: Option<Vec<u8>>| bytes.filter(|bytes| object_id(bytes) == *id);
-        match self.engine.get_object(&key) {
+        match self.disk.objects.get(&key) {
             Ok(bytes) => match sound(bytes) {
                 Some(bytes) => return Ok(Some(bytes)),
                 None => tracing::warn!(object = %id, "the database does not give the object"),
             },
             // Where the database cannot find it, all others are still there.
-            Err(EngineError::Corrupt(error)) => tracing::warn!(object = %id, error, "not found"),
+            Err(DiskError::Corrupt(error)) => tracing::warn!(object = %id, error, "not found"),
             Err(error) => return Err(error.into()),
         }
-        Ok(sound(self.engine.find_object(&key)?))
+        Ok(sound(self.disk.objects.find(&key)?))
     }
 
     /// Notes that the stored bytes are not those of the address. Looks again first, now that
@@ -256,7 +259,7 @@ impl Store {
         if !meta.damaged {
             let mut batch = Batch::default();
             Self::mark_damaged(&mut batch, owner, (id, meta));
-            self.engine.write(batch)?;
+            self.disk.tables.write(batch)?;
         }
         tracing::warn!(object = %id, "stored object is damaged");
         Err(StoreError::AddressMismatch { id: *id })

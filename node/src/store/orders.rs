@@ -9,7 +9,7 @@ use packnback_proto::machine::orders::{self, OrderRefusal};
 use packnback_proto::record::{Op, Order, PolicyArg, Signed, decode_order};
 
 use super::charges::Writes;
-use super::engine::{Batch, Row, Table};
+use super::disk::{Batch, Row, Table};
 use super::error::StoreError;
 use super::stored::{
     HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, RangeRow, decode,
@@ -89,7 +89,7 @@ impl Store {
         let lock = self.owner_lock(owner);
         let _guard = lock.write();
         let key = keys::order(owner, &value.oid);
-        if self.engine.get(Table::State, &key)?.is_some() {
+        if self.disk.tables.get(Table::State, &key)?.is_some() {
             return Ok(false);
         }
         let kept = usize::try_from(self.charged(owner)?.orders).unwrap_or(usize::MAX);
@@ -123,7 +123,11 @@ impl Store {
     }
 
     fn count(&self, prefix: &[u8], max: usize) -> Result<usize, StoreError> {
-        Ok(self.engine.scan(Table::State, prefix, None, max)?.len())
+        Ok(self
+            .disk
+            .tables
+            .scan(Table::State, prefix, None, max)?
+            .len())
     }
 
     pub(super) fn take_effect(
@@ -136,7 +140,8 @@ impl Store {
         let owner = &value.owner;
         let back = keys::taken_back(owner, &value.oid);
         // Only a deletion: a revocation that comes behind its cancellation is in force all the same.
-        if orders::can_be_taken_back(&value.op) && self.engine.get(Table::State, &back)?.is_some() {
+        let came_before = self.disk.tables.get(Table::State, &back)?.is_some();
+        if orders::can_be_taken_back(&value.op) && came_before {
             return Ok(Effect {
                 stand: OrderStand::Cancelled,
                 ..Effect::done("it was taken back before it came")
@@ -388,7 +393,11 @@ impl Store {
                         batch.delete(Table::State, key);
                     }
                     let ranges = keys::all_ranges(owner);
-                    for (key, _) in self.engine.scan(Table::State, &ranges, None, ORDERS_MAX)? {
+                    for (key, _) in
+                        self.disk
+                            .tables
+                            .scan(Table::State, &ranges, None, ORDERS_MAX)?
+                    {
                         if key.ends_with(oid) {
                             batch.delete(Table::State, key);
                         }

@@ -2,7 +2,7 @@
 
 use packnback_proto::ids::OwnerId;
 
-use super::engine::{Row, Table};
+use super::disk::{Row, Table};
 use super::error::StoreError;
 use super::stored::{Totals, decode};
 use super::{Store, keys};
@@ -23,7 +23,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows = self.engine.scan(table, prefix, after.as_deref(), PAGE)?;
+            let rows = self
+                .disk
+                .tables
+                .scan(table, prefix, after.as_deref(), PAGE)?;
             let full = rows.len() >= PAGE;
             after = rows.last().map(|(key, _)| key.clone());
             for (key, value) in rows {

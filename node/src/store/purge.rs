@@ -5,8 +5,8 @@
 use packnback_proto::ids::{OwnerId, RecordId, SnapshotId};
 use packnback_proto::record::{Op, decode_order};
 
+use super::disk::{Batch, Table};
 use super::ending::{Cause, Ended, Why, gone};
-use super::engine::{Batch, Table};
 use super::error::StoreError;
 use super::orders::{Oid, mark_key};
 use super::stored::{DeviceState, MarkRow, OrderRow, OrderStand, decode};
@@ -95,7 +95,8 @@ impl Store {
         let mut wanted = Vec::with_capacity(ids.len());
         for id in ids {
             let marked = self
-                .engine
+                .disk
+                .tables
                 .get(Table::State, &keys::mark(owner, id, oid))?
                 .is_some();
             if marked {

@@ -16,7 +16,7 @@ use packnback_proto::record::{Op, Record, Signed, Snap, decode_record};
 
 use super::counts::Changes;
 use super::damage::Mended;
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Keys, Table};
 use super::error::StoreError;
 use super::stored::{Below, LogHead, ObjectMeta, SnapRow, Totals};
 use super::{Store, keys};
@@ -85,12 +85,12 @@ impl Store {
             batch.delete(Table::Lots, key);
             self.write_some(&mut batch)
         })?;
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     fn write_some(&self, batch: &mut Batch) -> Result<(), StoreError> {
         if batch.len() >= AT_ONCE {
-            self.engine.write(std::mem::take(batch))?;
+            self.disk.tables.write(std::mem::take(batch))?;
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Store {
     fn find_objects(&self, now: u64) -> Result<u64, StoreError> {
         let mut unknown = BTreeSet::new();
         let mut failed = None;
-        self.engine.object_keys(&mut |key| {
+        self.disk.objects.each_key(Keys::All, &mut |key| {
             let (Some(owner), Some(id)) = (key.first_chunk(), key.last_chunk()) else {
                 return Ok(());
             };
@@ -143,7 +143,7 @@ impl Store {
             found = found.saturating_add(1);
             self.write_some(&mut batch)?;
         }
-        self.engine.write(batch)?;
+        self.disk.tables.write(batch)?;
         Ok(found)
     }
 
@@ -152,7 +152,7 @@ impl Store {
             return Ok(self.note_of(owner, id)?.is_some());
         };
         let key = keys::object(owner, id);
-        Ok(meta.height == 0 || self.engine.get(Table::Nodes, &key)?.is_some())
+        Ok(meta.height == 0 || self.disk.tables.get(Table::Nodes, &key)?.is_some())
     }
 
     /// A row that makes no sense is as good as none.
@@ -173,7 +173,8 @@ impl Store {
         for table in [Table::Records, Table::Meta] {
             let mut after: Option<Vec<u8>> = None;
             while let Some((key, _)) = self
-                .engine
+                .disk
+                .tables
                 .scan(table, &[], after.as_deref(), 1)?
                 .into_iter()
                 .next()
@@ -230,7 +231,7 @@ impl Store {
             Self::put_row(&mut batch, keys::usage(owner, &device), &usage)?;
         }
         Self::put_row(&mut batch, keys::totals(owner), &totals)?;
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// Reads all records; certificates are written down again at once.
@@ -246,7 +247,7 @@ impl Store {
                 Ok(Record::Cert(cert)) if cert.value().owner == *owner => {
                     let mut batch = Batch::default();
                     self.record_cert(&mut batch, &cert)?;
-                    self.engine.write(batch)?;
+                    self.disk.tables.write(batch)?;
                 }
                 Ok(Record::Snap(snap)) if snap.value().owner == *owner => records.snaps.push(snap),
                 Ok(Record::Order(_)) => records.orders.push(envelope),
@@ -274,7 +275,10 @@ impl Store {
         let id = snap.id();
         let known = self.snap(owner, &id).unwrap_or_default();
         let is_new = known.is_none();
-        let ended = self.engine.get(Table::State, &keys::ended(owner, &id))?;
+        let ended = self
+            .disk
+            .tables
+            .get(Table::State, &keys::ended(owner, &id))?;
         if is_new && ended.is_some() {
             return Ok(false);
         }
@@ -312,7 +316,7 @@ impl Store {
             let (seq, id) = (row.log_seq, row.receipt);
             Self::put_row(&mut batch, keys::log(owner), &LogHead { seq, id })?;
         }
-        self.engine.write(batch)?;
+        self.disk.tables.write(batch)?;
         Ok(is_new)
     }
 
@@ -321,7 +325,7 @@ impl Store {
         let all = All { store: self, owner };
         for snap in self.all_snaps(owner)? {
             let Ok(Some(row)) = self.snap(owner, &snap) else {
-                self.engine.write({
+                self.disk.tables.write({
                     let mut batch = Batch::default();
                     batch.delete(Table::State, keys::snap(owner, &snap));
                     batch
@@ -351,7 +355,7 @@ impl Store {
             let mut totals = self.totals(owner)?;
             totals.snaps = totals.snaps.saturating_add(1);
             Self::put_row(&mut batch, keys::totals(owner), &totals)?;
-            self.engine.write(batch)?;
+            self.disk.tables.write(batch)?;
         }
         Ok(())
     }
@@ -361,13 +365,13 @@ impl Store {
             return Ok(());
         };
         let key = keys::object(owner, id);
-        if meta.height == 0 || self.engine.get(Table::Nodes, &key)?.is_some() {
+        if meta.height == 0 || self.disk.tables.get(Table::Nodes, &key)?.is_some() {
             return Ok(());
         }
         let mut batch = Batch::default();
         batch.put(Table::Nodes, key, []);
         Self::mark_damaged(&mut batch, owner, (id, meta));
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// Rows for objects that are named and gone.
@@ -395,7 +399,7 @@ impl Store {
         }
         changes.finish(&mut batch);
         Self::put_row(&mut batch, keys::totals(owner), &totals)?;
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// Orders that are not known any more come in again; what those that are known put in force is put
@@ -410,7 +414,7 @@ impl Store {
             match self.put_order(owner, envelope, now) {
                 Ok(false) => {}
                 Ok(true) => continue,
-                Err(StoreError::Engine(error)) => return Err(error.into()),
+                Err(StoreError::Disk(error)) => return Err(error.into()),
                 Err(error) => {
                     tracing::error!(%error, "an order could not be taken up again");
                     continue;
@@ -428,7 +432,7 @@ impl Store {
                 let _guard = lock.write();
                 let mut batch = Batch::default();
                 self.take_effect(&mut batch, &order, now)?;
-                self.engine.write(batch)?;
+                self.disk.tables.write(batch)?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use packnback_proto::record::{
 use packnback_proto::wire::ids::push_record;
 
 use super::charges::Writes;
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::{Access, Store, keys};
 use crate::ports::RecordPage;
@@ -54,7 +54,10 @@ impl Store {
     /// # Errors
     /// Failures of the disk.
     pub fn record(&self, owner: &OwnerId, id: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.engine.get(Table::Records, &keys::record(owner, id))?)
+        Ok(self
+            .disk
+            .tables
+            .get(Table::Records, &keys::record(owner, id))?)
     }
 
     /// A page of records, in order of their ids.
@@ -70,9 +73,10 @@ impl Store {
         let mut page = RecordPage::default();
         let mut from = after.map(|after| keys::record(owner, after));
         loop {
-            let rows = self
-                .engine
-                .scan(Table::Records, &owner.0, from.as_deref(), PAGE_ROWS)?;
+            let rows =
+                self.disk
+                    .tables
+                    .scan(Table::Records, &owner.0, from.as_deref(), PAGE_ROWS)?;
             let last_batch = rows.len() < PAGE_ROWS;
             for (key, envelope) in rows {
                 let id = key
@@ -159,7 +163,7 @@ impl Store {
             ));
         }
         let key = keys::receipt(owner, &value.snap, &value.host);
-        if self.engine.get(Table::State, &key)?.is_some() {
+        if self.disk.tables.get(Table::State, &key)?.is_some() {
             return Ok(());
         }
         if self.receipts(owner, &value.snap)?.len() >= RECEIPTS_MAX {
@@ -178,7 +182,8 @@ impl Store {
     pub fn receipts(&self, owner: &OwnerId, snap: &SnapshotId) -> Result<RecordList, StoreError> {
         let prefix = keys::receipts(owner, snap);
         let rows = self
-            .engine
+            .disk
+            .tables
             .scan(Table::State, &prefix, None, RECEIPTS_MAX)?;
         rows.into_iter()
             .map(|(key, id)| {

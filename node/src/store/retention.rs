@@ -15,7 +15,7 @@ use packnback_proto::policy::{
 use packnback_proto::record::{Signed, Snap};
 use packnback_proto::wire::admin::{GoingInfo, KeepInfo, PolicyInfo, RetentionInfo};
 
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::orders::mark_key;
 use super::stored::{DeviceState, MarkRow, PolicyRow, SnapRow, decode};
@@ -68,7 +68,7 @@ impl Store {
         if mark != Some(next) {
             let mut batch = Batch::default();
             Self::put_row(&mut batch, keys::clock(owner), &next)?;
-            self.engine.write(batch)?;
+            self.disk.tables.write(batch)?;
         }
         Ok(state)
     }

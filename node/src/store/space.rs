@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::engine::Engine;
+use super::disk::Objects;
 use super::error::StoreError;
 
 /// Bytes of free disk below which nothing is stored any more.
@@ -39,7 +39,7 @@ impl Space {
 
     /// Before `bytes` are put. While space is short every put asks, so that it is noticed at once
     /// when there is room again.
-    pub(super) fn check(&self, engine: &dyn Engine, bytes: u64) -> Result<(), StoreError> {
+    pub(super) fn check(&self, objects: &dyn Objects, bytes: u64) -> Result<(), StoreError> {
         let paid = self
             .unasked
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -48,7 +48,7 @@ impl Space {
         if paid.is_ok() {
             return Ok(());
         }
-        let free = engine.free_space()?;
+        let free = objects.free()?;
         if free < self.reserve.saturating_add(bytes) {
             self.unasked.store(0, Ordering::Relaxed);
             return Err(StoreError::Reserve {

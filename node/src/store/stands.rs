@@ -7,7 +7,7 @@ use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
 use packnback_proto::limits::ORDERS_MAX;
 use packnback_proto::wire::store::Stand;
 
-use super::engine::{Batch, Table};
+use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::stored::{ElsewhereRow, EndedRow, RangeRow, decode};
 use super::{Store, keys};
@@ -91,7 +91,10 @@ impl Store {
         snap: &SnapshotId,
     ) -> Result<Vec<(NodeId, ElsewhereRow)>, StoreError> {
         let prefix = keys::ended_elsewhere(owner, snap);
-        let rows = self.engine.scan(Table::State, &prefix, None, HOSTS_MAX)?;
+        let rows = self
+            .disk
+            .tables
+            .scan(Table::State, &prefix, None, HOSTS_MAX)?;
         rows.iter()
             .map(|(key, row)| {
                 let host = key.get(prefix.len()..);
@@ -146,7 +149,11 @@ impl Store {
         received: u64,
     ) -> Result<bool, StoreError> {
         let prefix = keys::ranges(owner, device);
-        for (_, row) in self.engine.scan(Table::State, &prefix, None, ORDERS_MAX)? {
+        for (_, row) in self
+            .disk
+            .tables
+            .scan(Table::State, &prefix, None, ORDERS_MAX)?
+        {
             let row: RangeRow = decode(&row, "range row")?;
             if (row.from..row.to).contains(&received) {
                 return Ok(true);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use packnback_proto::ids::{ObjectId, OwnerId};
 use packnback_proto::wire::admin::{OwnerStats, SnapStats};
 
-use super::engine::Table;
+use super::disk::Table;
 use super::error::StoreError;
 use super::stored::SnapRow;
 use super::{Store, keys};
@@ -62,7 +62,8 @@ impl Store {
         let (mut bytes, mut after): (u64, Option<Vec<u8>>) = (0, None);
         loop {
             let rows = self
-                .engine
+                .disk
+                .tables
                 .scan(Table::State, &prefix, after.as_deref(), ROWS)?;
             let Some((last, _)) = rows.last() else {
                 return Ok(bytes);

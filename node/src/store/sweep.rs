@@ -10,7 +10,7 @@ use std::sync::Arc;
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 
 use super::counts::Changes;
-use super::engine::{Batch, Row, Table};
+use super::disk::{Batch, Row, Table};
 use super::error::StoreError;
 use super::pins::Pin;
 use super::stored::{ObjectMeta, Totals};
@@ -99,7 +99,8 @@ impl Store {
         let lock = self.owner_lock(owner);
         let _guard = lock.write();
         let rows = self
-            .engine
+            .disk
+            .tables
             .scan(Table::State, &keys::loose_of(owner), after, AT_ONCE)?;
         let mut sweep = Sweep::new(self, owner, now)?;
         let (mut last, mut freed) = (None, Vec::new());
@@ -193,7 +194,7 @@ impl<'a> Sweep<'a> {
         self.give_back(meta.device, meta.size);
         for device in self.blind.clone() {
             let key = keys::mine(self.owner, &device, id);
-            if self.store.engine.get(Table::State, &key)?.is_some() {
+            if self.store.disk.tables.get(Table::State, &key)?.is_some() {
                 self.batch.delete(Table::State, key);
                 if device != meta.device {
                     self.give_back(device, meta.size);
@@ -220,7 +221,7 @@ impl<'a> Sweep<'a> {
         Store::put_row(&mut self.batch, keys::totals(self.owner), &self.totals)?;
         self.changes.finish(&mut self.batch);
         let sums = self.store.unclaimed(self.owner)?;
-        self.store.engine.write(self.batch)?;
+        self.store.disk.tables.write(self.batch)?;
         let mut sums = sums.lock();
         for note in self.noted {
             sums.add(note.device, note.size.into());

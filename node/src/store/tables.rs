@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::charges::Writes;
-use super::engine::{Batch, Row, Table};
+use super::disk::{Batch, Row, Table};
 use super::error::StoreError;
 use super::stored::{CertRow, DeviceRow, HostsRow, SnapRow, Totals, decode, encode};
 use super::{Access, Store, keys};
@@ -22,7 +22,7 @@ impl Store {
         key: &[u8],
         what: &'static str,
     ) -> Result<Option<T>, StoreError> {
-        let bytes = self.engine.get(Table::State, key)?;
+        let bytes = self.disk.tables.get(Table::State, key)?;
         bytes.map(|bytes| decode(&bytes, what)).transpose()
     }
 
@@ -74,7 +74,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Head>, StoreError> {
         let rows = self
-            .engine
+            .disk
+            .tables
             .scan(Table::State, &keys::heads(owner, device), None, limit)?;
         rows.into_iter()
             .map(|(_, id)| {
@@ -127,7 +128,8 @@ impl Store {
     /// [`StoreError`].
     pub fn is_revoked(&self, owner: &OwnerId, device: &NodeId) -> Result<bool, StoreError> {
         Ok(self
-            .engine
+            .disk
+            .tables
             .get(Table::State, &keys::revoked(owner, device))?
             .is_some())
     }
@@ -142,7 +144,8 @@ impl Store {
         device: &NodeId,
     ) -> Result<Option<RecordId>, StoreError> {
         let order = self
-            .engine
+            .disk
+            .tables
             .get(Table::State, &keys::revoked(owner, device))?;
         order
             .map(|id| RecordId::from_slice(&id).map_err(|_| StoreError::Stored("revocation")))
@@ -324,7 +327,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn network_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.engine.get(Table::State, &keys::network(key))?)
+        Ok(self.disk.tables.get(Table::State, &keys::network(key))?)
     }
 
     /// Sets (or with `None` removes) values the network keeps: all or none, durable on return.
@@ -342,7 +345,7 @@ impl Store {
                 None => batch.delete(Table::State, keys::network(&key)),
             }
         }
-        Ok(self.engine.write(batch)?)
+        Ok(self.disk.tables.write(batch)?)
     }
 
     /// Values the network keeps, by prefix, in order, starting behind `after`.
@@ -358,7 +361,8 @@ impl Store {
         let after = after.map(keys::network);
         let prefix = keys::network(prefix);
         let rows = self
-            .engine
+            .disk
+            .tables
             .scan(Table::State, &prefix, after.as_deref(), limit)?;
         let strip = |(mut key, value): Row| (key.split_off(keys::NETWORK.len()), value);
         Ok(rows.into_iter().map(strip).collect())
@@ -369,7 +373,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn disk(&self) -> Result<(u64, u64), StoreError> {
-        Ok((self.engine.free_space()?, self.space.reserve()))
+        Ok((self.disk.objects.free()?, self.space.reserve()))
     }
 
     /// Bytes read under a grant so far.
@@ -416,14 +420,16 @@ impl Store {
     /// [`StoreError`].
     pub fn serves(&self, owner: &OwnerId) -> Result<bool, StoreError> {
         Ok(self
-            .engine
+            .disk
+            .tables
             .get(Table::State, &keys::totals(owner))?
             .is_some())
     }
 
     pub(super) fn has_record(&self, owner: &OwnerId, id: &RecordId) -> Result<bool, StoreError> {
         Ok(self
-            .engine
+            .disk
+            .tables
             .get(Table::Records, &keys::record(owner, id))?
             .is_some())
     }
@@ -437,7 +443,10 @@ impl Store {
         owner: &OwnerId,
         id: &ObjectId,
     ) -> Result<Option<super::stored::ObjectMeta>, StoreError> {
-        let row = self.engine.get(Table::Meta, &keys::object(owner, id))?;
+        let row = self
+            .disk
+            .tables
+            .get(Table::Meta, &keys::object(owner, id))?;
         row.map(|row| super::stored::ObjectMeta::decode(&row))
             .transpose()
     }

@@ -10,9 +10,12 @@ use std::sync::Arc;
 use packnback_proto::ids::{ID_LEN, NodeId, ObjectId, OwnerId};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::engine::Table;
+use super::disk::Table;
 use super::error::StoreError;
 use super::{Store, keys};
+
+/// Whose bytes are of which it is not known any more: they count for their owner only.
+pub(super) const NOBODY: NodeId = NodeId([0; ID_LEN]);
 
 /// What a note says of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Note {
             })
         };
         read().unwrap_or(Self {
-            device: NodeId([0; ID_LEN]),
+            device: NOBODY,
             size: 0,
             lot: 0,
         })
@@ -133,7 +136,10 @@ impl Store {
         owner: &OwnerId,
         id: &ObjectId,
     ) -> Result<Option<Note>, StoreError> {
-        let note = self.engine.get(Table::State, &keys::to_drop(owner, id))?;
+        let note = self
+            .disk
+            .tables
+            .get(Table::State, &keys::to_drop(owner, id))?;
         Ok(note.map(|note| Note::decode(&note)))
     }
 }

@@ -18,8 +18,8 @@ use packnback_node::net::{Multiaddr, now_s};
 use packnback_node::network::{P2p, P2pConfig};
 use packnback_node::ports::{Network as _, Remote};
 use packnback_node::runtime::SystemClock;
-use packnback_node::store::engine::{Batch, Engine as _, Table};
-use packnback_node::store::rocks::RocksEngine;
+use packnback_node::store::disk::{Batch, Table};
+use packnback_node::store::rocks;
 use packnback_node::store::{CommitOutcome, DiskReserve, Store};
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::crypto::keys::OwnerSeed;
@@ -78,9 +78,9 @@ impl Node {
     }
 
     pub async fn start(home: PathBuf, seed: Secret32, listen: Vec<Multiaddr>) -> Self {
-        let engine = RocksEngine::open(&home).unwrap();
+        let engine = rocks::open(&home).unwrap();
         let key = SigningKey::from_seed(&seed);
-        let store = Arc::new(Store::new(Arc::new(engine), key, DiskReserve(0)));
+        let store = Arc::new(Store::new(engine, key, DiskReserve(0)));
         let start = async {
             loop {
                 let clock = Arc::new(SystemClock);
@@ -254,12 +254,12 @@ pub struct Stopped {
 impl Stopped {
     /// The disk of the node loses these objects, and everything it knew of them.
     pub fn lose(&self, owner: &OwnerSeed, objects: &[Object]) {
-        let engine = RocksEngine::open(&self.home).unwrap();
+        let engine = rocks::open(&self.home).unwrap();
         let mut batch = Batch::default();
         for object in objects {
             batch.delete(Table::Meta, [owner.owner_id().0, object.id.0].concat());
         }
-        engine.write(batch).unwrap();
+        engine.tables.write(batch).unwrap();
     }
 
     /// The same node, on other ports from its next start on.

@@ -265,4 +265,7 @@ fn modules_of_tests_are_known() {
         ["node/src/store/kit.rs", "node/src/store/kit/"]
     );
     assert!(!of("node/src/store.rs").contains(&"node/src/store/a.rs".to_owned()));
+    let text = "#[cfg(any(test, feature = \"testkit\"))]\npub mod kit;\npub mod a;\n";
+    let of_others = test_modules(&Source::new("node/src/store/mod.rs", text));
+    assert_eq!(of_others, ["node/src/store/kit.rs", "node/src/store/kit/"]);
 }

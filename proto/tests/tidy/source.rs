@@ -49,6 +49,9 @@ impl Source {
     }
 }
 
+/// What stands before a module of tests: of its own crate only, or offered to the tests of others.
+const OF_TESTS: [&str; 2] = ["#[cfg(test)]", "#[cfg(any(test,"];
+
 /// Files that `source` declares with `#[cfg(test)] mod name;`: the file of the module, and what is below it.
 pub(crate) fn test_modules(source: &Source) -> Vec<String> {
     let (folder, name) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
@@ -58,8 +61,11 @@ pub(crate) fn test_modules(source: &Source) -> Vec<String> {
         _ => format!("{folder}/{stem}"),
     };
     let mut found = Vec::new();
-    for (at, _) in source.code.match_indices("#[cfg(test)]") {
-        let rest = &source.code[at + "#[cfg(test)]".len()..];
+    let marks = OF_TESTS
+        .iter()
+        .flat_map(|mark| source.code.match_indices(mark));
+    for (at, mark) in marks {
+        let rest = &source.code[at + mark.len()..];
         let item = &rest[..rest.find([';', '{']).unwrap_or(0)];
         let mut after = words(item).skip_while(|w| *w != "mod");
         if let (Some(_), Some(module)) = (after.next(), after.next()) {

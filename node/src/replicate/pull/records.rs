@@ -81,7 +81,7 @@ impl Listed {
         for envelope in records {
             match self.record(&about, envelope) {
                 Ok(()) => {}
-                Err(error @ (StoreError::Engine(_) | StoreError::Stored(_))) => return Err(error),
+                Err(error @ (StoreError::Disk(_) | StoreError::Stored(_))) => return Err(error),
                 Err(error) => {
                     self.refused = self.refused.saturating_add(1);
                     self.why_refused = Some(error);

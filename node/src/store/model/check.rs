@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use packnback_proto::ids::{NodeId, ObjectId};
 
 use super::world::{World, owner_id};
-use crate::store::engine::{Engine as _, Table};
+use crate::store::disk::Table;
 use crate::store::keys;
 use crate::store::stored::ObjectMeta;
-use crate::store::unclaimed::{Note, note_key};
+use crate::store::unclaimed::{NOBODY, Note, note_key};
 
 impl World {
     fn metas(&self) -> BTreeMap<ObjectId, ObjectMeta> {
         let rows = self
             .engine
+            .disk()
+            .tables
             .scan(Table::Meta, &owner_id().0, None, usize::MAX)
             .unwrap();
         rows.into_iter()
@@ -38,6 +40,8 @@ impl World {
         let owner = owner_id();
         let notes = self
             .engine
+            .disk()
+            .tables
             .scan(Table::State, keys::DROPS, None, usize::MAX)
             .unwrap();
         let mut by_device: BTreeMap<NodeId, u64> = BTreeMap::new();
@@ -49,7 +53,7 @@ impl World {
         }
         for object in &self.objects {
             let key = keys::object(&owner, &object.id);
-            let there = self.engine.get_object(&key).unwrap().is_some();
+            let there = self.engine.disk().objects.get(&key).unwrap().is_some();
             let known = metas.contains_key(&object.id) || noted.contains(&object.id);
             assert!(!there || known, "bytes nobody knows of");
         }
@@ -59,12 +63,16 @@ impl World {
             let device = access.device;
             let counted = sums.lock().of(&device);
             let in_notes = by_device.get(&device).copied().unwrap_or(0);
-            assert_eq!(counted, in_notes, "unclaimed bytes of a device");
+            // Dropped, and not given back yet because a round was broken off.
+            let waiting = self.store.not_given_back(&owner, &device);
+            assert_eq!(counted, in_notes + waiting, "unclaimed bytes of a device");
             let used = self.store.usage(&owner, &device).unwrap().bytes;
             assert!(used + counted <= access.limits.bytes, "over the quota");
         }
         assert_eq!(self.store.charged(&owner), self.store.records_taken(&owner));
-        let total: u64 = by_device.values().sum();
+        let waiting = (0..2).map(|n| self.store.not_given_back(&owner, &self.device(n)));
+        let nobodys = self.store.not_given_back(&owner, &NOBODY);
+        let total: u64 = by_device.values().sum::<u64>() + waiting.sum::<u64>() + nobodys;
         assert_eq!(sums.lock().total(), total);
     }
 
@@ -76,7 +84,12 @@ impl World {
             assert!(row.is_some(), "snapshot {} is gone", snap.short());
             for id in self.closure([twin.root]) {
                 assert!(metas.contains_key(&id), "a row below a snapshot is gone");
-                let bytes = self.engine.get_object(&keys::object(&owner, &id)).unwrap();
+                let bytes = self
+                    .engine
+                    .disk()
+                    .objects
+                    .get(&keys::object(&owner, &id))
+                    .unwrap();
                 let object = self.objects.iter().find(|object| object.id == id).unwrap();
                 assert_eq!(
                     bytes.as_ref(),
@@ -118,11 +131,18 @@ impl World {
             if meta.due > 0 {
                 loose.insert(keys::loose(&owner, meta.due, id));
             }
-            let bytes = self.engine.get_object(&keys::object(&owner, id)).unwrap();
+            let bytes = self
+                .engine
+                .disk()
+                .objects
+                .get(&keys::object(&owner, id))
+                .unwrap();
             assert!(bytes.is_some(), "a row without its bytes");
         }
         let listed = self
             .engine
+            .disk()
+            .tables
             .scan(Table::State, &keys::loose_of(&owner), None, usize::MAX)
             .unwrap();
         let listed: BTreeSet<_> = listed.into_iter().map(|(key, _)| key).collect();
@@ -156,7 +176,9 @@ impl World {
         for object in &self.objects {
             let bytes = self
                 .engine
-                .get_object(&keys::object(&owner_id(), &object.id))
+                .disk()
+                .objects
+                .get(&keys::object(&owner_id(), &object.id))
                 .unwrap();
             assert_eq!(
                 bytes.is_some(),
@@ -166,6 +188,8 @@ impl World {
         }
         let count = |prefix: &[u8]| {
             self.engine
+                .disk()
+                .tables
                 .scan(Table::State, prefix, None, 9)
                 .unwrap()
                 .len()
@@ -174,6 +198,8 @@ impl World {
         assert_eq!(self.store.unclaimed_bytes(&owner_id()), Ok(0));
         let lots = self
             .engine
+            .disk()
+            .tables
             .scan(Table::Lots, &[], None, usize::MAX)
             .unwrap();
         assert_eq!(lots.len(), needed.len(), "lots");

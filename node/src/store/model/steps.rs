@@ -9,6 +9,7 @@ use packnback_proto::record::Op;
 
 use super::world::{Session, Twin, World, owner_id};
 use crate::service::testkit::cert;
+use crate::store::stored::{MarkRow, decode};
 use crate::store::{CommitOutcome, StoreError};
 
 const HOUR: u64 = 3600;
@@ -16,17 +17,36 @@ const DAY: u64 = 86_400;
 
 impl World {
     pub(super) fn step(&mut self) {
-        if self.faults && self.dice.below(6) == 0 {
-            // The power fails at one of the next writes.
-            let writes = self.dice.below(12);
-            self.engine.fail_after(u64::try_from(writes).unwrap());
-            for _ in 0..3 {
-                self.any();
-            }
-            self.crash();
-            return;
+        if !self.faults {
+            return self.any();
         }
+        match self.dice.below(12) {
+            0 => self.power_fails(false),
+            1 => self.power_fails(true),
+            2 => self.one_call_fails(),
+            _ => self.any(),
+        }
+    }
+
+    /// At one of the next writes; `tears`: that one may be there afterwards.
+    fn power_fails(&mut self, tears: bool) {
+        let writes = u64::try_from(self.dice.below(12)).unwrap();
+        match tears {
+            true => self.engine.tear_after(writes),
+            false => self.engine.fail_after(writes),
+        }
+        for _ in 0..3 {
+            self.any();
+        }
+        self.crash();
+    }
+
+    /// Everything goes on afterwards.
+    fn one_call_fails(&mut self) {
+        let calls = u64::try_from(self.dice.below(60)).unwrap();
+        self.engine.fail_call(Some(calls));
         self.any();
+        self.engine.fail_call(None);
     }
 
     fn any(&mut self) {
@@ -56,8 +76,9 @@ impl World {
     pub(super) fn crash(&mut self) {
         self.sessions.clear();
         // The power goes, or only the process: what was noted last is lost, or not.
-        match self.dice.below(2) {
-            0 => self.engine.crash(),
+        match self.dice.below(5) {
+            0 | 1 => self.engine.crash(),
+            2 => self.engine.crash_out_of_order(),
             _ => self.engine.kill(),
         }
         self.store = super::world::open(&self.engine);
@@ -84,6 +105,27 @@ impl World {
         for snap in gone {
             self.snaps.remove(&snap);
             self.ended.insert(snap);
+        }
+        self.learn(&there);
+    }
+
+    /// What failed when the power went may be in force all the same.
+    fn learn(&mut self, there: &BTreeSet<SnapshotId>) {
+        for snap in there {
+            let row = self.store.snap(&owner_id(), snap).unwrap().unwrap();
+            let held = self.store.is_held(&owner_id(), snap).unwrap();
+            let rows = self.store.marks_of(&owner_id(), snap).unwrap();
+            let mark = |(key, row): &(Vec<u8>, Vec<u8>)| {
+                let oid: [u8; 16] = key[key.len() - 16..].try_into().unwrap();
+                let row: MarkRow = decode(row, "mark").unwrap();
+                (oid, row.due)
+            };
+            let twin = Twin {
+                root: row.root,
+                held,
+                marks: rows.iter().map(mark).collect(),
+            };
+            self.snaps.insert(*snap, twin);
         }
     }
 
@@ -288,6 +330,7 @@ impl World {
 
     pub(super) fn collect(&mut self) {
         let round = self.store.collect(self.moment(), true);
+        self.engine.fail_call(None);
         match round {
             Ok(round) if self.faults => drop(round),
             Ok(round) => assert!(round.failed.is_empty(), "{:?}", round.failed),

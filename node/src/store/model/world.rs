@@ -1,7 +1,6 @@
 //! The store, the sessions on it, and the twin that says what must be there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::header::Kind;
@@ -11,7 +10,7 @@ use packnback_proto::policy::Moment;
 use packnback_proto::record::{Op, Order, Signed, Snap};
 
 use crate::service::testkit::{NOW, Object, cert, chunk, host_key, key, object, owner};
-use crate::store::memory::MemoryEngine;
+use crate::store::memory::MemoryDisk;
 use crate::store::{Access, DiskReserve, Intake, Store};
 
 /// SplitMix64: small, seeded, the same everywhere.
@@ -49,7 +48,7 @@ pub(super) struct Session {
 
 pub(super) struct World {
     pub(super) dice: Dice,
-    pub(super) engine: Arc<MemoryEngine>,
+    pub(super) engine: MemoryDisk,
     pub(super) store: Store,
     pub(super) objects: Vec<Object>,
     pub(super) refs: BTreeMap<ObjectId, Vec<ObjectId>>,
@@ -72,14 +71,15 @@ pub(super) fn owner_id() -> OwnerId {
     owner().owner_id()
 }
 
-pub(super) fn open(engine: &Arc<MemoryEngine>) -> Store {
-    let engine = Arc::<MemoryEngine>::clone(engine);
-    Store::new(engine, host_key(), DiskReserve(0)).with_grace(2)
+pub(super) fn open(engine: &MemoryDisk) -> Store {
+    let store = Store::new(engine.disk(), host_key(), DiskReserve(0)).with_grace(2);
+    store.mend(NOW).unwrap();
+    store
 }
 
 impl World {
     pub(super) fn new(seed: u64, faults: bool) -> Self {
-        let engine = Arc::new(MemoryEngine::default());
+        let engine = MemoryDisk::default();
         let store = open(&engine);
         store.check_version().unwrap();
         let mut world = Self {
@@ -107,7 +107,7 @@ impl World {
             let cert = Signed::sign(&cert, &owner()).unwrap();
             let envelope = cert.envelope().to_vec();
             // Makes the owner one that is served here.
-            let mut batch = crate::store::engine::Batch::default();
+            let mut batch = crate::store::disk::Batch::default();
             world.store.record_cert(&mut batch, &cert).unwrap();
             world.store.write_for(&owner_id(), batch).unwrap();
             drop(envelope);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use packnback_proto::ids::ID_LEN;
 use packnback_proto::limits::OBJECT_MAX;
 
-use super::super::engine::EngineError;
+use super::super::disk::DiskError;
 use super::crc::masked;
 use super::files::files_of;
 
@@ -40,8 +40,8 @@ pub(super) struct Blob {
 }
 
 impl Blobs {
-    pub(super) fn open(path: &Path) -> Result<Self, EngineError> {
-        let failed = |e| EngineError::Io(format!("cannot read {}: {e}", path.display()));
+    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+        let failed = |e| DiskError::Io(format!("cannot read {}: {e}", path.display()));
         let file = File::open(path).map_err(failed)?;
         let end = file.metadata().map_err(failed)?.len();
         Ok(Self {
@@ -52,14 +52,14 @@ impl Blobs {
         })
     }
 
-    fn seek(&mut self, at: u64) -> Result<(), EngineError> {
+    fn seek(&mut self, at: u64) -> Result<(), DiskError> {
         let position = self.file.stream_position().map_err(io)?;
         let by = i64::try_from(i128::from(at) - i128::from(position)).unwrap_or(i64::MAX);
         self.file.seek_relative(by).map_err(io)
     }
 
     /// The next record.
-    pub(super) fn next(&mut self) -> Result<Option<Blob>, EngineError> {
+    pub(super) fn next(&mut self) -> Result<Option<Blob>, DiskError> {
         let head_len = u64::try_from(HEADER + KEY).unwrap_or(u64::MAX);
         while self.at.saturating_add(head_len) <= self.end {
             self.seek(self.at)?;
@@ -80,16 +80,16 @@ impl Blobs {
     }
 
     /// The value of the record [`Blobs::next`] gave last.
-    pub(super) fn value(&mut self, blob: &Blob) -> Result<Vec<u8>, EngineError> {
+    pub(super) fn value(&mut self, blob: &Blob) -> Result<Vec<u8>, DiskError> {
         self.seek(self.at.saturating_sub(blob.len))?;
-        let len = usize::try_from(blob.len).map_err(|_| EngineError::Corrupt("length".into()))?;
+        let len = usize::try_from(blob.len).map_err(|_| DiskError::Corrupt("length".into()))?;
         let mut value = vec![0; len];
         self.file.read_exact(&mut value).map_err(io)?;
         Ok(value)
     }
 
     /// Goes to where the next record may begin; `false` if there is none.
-    fn search(&mut self) -> Result<bool, EngineError> {
+    fn search(&mut self) -> Result<bool, DiskError> {
         let mut from = self.at.saturating_add(1);
         while from < self.end {
             self.file.seek(SeekFrom::Start(from)).map_err(io)?;
@@ -125,7 +125,7 @@ struct Place {
 }
 
 impl Index {
-    pub(super) fn read(dir: &Path) -> Result<Self, EngineError> {
+    pub(super) fn read(dir: &Path) -> Result<Self, DiskError> {
         let files = files_of(dir, "blob")?;
         let mut places = HashMap::new();
         for (file, path) in files.iter().enumerate() {
@@ -148,8 +148,8 @@ impl Index {
     }
 }
 
-fn io(error: std::io::Error) -> EngineError {
-    EngineError::Io(format!("cannot read a file of objects: {error}"))
+fn io(error: std::io::Error) -> DiskError {
+    DiskError::Io(format!("cannot read a file of objects: {error}"))
 }
 
 fn is_header(head: &[u8; HEADER]) -> bool {

@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::engine::EngineError;
+use super::super::disk::DiskError;
 
-pub(super) fn io_failed(path: &Path, error: std::io::Error) -> EngineError {
-    EngineError::Io(format!("{}: {error}", path.display()))
+pub(super) fn io_failed(path: &Path, error: std::io::Error) -> DiskError {
+    DiskError::Io(format!("{}: {error}", path.display()))
 }
 
-pub(super) fn sync_dir(dir: &Path) -> Result<(), EngineError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
     let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|e| io_failed(dir, e))
 }
 
 /// Writes a small file as a whole.
-pub(super) fn write_file(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+pub(super) fn write_file(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
     let (new, path) = (dir.join(format!("{name}.new")), dir.join(name));
     let written = std::fs::File::create(&new).and_then(|mut file| {
         std::io::Write::write_all(&mut file, bytes)?;
@@ -25,8 +25,13 @@ pub(super) fn write_file(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Eng
     sync_dir(dir)
 }
 
+/// The number of a file of a database.
+pub(super) fn numbered(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
 /// Files of a database of one kind, in the order of their numbers.
-pub(super) fn files_of(dir: &Path, ending: &str) -> Result<Vec<PathBuf>, EngineError> {
+pub(super) fn files_of(dir: &Path, ending: &str) -> Result<Vec<PathBuf>, DiskError> {
     let mut files: Vec<(u64, PathBuf)> = Vec::new();
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -35,9 +40,10 @@ pub(super) fn files_of(dir: &Path, ending: &str) -> Result<Vec<PathBuf>, EngineE
     };
     for entry in entries {
         let path = entry.map_err(|e| io_failed(dir, e))?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let number = stem.and_then(|stem| stem.parse().ok());
-        if let (Some(number), true) = (number, path.extension().is_some_and(|e| e == ending)) {
+        if let (Some(number), true) = (
+            numbered(&path),
+            path.extension().is_some_and(|e| e == ending),
+        ) {
             files.push((number, path));
         }
     }
@@ -46,7 +52,7 @@ pub(super) fn files_of(dir: &Path, ending: &str) -> Result<Vec<PathBuf>, EngineE
 }
 
 /// The files that say which files a database consists of, the newest last.
-pub(super) fn manifests(dir: &Path) -> Result<Vec<PathBuf>, EngineError> {
+pub(super) fn manifests(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
     let mut files = Vec::new();
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Ok(files);
@@ -64,7 +70,7 @@ pub(super) fn manifests(dir: &Path) -> Result<Vec<PathBuf>, EngineError> {
 
 /// The file that names the newest of them may itself be damaged: the database would refuse to open, or
 /// begin anew and delete everything. Whether something of a database is here that has no such file.
-pub(super) fn fix_current(dir: &Path) -> Result<bool, EngineError> {
+pub(super) fn fix_current(dir: &Path) -> Result<bool, DiskError> {
     let manifests = manifests(dir)?;
     let named = std::fs::read_to_string(dir.join("CURRENT")).unwrap_or_default();
     let named = named.strip_suffix('\n').map(|name| dir.join(name));

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::engine::{Batch, Change, EngineError, Table};
+use super::super::disk::{Batch, Change, DiskError, Table};
 use super::crc::masked;
 
 /// Records lie in blocks of this size.
@@ -22,13 +22,13 @@ pub(super) struct Log {
 }
 
 /// The logs of a database, oldest first.
-pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, EngineError> {
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
     super::files::files_of(dir, "log")
 }
 
 /// Reads all logs of the tables. What the power cut off at the end of the last one is no damage, unless
 /// `kept_power`: then nothing can have been cut off.
-pub(super) fn read(dir: &Path, kept_power: bool) -> Result<Log, EngineError> {
+pub(super) fn read(dir: &Path, kept_power: bool) -> Result<Log, DiskError> {
     let files = files(dir)?;
     // A database that was opened once has one, be it empty.
     let is_damaged = files.is_empty() && !super::files::manifests(dir)?.is_empty();
@@ -39,7 +39,7 @@ pub(super) fn read(dir: &Path, kept_power: bool) -> Result<Log, EngineError> {
     let last = files.len().saturating_sub(1);
     for (n, file) in files.iter().enumerate() {
         let bytes = std::fs::read(file)
-            .map_err(|e| EngineError::Io(format!("cannot read {}: {e}", file.display())))?;
+            .map_err(|e| DiskError::Io(format!("cannot read {}: {e}", file.display())))?;
         let (records, tail) = records(&bytes);
         log.is_damaged |= match tail {
             Tail::Whole => false,

@@ -28,26 +28,23 @@ mod crc;
 mod files;
 mod log;
 mod marks;
+mod objects;
 mod open;
 mod salvage;
+mod tables;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
-use packnback_proto::crypto::hash::object_id;
-use packnback_proto::ids::ObjectId;
-use parking_lot::{Mutex, RwLock};
-use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, CompactOptions, DB,
-    Direction, ErrorKind, FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch,
-    WriteOptions,
-};
+use parking_lot::Mutex;
+use rocksdb::{BlockBasedOptions, Cache, DB, ErrorKind, Options};
 
-use self::blobs::{Blobs, Index};
-use self::files::{files_of, io_failed};
+use self::files::io_failed;
 use self::marks::Marks;
+use self::objects::RocksObjects;
 use self::open::{open_objects, open_tables};
-use super::engine::{Batch, Damage, Engine, EngineError, Row, Table};
+use self::tables::RocksTables;
+use super::disk::{Disk, DiskError, Table};
 
 /// Bytes of objects after which the memtable is switched and flushed; two may exist. Also the size of
 /// a blob file.
@@ -67,7 +64,7 @@ const OPEN_FILES: i32 = 256;
 /// the database (`blobs.rs`).
 const BLOB_MIN: u64 = 0;
 
-impl From<rocksdb::Error> for EngineError {
+impl From<rocksdb::Error> for DiskError {
     fn from(error: rocksdb::Error) -> Self {
         let kind = error.kind();
         let text = error.into_string();
@@ -86,79 +83,22 @@ impl From<rocksdb::Error> for EngineError {
     }
 }
 
-/// See the module.
-pub struct RocksEngine {
-    objects: DB,
-    tables: DB,
+/// What both databases of a store have in common.
+struct Home {
     dir: PathBuf,
-    /// Held for reading by puts, for writing while the memtable of objects is switched.
-    gate: RwLock<()>,
-    /// Bytes put since then.
-    unflushed: AtomicU64,
+    /// What is known to be damaged now.
     marks: Mutex<Marks>,
-    /// Where objects lie, made when the database first fails to find one.
-    index: Mutex<Option<Index>>,
-    /// How it was opened: damage seen later is mended at the next start.
+    /// What was when it was opened: damage seen later is mended at the next start.
     opened: Marks,
+    /// Whether anything can be written.
+    writable: bool,
 }
 
-impl RocksEngine {
-    /// Opens or creates the databases below `dir`. What is damaged is put aside and saved as far as it
-    /// can be read: [`Engine::damage`] tells of it.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn open(dir: &Path) -> Result<Self, EngineError> {
-        std::fs::create_dir_all(dir).map_err(|e| io_failed(dir, e))?;
-        let cache = Cache::new_lru_cache(BLOCK_CACHE);
-        let mut marks = Marks::read(dir)?;
-        let tables = open_tables(dir, &cache, &mut marks)?;
-        let objects = open_objects(dir, &cache, &mut marks, &tables)?;
-        marks::note_boot(dir)?;
-        Ok(Self {
-            objects,
-            tables,
-            dir: dir.to_owned(),
-            gate: RwLock::new(()),
-            unflushed: AtomicU64::new(0),
-            marks: Mutex::new(marks),
-            index: Mutex::default(),
-            opened: marks,
-        })
-    }
-
-    /// Opens a store on a disk that cannot be written: every write is refused.
-    ///
-    /// # Errors
-    /// [`EngineError`], also if there is no store.
-    pub fn open_read_only(dir: &Path) -> Result<Self, EngineError> {
-        let cache = Cache::new_lru_cache(BLOCK_CACHE);
-        let marks = Marks::read(dir)?;
-        let objects = DB::open_for_read_only(&object_options(&cache), dir.join("objects"), false)?;
-        let families = Table::ALL
-            .map(|table| rocksdb::ColumnFamilyDescriptor::new(table.name(), table_options(&cache)));
-        let tables = DB::open_cf_descriptors_read_only(
-            &common_options(),
-            dir.join("tables"),
-            families,
-            false,
-        )?;
-        Ok(Self {
-            objects,
-            tables,
-            dir: dir.to_owned(),
-            gate: RwLock::new(()),
-            unflushed: AtomicU64::new(0),
-            marks: Mutex::new(marks),
-            index: Mutex::default(),
-            opened: marks,
-        })
-    }
-
+impl Home {
     /// Remembers that files are damaged, so that they are saved at the next start.
-    fn saw(&self, error: rocksdb::Error, mark: fn(&mut Marks)) -> EngineError {
-        let error = EngineError::from(error);
-        if matches!(error, EngineError::Corrupt(_)) {
+    fn saw(&self, error: rocksdb::Error, mark: fn(&mut Marks)) -> DiskError {
+        let error = DiskError::from(error);
+        if matches!(error, DiskError::Corrupt(_)) {
             let mut marks = self.marks.lock();
             let before = *marks;
             mark(&mut marks);
@@ -172,71 +112,74 @@ impl RocksEngine {
         error
     }
 
-    /// The bytes of an object the database cannot find, from its file. Written once more, so that the
-    /// database finds them next time.
-    fn rescue(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let found = {
-            let mut index = self.index.lock();
-            if index.is_none() {
-                *index = Index::read(&self.dir.join("objects")).ok();
-            }
-            index.as_ref()?.get(key)?
-        };
-        let id = key.last_chunk().copied().map(ObjectId);
-        if id != Some(object_id(&found)) {
-            return None;
-        }
-        if let Err(error) = self.put_object(key, &found) {
-            tracing::warn!(%error, "what was found again could not be written");
-        }
-        Some(found)
+    /// Forgets marks, unless they were set since.
+    fn mended(&self, forget: impl FnOnce(&mut Marks, &Marks)) -> Result<(), DiskError> {
+        let mut marks = self.marks.lock();
+        forget(&mut marks, &self.opened);
+        marks.save(&self.dir)
     }
 
-    fn bad_tables(&self) -> impl Fn(rocksdb::Error) -> EngineError + '_ {
-        |error| self.saw(error, |marks| marks.tables = true)
-    }
-
-    fn bad_objects(&self) -> impl Fn(rocksdb::Error) -> EngineError + '_ {
-        |error| self.saw(error, |marks| marks.objects = true)
-    }
-
-    /// Makes what was noted durable, then gives the objects put so far to the disk. `wait`: until they
-    /// are durable.
-    fn switch(&self, wait: bool) -> Result<(), EngineError> {
-        let _shut = self.gate.write();
-        let unflushed = self.unflushed.swap(0, Ordering::Relaxed);
-        // Somebody else was faster.
-        if !wait && unflushed < OBJECT_BUFFER {
-            self.unflushed.store(unflushed, Ordering::Relaxed);
-            return Ok(());
-        }
-        self.tables.flush_wal(true).map_err(self.bad_tables())?;
-        let mut options = FlushOptions::default();
-        options.set_wait(wait);
-        let flushed = self.objects.flush_opt(&options);
-        flushed.map_err(self.bad_objects())
-    }
-
-    fn apply(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
-        let mut out = WriteBatch::default();
-        for change in batch.changes {
-            let family = self.family(change.table)?;
-            match change.value {
-                Some(value) => out.put_cf(family, change.key, value),
-                None => out.delete_cf(family, change.key),
+    /// Bytes of the files of one of the databases.
+    fn used(&self, part: &str) -> Result<u64, DiskError> {
+        let dir = self.dir.join(part);
+        let mut bytes = 0u64;
+        for entry in std::fs::read_dir(&dir).map_err(|e| io_failed(&dir, e))? {
+            // A file that went meanwhile takes no space.
+            if let Ok(meta) = entry.map_err(|e| io_failed(&dir, e))?.metadata() {
+                bytes = bytes.saturating_add(meta.len());
             }
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(sync);
-        let written = self.tables.write_opt(out, &options);
-        written.map_err(self.bad_tables())
+        Ok(bytes)
     }
+}
 
-    fn family(&self, table: Table) -> Result<&ColumnFamily, EngineError> {
-        self.tables
-            .cf_handle(table.name())
-            .ok_or_else(|| EngineError::Corrupt(format!("table {} is missing", table.name())))
-    }
+/// Opens or creates the databases below `dir`. What is damaged is put aside and saved as far as it
+/// can be read: [`Disk::damage`] tells of it.
+///
+/// # Errors
+/// [`DiskError`].
+pub fn open(dir: &Path) -> Result<Disk, DiskError> {
+    std::fs::create_dir_all(dir).map_err(|e| io_failed(dir, e))?;
+    let cache = Cache::new_lru_cache(BLOCK_CACHE);
+    let mut marks = Marks::read(dir)?;
+    let tables = open_tables(dir, &cache, &mut marks)?;
+    let objects = open_objects(dir, &cache, &mut marks, &tables)?;
+    marks::begin(dir, &mut marks)?;
+    let home = Home {
+        dir: dir.to_owned(),
+        marks: Mutex::new(marks),
+        opened: marks,
+        writable: true,
+    };
+    Ok(put_together(home, tables, objects))
+}
+
+/// Opens a store on a disk that cannot be written: every write is refused.
+///
+/// # Errors
+/// [`DiskError`], also if there is no store.
+pub fn open_read_only(dir: &Path) -> Result<Disk, DiskError> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE);
+    let marks = Marks::read(dir)?;
+    let objects = DB::open_for_read_only(&object_options(&cache), dir.join("objects"), false)?;
+    let families = Table::ALL
+        .map(|table| rocksdb::ColumnFamilyDescriptor::new(table.name(), table_options(&cache)));
+    let tables =
+        DB::open_cf_descriptors_read_only(&common_options(), dir.join("tables"), families, false)?;
+    let home = Home {
+        dir: dir.to_owned(),
+        marks: Mutex::new(marks),
+        opened: marks,
+        writable: false,
+    };
+    Ok(put_together(home, tables, objects))
+}
+
+fn put_together(home: Home, tables: DB, objects: DB) -> Disk {
+    let home = Arc::new(home);
+    let tables = Arc::new(RocksTables::new(Arc::clone(&home), tables));
+    let objects = Arc::new(RocksObjects::new(home, objects, Arc::clone(&tables)));
+    Disk { tables, objects }
 }
 
 fn common_options() -> Options {
@@ -276,145 +219,4 @@ fn table_options(cache: &Cache) -> Options {
     options.set_write_buffer_size(TABLE_BUFFER);
     options.set_max_write_buffer_number(2);
     options
-}
-
-impl Drop for RocksEngine {
-    /// The database flushes objects when it is closed: the notes first.
-    fn drop(&mut self) {
-        if let Err(error) = self.tables.flush_wal(true) {
-            tracing::warn!(%error, "what was noted last may be lost if the power fails now");
-        }
-    }
-}
-
-impl Engine for RocksEngine {
-    fn put_object(&self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        let len = u64::try_from(value.len()).unwrap_or(u64::MAX);
-        let unflushed = {
-            let _open = self.gate.read();
-            let put = self.objects.put_opt(key, value, &options);
-            put.map_err(self.bad_objects())?;
-            self.unflushed.fetch_add(len, Ordering::Relaxed)
-        };
-        if unflushed.saturating_add(len) >= OBJECT_BUFFER {
-            self.switch(false)?;
-        }
-        Ok(())
-    }
-
-    fn flush_objects(&self) -> Result<(), EngineError> {
-        self.switch(true)
-    }
-
-    fn get_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let mut options = ReadOptions::default();
-        options.set_verify_checksums(false);
-        options.fill_cache(false);
-        Ok(self.objects.get_opt(key, &options)?)
-    }
-
-    fn find_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(self.rescue(key))
-    }
-
-    fn delete_object(&self, key: &[u8]) -> Result<(), EngineError> {
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        let deleted = self.objects.delete_opt(key, &options);
-        deleted.map_err(self.bad_objects())
-    }
-
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let got = self.tables.get_cf(self.family(table)?, key);
-        got.map_err(self.bad_tables())
-    }
-
-    fn write(&self, batch: Batch) -> Result<(), EngineError> {
-        self.apply(batch, true)
-    }
-
-    fn note(&self, batch: Batch) -> Result<(), EngineError> {
-        self.apply(batch, false)
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, EngineError> {
-        let start = after.filter(|after| *after >= prefix).unwrap_or(prefix);
-        let mode = IteratorMode::From(start, Direction::Forward);
-        let mut rows = Vec::new();
-        for row in self.tables.iterator_cf(self.family(table)?, mode) {
-            let (key, value) = row.map_err(self.bad_tables())?;
-            if rows.len() >= limit || !key.starts_with(prefix) {
-                break;
-            }
-            if after != Some(&*key) {
-                rows.push((key.into_vec(), value.into_vec()));
-            }
-        }
-        Ok(rows)
-    }
-
-    fn reclaim(&self) -> Result<(), EngineError> {
-        // Only keys and pointers are rewritten, about a hundred bytes an object. A blob file goes
-        // once no pointer into it is left; blobs themselves are never copied here.
-        let mut options = CompactOptions::default();
-        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        options.set_exclusive_manual_compaction(false);
-        self.objects
-            .compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
-        Ok(())
-    }
-
-    fn damage(&self) -> Damage {
-        self.marks.lock().damage()
-    }
-
-    fn mended(&self) -> Result<(), EngineError> {
-        let mut marks = self.marks.lock();
-        marks.rows &= !self.opened.rows;
-        marks.bytes &= !self.opened.bytes;
-        marks.save(&self.dir)
-    }
-
-    fn object_keys(
-        &self,
-        visit: &mut dyn FnMut(&[u8]) -> Result<(), EngineError>,
-    ) -> Result<(), EngineError> {
-        self.flush_objects()?;
-        for file in files_of(&self.dir.join("objects"), "blob")? {
-            let mut blobs = Blobs::open(&file)?;
-            while let Some(blob) = blobs.next()? {
-                visit(&blob.key)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn disk_size(&self) -> Result<u64, EngineError> {
-        let mut bytes = 0u64;
-        for part in ["objects", "tables"] {
-            let dir = self.dir.join(part);
-            let failed = |e| EngineError::Io(format!("cannot list {}: {e}", dir.display()));
-            for entry in std::fs::read_dir(&dir).map_err(failed)? {
-                // A file that went meanwhile takes no space.
-                if let Ok(meta) = entry.map_err(failed)?.metadata() {
-                    bytes = bytes.saturating_add(meta.len());
-                }
-            }
-        }
-        Ok(bytes)
-    }
-
-    fn free_space(&self) -> Result<u64, EngineError> {
-        let stat = rustix::fs::statvfs(&self.dir)
-            .map_err(|e| EngineError::Io(format!("cannot ask for free space: {e}")))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-    }
 }

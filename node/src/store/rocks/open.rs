@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, ErrorKind, ReadOptions};
 
-use super::super::engine::{EngineError, Table};
+use super::super::disk::{DiskError, Table};
 use super::files::{files_of, fix_current, io_failed};
 use super::marks::{self, Marks};
 use super::{TABLE_LOG_MAX, common_options, log, object_options, salvage, table_options};
@@ -34,7 +34,7 @@ pub(super) fn open_tables_at(path: &Path, cache: &Cache) -> Result<DB, rocksdb::
 
 /// Reads small tables once: what is damaged is then put in order at once. In large ones that would
 /// take too long at each start; there it is found when it is read, and put in order at the next start.
-fn all_readable(tables: &DB, path: &Path) -> Result<(), EngineError> {
+fn all_readable(tables: &DB, path: &Path) -> Result<(), DiskError> {
     let mut size = 0u64;
     for file in files_of(path, "sst")? {
         size = size.saturating_add(std::fs::metadata(&file).map_or(0, |meta| meta.len()));
@@ -58,7 +58,7 @@ fn all_readable(tables: &DB, path: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
-pub(super) fn open_tables(dir: &Path, cache: &Cache, marks: &mut Marks) -> Result<DB, EngineError> {
+pub(super) fn open_tables(dir: &Path, cache: &Cache, marks: &mut Marks) -> Result<DB, DiskError> {
     let path = dir.join("tables");
     salvage::settle(dir)?;
     let log = log::read(&path, marks::kept_power(dir))?;
@@ -87,7 +87,7 @@ pub(super) fn open_objects(
     cache: &Cache,
     marks: &mut Marks,
     tables: &DB,
-) -> Result<DB, EngineError> {
+) -> Result<DB, DiskError> {
     let (path, old) = (dir.join("objects"), dir.join("objects.damaged"));
     if !old.exists() {
         let headless = fix_current(&path)?;
@@ -106,7 +106,7 @@ pub(super) fn open_objects(
     let objects = DB::open(&object_options(cache), &path)?;
     let family = tables
         .cf_handle(Table::Meta.name())
-        .ok_or_else(|| EngineError::Corrupt("a table is missing".into()))?;
+        .ok_or_else(|| DiskError::Corrupt("a table is missing".into()))?;
     let all = marks.rows;
     salvage::objects(&old, &objects, &|key| {
         Ok(all || tables.get_pinned_cf(family, key)?.is_some())

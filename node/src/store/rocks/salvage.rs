@@ -13,7 +13,7 @@ use rocksdb::{
     Cache, ColumnFamilyDescriptor, DB, DBRawIterator, Options, WriteBatch, WriteOptions,
 };
 
-use super::super::engine::{Change, EngineError, Table};
+use super::super::disk::{Change, DiskError, Table};
 use super::blobs::Blobs;
 use super::files::{files_of, fix_current, io_failed, manifests, sync_dir};
 use super::log::Log;
@@ -34,7 +34,7 @@ fn no_log() -> WriteOptions {
 }
 
 /// Puts a new database in the place of damaged tables.
-pub(super) fn tables(dir: &Path, cache: &Cache, log: Log) -> Result<(), EngineError> {
+pub(super) fn tables(dir: &Path, cache: &Cache, log: Log) -> Result<(), DiskError> {
     let (old, new, work) = (dir.join("tables"), dir.join("tables.new"), dir.join("work"));
     remove(&new)?;
     let mut complete = copy_tables(&old, &new, &work, cache, false)?;
@@ -61,7 +61,7 @@ pub(super) fn tables(dir: &Path, cache: &Cache, log: Log) -> Result<(), EngineEr
 }
 
 /// After a crash between the two renames.
-pub(super) fn settle(dir: &Path) -> Result<(), EngineError> {
+pub(super) fn settle(dir: &Path) -> Result<(), DiskError> {
     let (now, new) = (dir.join("tables"), dir.join("tables.new"));
     if !now.exists() && new.exists() && dir.join("tables.damaged").exists() {
         std::fs::rename(&new, &now).map_err(|e| io_failed(&new, e))?;
@@ -76,7 +76,7 @@ fn copy_tables(
     work: &Path,
     cache: &Cache,
     repair: bool,
-) -> Result<bool, EngineError> {
+) -> Result<bool, DiskError> {
     let to = open_tables_at(new, cache)?;
     let Some(from) = open_damaged(old, work, cache, repair)? else {
         return Ok(repair);
@@ -111,7 +111,7 @@ fn open_damaged(
     work: &Path,
     cache: &Cache,
     repair: bool,
-) -> Result<Option<DB>, EngineError> {
+) -> Result<Option<DB>, DiskError> {
     remove(work)?;
     std::fs::create_dir(work).map_err(|e| io_failed(work, e))?;
     for file in files_of(old, "sst")? {
@@ -153,11 +153,11 @@ fn open_damaged(
     }
 }
 
-fn write_rows(db: &DB, changes: Vec<Change>) -> Result<(), EngineError> {
+fn write_rows(db: &DB, changes: Vec<Change>) -> Result<(), DiskError> {
     let mut batch = WriteBatch::default();
     for Change { table, key, value } in changes {
         let Some(family) = db.cf_handle(table.name()) else {
-            return Err(EngineError::Corrupt(format!("no table {}", table.name())));
+            return Err(DiskError::Corrupt(format!("no table {}", table.name())));
         };
         match value {
             Some(value) => batch.put_cf(family, key, value),
@@ -167,7 +167,7 @@ fn write_rows(db: &DB, changes: Vec<Change>) -> Result<(), EngineError> {
     Ok(db.write_opt(batch, &no_log())?)
 }
 
-fn flush(db: &DB) -> Result<(), EngineError> {
+fn flush(db: &DB) -> Result<(), DiskError> {
     for table in Table::ALL {
         if let Some(family) = db.cf_handle(table.name()) {
             db.flush_cf(family)?;
@@ -176,10 +176,10 @@ fn flush(db: &DB) -> Result<(), EngineError> {
     Ok(())
 }
 
-type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError> + 'a;
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), DiskError> + 'a;
 
 /// Visits every row that can be read, going round blocks that cannot. Whether it got to the end.
-fn each_readable(iter: &mut DBRawIterator<'_>, visit: &mut Visit<'_>) -> Result<bool, EngineError> {
+fn each_readable(iter: &mut DBRawIterator<'_>, visit: &mut Visit<'_>) -> Result<bool, DiskError> {
     let mut from: Vec<u8> = Vec::new();
     iter.seek_to_first();
     loop {
@@ -241,8 +241,8 @@ fn add_bit(number: &mut [u8], bit: usize) -> bool {
 pub(super) fn objects(
     old: &Path,
     db: &DB,
-    wanted: &dyn Fn(&[u8]) -> Result<bool, EngineError>,
-) -> Result<(), EngineError> {
+    wanted: &dyn Fn(&[u8]) -> Result<bool, DiskError>,
+) -> Result<(), DiskError> {
     for path in files_of(old, "blob")? {
         let (mut saved, mut lost, mut waiting) = (0u64, 0u64, 0usize);
         let mut blobs = Blobs::open(&path)?;
@@ -272,7 +272,7 @@ pub(super) fn objects(
     remove(old)
 }
 
-fn remove(dir: &Path) -> Result<(), EngineError> {
+fn remove(dir: &Path) -> Result<(), DiskError> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_failed(dir, error)),
         _ => Ok(()),

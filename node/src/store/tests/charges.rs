@@ -8,15 +8,15 @@ use packnback_proto::record::{Op, Order, Signed};
 
 use super::*;
 use crate::service::testkit::{NOW, key};
-use crate::store::engine::{Batch, Engine, Table};
+use crate::store::disk::{Batch, Table};
 use crate::store::stored::Totals;
 use crate::store::{CommitOutcome, ORDERS_SPARE, RECORDS_FREE, keys};
 
 const MIB: u64 = 1 << 20;
 
-fn new_store(engine: &Arc<MemoryEngine>) -> Store {
+fn new_store(engine: &MemoryDisk) -> Store {
     let key = SigningKey::from_seed(&Secret32::new([3; 32]));
-    let store = Store::new(Arc::<MemoryEngine>::clone(engine), key, DiskReserve(0));
+    let store = Store::new(engine.disk(), key, DiskReserve(0));
     store.check_version().unwrap();
     store
 }
@@ -57,7 +57,7 @@ fn big_order(n: u16) -> Vec<u8> {
 
 #[test]
 fn n25_orders_are_charged_and_the_quota_holds_for_them() {
-    let engine = Arc::new(MemoryEngine::default());
+    let engine = MemoryDisk::default();
     let store = new_store(&engine);
     let access = limited(MIB);
     let owner = access.owner;
@@ -94,7 +94,7 @@ fn n25_orders_are_charged_and_the_quota_holds_for_them() {
 /// Who is full can still delete: orders have room of their own.
 #[test]
 fn an_owner_whose_quota_is_used_up_can_give_orders() {
-    let engine = Arc::new(MemoryEngine::default());
+    let engine = MemoryDisk::default();
     let store = new_store(&engine);
     let access = limited(0);
     for n in 0..80 {
@@ -106,7 +106,7 @@ fn an_owner_whose_quota_is_used_up_can_give_orders() {
 
 #[test]
 fn n25_more_snapshots_than_declared_are_refused() {
-    let engine = Arc::new(MemoryEngine::default());
+    let engine = MemoryDisk::default();
     let store = new_store(&engine);
     let owner = key(1).owner_id();
     let full = Totals {
@@ -115,7 +115,7 @@ fn n25_more_snapshots_than_declared_are_refused() {
     };
     let mut batch = Batch::default();
     Store::put_row(&mut batch, keys::totals(&owner), &full).unwrap();
-    engine.write(batch).unwrap();
+    engine.disk().tables.write(batch).unwrap();
     let access = store.own_access(&owner);
     let snap = packnback_proto::record::Snap {
         owner,
@@ -139,7 +139,7 @@ fn n25_more_snapshots_than_declared_are_refused() {
 /// More owners than one page holds: the last one is seen, collected and administered like the first.
 #[test]
 fn n25_no_list_of_owners_is_cut() {
-    let engine = Arc::new(MemoryEngine::default());
+    let engine = MemoryDisk::default();
     let store = new_store(&engine);
     let mut batch = Batch::default();
     let owner = |n: u16| {
@@ -150,7 +150,7 @@ fn n25_no_list_of_owners_is_cut() {
     for n in 0..9000 {
         Store::put_row(&mut batch, keys::totals(&owner(n)), &Totals::default()).unwrap();
     }
-    engine.write(batch).unwrap();
+    engine.disk().tables.write(batch).unwrap();
     assert_eq!(store.owners().unwrap().len(), 9000);
     assert_eq!(store.owner_ids().unwrap().last(), Some(&owner(8999)));
     assert_eq!(store.hosted_owners(NOW).unwrap().len(), 9000);
@@ -162,6 +162,9 @@ fn n25_no_list_of_owners_is_cut() {
     };
     assert_eq!(store.collect(moment, false).unwrap().failed, []);
     // Each was looked at, the last one as well.
-    let clock = engine.get(Table::State, &keys::clock(&owner(8999)));
+    let clock = engine
+        .disk()
+        .tables
+        .get(Table::State, &keys::clock(&owner(8999)));
     assert!(clock.unwrap().is_some());
 }

@@ -9,8 +9,8 @@ use packnback_proto::record::{Cert, Op, Order, Signed, Snap};
 
 use super::*;
 use crate::service::testkit::{self, NOW, host_key, key};
+use crate::store::disk::{Batch, Disk, DiskError, Table};
 use crate::store::ending::{Cause, Ended, Why, gone};
-use crate::store::engine::{Batch, Engine, EngineError, Table};
 use crate::store::keys;
 use crate::store::{CommitOutcome, Round};
 
@@ -20,8 +20,8 @@ fn owner() -> OwnerId {
     key(OWNER).owner_id()
 }
 
-fn new_store(engine: Arc<dyn Engine>) -> Store {
-    let store = Store::new(engine, host_key(), DiskReserve(1000)).with_grace(0);
+fn new_store(disk: Disk) -> Store {
+    let store = Store::new(disk, host_key(), DiskReserve(1000)).with_grace(0);
     store.check_version().unwrap();
     store
 }
@@ -100,7 +100,7 @@ fn has(store: &Store, noise: u8) -> bool {
 #[test]
 fn lots_with_little_alive_are_moved_and_their_files_go() {
     let dir = tempfile::tempdir().unwrap();
-    let store = new_store(Arc::new(RocksEngine::open(dir.path()).unwrap()));
+    let store = new_store(rocks::open(dir.path()).unwrap());
     let all: Vec<u8> = (0..40).collect();
     let first = snapshot(&store, &all, 1);
     snapshot(&store, &[3, 17], 2);
@@ -116,13 +116,13 @@ fn lots_with_little_alive_are_moved_and_their_files_go() {
     );
     assert!(has(&store, 3) && has(&store, 17) && !has(&store, 4));
     drop(store);
-    let store = new_store(Arc::new(RocksEngine::open(dir.path()).unwrap()));
+    let store = new_store(rocks::open(dir.path()).unwrap());
     assert!(has(&store, 3) && has(&store, 17));
 }
 
 #[test]
 fn lots_with_much_alive_stay_where_they_are() {
-    let store = new_store(Arc::new(MemoryEngine::default()));
+    let store = new_store(MemoryDisk::default().disk());
     let first = snapshot(&store, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 1);
     snapshot(&store, &[1, 2, 3, 4, 5, 6, 7, 8, 9], 2);
     delete(&store, first);
@@ -131,19 +131,23 @@ fn lots_with_much_alive_stay_where_they_are() {
     assert!(has(&store, 9) && !has(&store, 10));
 }
 
-fn rows(engine: &MemoryEngine, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
-    engine.scan(table, &[], None, usize::MAX).unwrap()
+fn rows(engine: &MemoryDisk, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+    engine
+        .disk()
+        .tables
+        .scan(table, &[], None, usize::MAX)
+        .unwrap()
 }
 
 #[test]
 fn in_doubt_about_a_count_nothing_is_freed() {
-    let engine = Arc::new(MemoryEngine::default());
-    let store = new_store(Arc::<MemoryEngine>::clone(&engine));
+    let engine = MemoryDisk::default();
+    let store = new_store(engine.disk());
     snapshot(&store, &[1, 2], 1);
     // A row that says "nobody needs this" about an object of a snapshot.
     let mut batch = Batch::default();
     batch.put(Table::State, keys::loose(&owner(), 1, &chunk(1).0), []);
-    engine.write(batch).unwrap();
+    engine.disk().tables.write(batch).unwrap();
     let before = rows(&engine, Table::Meta);
     let done = round(&store).unwrap();
     assert!(
@@ -157,14 +161,14 @@ fn in_doubt_about_a_count_nothing_is_freed() {
 
 #[test]
 fn in_doubt_about_what_a_node_names_nothing_is_freed() {
-    let engine = Arc::new(MemoryEngine::default());
-    let store = new_store(Arc::<MemoryEngine>::clone(&engine));
+    let engine = MemoryDisk::default();
+    let store = new_store(engine.disk());
     let snap = snapshot(&store, &[1, 2], 1);
     let root = store.snap(&owner(), &snap).unwrap().unwrap().root;
     delete(&store, snap);
     let mut batch = Batch::default();
     batch.delete(Table::Nodes, keys::object(&owner(), &root));
-    engine.write(batch).unwrap();
+    engine.disk().tables.write(batch).unwrap();
     let before = rows(&engine, Table::Meta).len();
     let done = round(&store).unwrap();
     assert!(matches!(
@@ -177,23 +181,27 @@ fn in_doubt_about_what_a_node_names_nothing_is_freed() {
 
 #[test]
 fn a_note_about_a_claimed_object_drops_nothing() {
-    let engine = Arc::new(MemoryEngine::default());
-    let store = new_store(Arc::<MemoryEngine>::clone(&engine));
+    let engine = MemoryDisk::default();
+    let store = new_store(engine.disk());
     snapshot(&store, &[1, 2], 1);
     let mut batch = Batch::default();
     // One that makes no sense stops nothing either.
     batch.put(Table::State, keys::to_drop(&owner(), &chunk(1).0), []);
-    engine.write(batch).unwrap();
+    engine.disk().tables.write(batch).unwrap();
     round(&store).unwrap();
     assert!(has(&store, 1) && has(&store, 2));
-    let notes = engine.scan(Table::State, keys::DROPS, None, 9).unwrap();
+    let notes = engine
+        .disk()
+        .tables
+        .scan(Table::State, keys::DROPS, None, 9)
+        .unwrap();
     assert_eq!(notes, []);
 }
 
 #[test]
 fn collecting_works_below_the_reserve_and_not_on_a_disk_that_takes_nothing() {
-    let engine = Arc::new(MemoryEngine::default());
-    let store = new_store(Arc::<MemoryEngine>::clone(&engine));
+    let engine = MemoryDisk::default();
+    let store = new_store(engine.disk());
     let all: Vec<u8> = (0..20).collect();
     let first = snapshot(&store, &all, 1);
     snapshot(&store, &[0], 2);
@@ -223,14 +231,14 @@ fn collecting_works_below_the_reserve_and_not_on_a_disk_that_takes_nothing() {
     assert_eq!((done.failed, done.done.objects), (vec![], 20));
     assert_eq!(done.done.moved_objects, 0, "a copy needs room");
     assert!(has(&store, 0) && !has(&store, 7));
-    assert_ne!(Err(EngineError::Full), engine.free_space());
+    assert_ne!(Err(DiskError::Full), engine.disk().objects.free());
 }
 
 /// Two snapshots share a chunk: each ends once, however often it is named, and more of them than one
 /// write takes end all the same.
 #[test]
 fn ending_counts_each_snapshot_once() {
-    let store = new_store(Arc::new(MemoryEngine::default()));
+    let store = new_store(MemoryDisk::default().disk());
     let snaps: Vec<SnapshotId> = (1..=100).map(|seq| snapshot(&store, &[1], seq)).collect();
     let cause = Cause {
         why: Why::Policy,

@@ -1,7 +1,5 @@
 //! What a small message may cost: counted in reads of the tables, not in time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use packnback_proto::crypto::seal::OVERHEAD;
 use packnback_proto::format::frame::FRAME_MIN;
 use packnback_proto::format::header::Kind;
@@ -9,79 +7,10 @@ use packnback_proto::record::{Cert, Scope, Signed, Snap};
 
 use super::*;
 use crate::service::testkit::{self, NOW, host_key, key};
-use crate::store::engine::{Batch, Damage, Engine, EngineError, Row, Table};
 use crate::store::{CommitOutcome, Intake};
 
-/// A disk in memory that counts what is read from its tables.
-#[derive(Default)]
-struct Counting {
-    inner: MemoryEngine,
-    reads: AtomicU64,
-}
-
-impl Engine for Counting {
-    fn put_object(&self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
-        self.inner.put_object(key, value)
-    }
-    fn flush_objects(&self) -> Result<(), EngineError> {
-        self.inner.flush_objects()
-    }
-    fn get_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.inner.get_object(key)
-    }
-    fn find_object(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.inner.find_object(key)
-    }
-    fn delete_object(&self, key: &[u8]) -> Result<(), EngineError> {
-        self.inner.delete_object(key)
-    }
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.get(table, key)
-    }
-    fn write(&self, batch: Batch) -> Result<(), EngineError> {
-        self.inner.write(batch)
-    }
-    fn note(&self, batch: Batch) -> Result<(), EngineError> {
-        self.inner.note(batch)
-    }
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Row>, EngineError> {
-        let rows = self.inner.scan(table, prefix, after, limit)?;
-        let read = u64::try_from(rows.len()).unwrap();
-        self.reads.fetch_add(read, Ordering::Relaxed);
-        Ok(rows)
-    }
-    fn reclaim(&self) -> Result<(), EngineError> {
-        self.inner.reclaim()
-    }
-    fn damage(&self) -> Damage {
-        self.inner.damage()
-    }
-    fn mended(&self) -> Result<(), EngineError> {
-        self.inner.mended()
-    }
-    fn object_keys(
-        &self,
-        visit: &mut dyn FnMut(&[u8]) -> Result<(), EngineError>,
-    ) -> Result<(), EngineError> {
-        self.inner.object_keys(visit)
-    }
-    fn disk_size(&self) -> Result<u64, EngineError> {
-        self.inner.disk_size()
-    }
-    fn free_space(&self) -> Result<u64, EngineError> {
-        self.inner.free_space()
-    }
-}
-
 struct Here {
-    engine: Arc<Counting>,
+    engine: MemoryDisk,
     store: Store,
     intake: Intake,
 }
@@ -92,8 +21,8 @@ fn owner() -> OwnerId {
 
 impl Here {
     fn new() -> Self {
-        let engine = Arc::new(Counting::default());
-        let store = Store::new(Arc::<Counting>::clone(&engine), host_key(), DiskReserve(0));
+        let engine = MemoryDisk::default();
+        let store = Store::new(engine.disk(), host_key(), DiskReserve(0));
         store.check_version().unwrap();
         let intake = store.intake(store.own_access(&owner())).unwrap();
         Self {
@@ -133,7 +62,7 @@ impl Here {
 
     /// Reads since it was asked last.
     fn reads(&self) -> u64 {
-        self.engine.reads.swap(0, Ordering::Relaxed)
+        self.engine.take_reads()
     }
 
     fn commit(&self, root: ObjectId, seq: u64) -> Vec<u8> {

@@ -11,15 +11,15 @@ use packnback_proto::record::{Cert, Signed, Snap};
 
 use super::*;
 use crate::service::testkit::{self, NOW, host_key, key};
-use crate::store::engine::{Engine, Table};
+use crate::store::disk::{Disk, Table};
 use crate::store::{CommitOutcome, Intake, keys};
 
 fn owner(n: u8) -> OwnerId {
     key(n).owner_id()
 }
 
-fn store_on(engine: Arc<dyn Engine>) -> Store {
-    let store = Store::new(engine, host_key(), DiskReserve(0));
+fn store_on(disk: Disk) -> Store {
+    let store = Store::new(disk, host_key(), DiskReserve(0));
     store.check_version().unwrap();
     store.mend(NOW).unwrap();
     store
@@ -184,7 +184,7 @@ fn filled_dir() -> tempfile::TempDir {
 }
 
 fn open_at(dir: &Path) -> Store {
-    store_on(Arc::new(RocksEngine::open(dir).unwrap()))
+    store_on(rocks::open(dir).unwrap())
 }
 
 fn trial(dir: &Path, what: &str) {
@@ -278,16 +278,16 @@ fn a_lost_or_cut_file_keeps_no_store_from_opening() {
 #[test]
 fn lost_rows_of_objects_are_made_again_from_the_objects() {
     for table in [Table::Meta, Table::Nodes, Table::Lots] {
-        let engine = Arc::new(MemoryEngine::default());
-        let store = store_on(Arc::<MemoryEngine>::clone(&engine));
+        let engine = MemoryDisk::default();
+        let store = store_on(engine.disk());
         fill(&store, 0..3);
         let totals = store.totals(&owner(1)).unwrap();
         engine.lose_rows(table, &[]);
-        let store = store_on(Arc::<MemoryEngine>::clone(&engine));
+        let store = store_on(engine.disk());
         assert_eq!(look(&store), (6, 18), "{table:?}");
         assert_eq!(store.totals(&owner(1)), Ok(totals));
         assert_eq!(collect(&store).done.damaged, 0);
-        assert!(!engine.damage().is_some());
+        assert!(!engine.disk().damage().is_some());
         heal(&store);
     }
 }
@@ -295,8 +295,8 @@ fn lost_rows_of_objects_are_made_again_from_the_objects() {
 #[test]
 fn lost_rows_of_snapshots_are_made_again_from_the_records() {
     for tag in [b"s", b"h", b"q", b"t", b"u", b"c", b"l", b"z"] {
-        let engine = Arc::new(MemoryEngine::default());
-        let store = store_on(Arc::<MemoryEngine>::clone(&engine));
+        let engine = MemoryDisk::default();
+        let store = store_on(engine.disk());
         fill(&store, 0..3);
         let snaps = store.all_snaps(&owner(1)).unwrap();
         let rows: Vec<_> = snaps
@@ -308,7 +308,7 @@ fn lost_rows_of_snapshots_are_made_again_from_the_records() {
             store.heads(&owner(1), &store.node_id(), 9).unwrap(),
         );
         engine.lose_rows(Table::State, tag);
-        let store = store_on(Arc::<MemoryEngine>::clone(&engine));
+        let store = store_on(engine.disk());
         assert_eq!(look(&store), (6, 18));
         let again: Vec<_> = snaps
             .iter()
@@ -327,12 +327,12 @@ fn lost_rows_of_snapshots_are_made_again_from_the_records() {
 /// once it is put again, everything is as before.
 #[test]
 fn nothing_is_acknowledged_over_damage() {
-    let engine = Arc::new(MemoryEngine::default());
-    let store = store_on(Arc::<MemoryEngine>::clone(&engine));
+    let engine = MemoryDisk::default();
+    let store = store_on(engine.disk());
     fill(&store, 0..3);
     let (lost, bytes) = leaf(1);
     engine.lose_object(&keys::object(&owner(1), &lost));
-    let store = store_on(Arc::<MemoryEngine>::clone(&engine));
+    let store = store_on(engine.disk());
     assert_eq!(store.damaged(&owner(1)), Ok(vec![lost]));
     let intake = store.intake(store.own_access(&owner(1))).unwrap();
     let ask = |ids: &[ObjectId]| store.have(&intake, ids, NOW).unwrap();

@@ -128,6 +128,8 @@ fn errors(workers: &[WorkerInfo], now: u64) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
+
     use packnback_proto::wire::blame::{Fault, Retry};
     use packnback_proto::wire::work::{WorkErrorInfo, WorkErrors};
 

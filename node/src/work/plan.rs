@@ -230,4 +230,19 @@ mod tests {
             Duration::ZERO
         );
     }
+
+    #[test]
+    fn steps_in_a_row_that_do_nothing_are_noticed() {
+        let (again, mut row) = (Ok(Next::Again), Row::default());
+        let spins = |row: &mut Row, busy| {
+            let steps = (0..IN_A_ROW).map(|_| row.spins(&again, took(busy, 0)));
+            steps.filter(|spins| *spins).count()
+        };
+        assert_eq!(spins(&mut row, Duration::ZERO), 1);
+        assert_eq!(spins(&mut row, Duration::from_millis(1)), 0);
+        // One that waits in between does not spin.
+        assert!((1..IN_A_ROW).all(|_| !row.spins(&again, took(Duration::ZERO, 0))));
+        assert!(!row.spins(&Ok(Next::WhenWoken), took(Duration::ZERO, 0)));
+        assert!(!row.spins(&again, took(Duration::ZERO, 0)));
+    }
 }

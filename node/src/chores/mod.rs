@@ -3,8 +3,10 @@
 //! | Module | Does |
 //! |---|---|
 //! | `collect` | expiry, orders at the end of their grace, space: every ten minutes |
+//! | `scrub` | reads everything that is stored, to find what the disk has lost: every 30 days |
 
 mod collect;
+mod scrub;
 
 use std::sync::Arc;
 
@@ -14,4 +16,5 @@ use crate::work::Runner;
 /// Starts them all.
 pub fn start(runner: &Runner, store: &Arc<Store>) {
     collect::start(runner, store);
+    scrub::start(runner, store, scrub::DAYS);
 }

@@ -35,6 +35,7 @@ mod records;
 mod retention;
 #[cfg(feature = "rocks")]
 pub mod rocks;
+mod scrub;
 mod space;
 mod stands;
 mod stats;
@@ -69,6 +70,7 @@ pub use error::StoreError;
 pub use import::Offer;
 pub use intake::Intake;
 pub use records::{RecordFilter, RecordList};
+pub use scrub::{ScrubRow, Scrubbed};
 pub use space::DiskReserve;
 
 use disk::Disk;

@@ -1,4 +1,4 @@
-# Both programs and the libraries they need; docker/build-image.sh prepares rootfs. Nothing is fetched.
+# The programs and the libraries they need; docker/build-image.sh prepares rootfs. Nothing is fetched.
 FROM scratch
 COPY rootfs/ /
 ENV PATH=/bin HOME=/home/packnback PACKNBACK_HOME=/home/packnback

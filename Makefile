@@ -11,7 +11,9 @@ MAKEFLAGS += --no-print-directory
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/packnback-target
 BIN := $(CARGO_TARGET_DIR)/release
-CARGO := cd $(ROOT) && cargo
+# A cold target folder takes a compiled RocksDB where one is kept; a warm one stays as it is.
+KEPT := eval "$$($(ROOT)/scripts/rocksdb-kept env)"
+CARGO := cd $(ROOT) && $(KEPT) && cargo
 # The whole workspace, so that crates are compiled with the same features as by the tests.
 PROGRAMS := --release --locked --workspace --bins
 
@@ -24,8 +26,9 @@ setup: ## install the system packages a build needs (names them if it may not)
 	@$(ROOT)/scripts/setup build test
 
 .PHONY: build
-build: setup ## build packnback and packnback-node
+build: setup ## build packnback, packnback-node and packnback-stage
 	@$(CARGO) build $(PROGRAMS)
+	$(ROOT)/scripts/rocksdb-kept save
 
 .PHONY: test
 test: build ## build, then run every test
@@ -74,7 +77,7 @@ idle-check: build ## what nodes cost while nothing happens, in each role (FOR=60
 
 .PHONY: fuzz-short
 fuzz-short: setup ## more cases for every decoder property (CASES=20000)
-	@cd $(ROOT)
+	@cd $(ROOT) && $(KEPT)
 	PROPTEST_CASES="$(or $(CASES),20000)" cargo test --release --locked -p packnback-proto
 
 .PHONY: vectors
@@ -88,12 +91,13 @@ reader-check: build ## an independent reader in Python: golden vectors, and a re
 
 .PHONY: model
 model: setup ## random interleavings with collection and crashes (RUNS=100000, SEED=1)
-	@cd $(ROOT)
+	@cd $(ROOT) && $(KEPT)
 	PACKNBACK_MODEL_RUNS="$(or $(RUNS),100000)" PACKNBACK_MODEL_SEED="$(or $(SEED),1)" cargo test --release --locked -p packnback-node --lib model
 
 .PHONY: mutations
 mutations: setup ## take each guard out in turn and see its test fail (slow; ONLY=text)
-	@$(ROOT)/scripts/mutation-check --only "$(ONLY)"
+	@$(KEPT)
+	$(ROOT)/scripts/mutation-check --only "$(ONLY)"
 
 .PHONY: sim
 sim: build ## run the simulation (SEED=number to start from, RUNS=how many)
@@ -103,6 +107,12 @@ sim: build ## run the simulation (SEED=number to start from, RUNS=how many)
 docker-sim: build ## three nodes in containers, a backup between them
 	@$(ROOT)/scripts/setup docker
 	$(ROOT)/docker/sim.sh
+
+.PHONY: release-check
+release-check: ## may this tree be released as VERSION=X.Y.Z? (docs/releasing.md; ends with the whole of make ci)
+	@$(ROOT)/scripts/release-check $(VERSION)
+	$(ROOT)/scripts/check-deps
+	$(ROOT)/.ci/run
 
 .PHONY: ci
 ci: ## what the build machine runs

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the image packnback:local from the programs of a release build: the two programs, the shared libraries they
+# Builds the image packnback:local from the programs of a release build: packnback, packnback-node and packnback-stage, the shared libraries they
 # need, and nothing else but an empty home. No base image is fetched.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,7 @@ chmod 1777 "$stage/rootfs/tmp"
 echo 'root:x:0:0:root:/home/packnback:/bin/packnback' >"$stage/rootfs/etc/passwd"
 echo 'root:x:0:' >"$stage/rootfs/etc/group"
 
-for program in packnback packnback-node; do
+for program in packnback packnback-node packnback-stage; do
   install -m 755 "$bin/$program" "$stage/rootfs/bin/$program"
   strip "$stage/rootfs/bin/$program" 2>/dev/null || true
   # Lines are "name => /path (address)" or "/path (address)" for the loader.

@@ -3,26 +3,8 @@
 use packnback_proto::newest::{self, Candidate, Line, Place, Rival, Standing};
 use packnback_proto::record::Snap;
 
-use crate::records::{Catalog, Snapshot};
+use crate::records::{Catalog, Snapshot, standing_text};
 use crate::render;
-
-/// Why a snapshot may not be the newest, to be said after its id.
-#[must_use]
-pub fn standing_text(standing: Standing) -> String {
-    match standing {
-        Standing::Good => "counts".into(),
-        Standing::Ahead => "has only receipts dated ahead of now".into(),
-        Standing::Unseen => "has no receipt of a host that counts".into(),
-        Standing::Again(id) => format!(
-            "brings back what snapshot {} was, under a new date",
-            id.short()
-        ),
-        Standing::Revoked(at) => format!(
-            "was not with any host that counts before its device was revoked on {}",
-            render::time(at)
-        ),
-    }
-}
 
 /// What speaks against taking `chosen` for the newest of its line: a sentence for each other one
 /// that is newer by something.

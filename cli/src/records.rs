@@ -6,9 +6,8 @@ use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
 use packnback_proto::newest::{self, Candidate, Place, Sight, Stamp, Standing, believable_now};
 use packnback_proto::record::{Cert, Order, Receipt, Record, Signed, Snap, decode_record};
 
-use crate::choice::standing_text;
 use crate::exit::{Failure, Outcome};
-use crate::restore::LoadedSnapshot;
+use crate::render;
 
 /// Who looks, and from where: whose word counts besides that of the hosts the owner listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -177,21 +176,21 @@ impl Snapshot for Listed {
     }
 }
 
-impl Snapshot for LoadedSnapshot {
-    fn id(&self) -> SnapshotId {
-        self.id
-    }
-
-    fn snap(&self) -> &Snap {
-        &self.snap
-    }
-
-    fn received(&self) -> Option<u64> {
-        self.received
-    }
-
-    fn standing(&self) -> Standing {
-        self.standing
+/// Why a snapshot may not be the newest, to be said after its id.
+#[must_use]
+pub fn standing_text(standing: Standing) -> String {
+    match standing {
+        Standing::Good => "counts".into(),
+        Standing::Ahead => "has only receipts dated ahead of now".into(),
+        Standing::Unseen => "has no receipt of a host that counts".into(),
+        Standing::Again(id) => format!(
+            "brings back what snapshot {} was, under a new date",
+            id.short()
+        ),
+        Standing::Revoked(at) => format!(
+            "was not with any host that counts before its device was revoked on {}",
+            render::time(at)
+        ),
     }
 }
 

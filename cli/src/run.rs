@@ -10,7 +10,7 @@ use crate::commands::{self, Context};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::home::Home;
 use crate::render::{Voice, output_failure};
-use crate::spawn::{COMPANION_WORD, LAUNCH_WORD, become_companion, launch_and_leave};
+use crate::spawn::{COMPANION_WORD, LAUNCH_WORD, become_companion, become_stage, launch_and_leave};
 
 /// Runs the program.
 pub fn run(words: impl Iterator<Item = OsString>) -> Exit {
@@ -18,6 +18,11 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Exit {
     if let Some(exit) = internal(&words) {
         return exit;
     }
+    run_with(words.clone(), |cli, voice| command(cli, voice, &words))
+}
+
+/// Understands the words and tells how it ended; `carry_out` does what they ask for.
+pub fn run_with(words: Vec<OsString>, carry_out: impl FnOnce(Cli, Voice) -> Outcome) -> Exit {
     crate::system::harden();
     let json_wanted = wants_json(&words);
     let cli = match args::parse(words) {
@@ -30,7 +35,7 @@ pub fn run(words: impl Iterator<Item = OsString>) -> Exit {
         verbose: cli.global.verbose,
         done: false,
     };
-    match command(cli, voice) {
+    match carry_out(cli, voice) {
         Ok(exit) => {
             never_mute(exit, voice);
             exit
@@ -114,7 +119,7 @@ fn usage(error: &clap::Error, json: bool) -> Exit {
     Exit::Usage
 }
 
-fn command(cli: Cli, voice: Voice) -> Outcome {
+fn command(cli: Cli, voice: Voice, words: &[OsString]) -> Outcome {
     let home = || Home::find(cli.global.home.as_deref());
     let context = || {
         Ok::<_, Failure>(Context {
@@ -149,8 +154,8 @@ fn command(cli: Cli, voice: Voice) -> Outcome {
         Command::Export(args) => commands::export::run(&context()?, &args),
         Command::Peer(args) => commands::peer::run(&context()?, args),
         Command::Node(args) => commands::node::run(&context()?, args),
-        Command::Demo { dir, keep } => commands::demo::run(voice, dir, keep),
-        Command::Drill(args) => commands::drill::run(voice, &args),
+        // Played by a program of its own: attackers have no business in this one.
+        Command::Demo { .. } | Command::Drill(_) => Err(become_stage(words)),
         Command::Version => commands::version::run(voice),
         Command::Completions { shell } => commands::completions::run(voice, shell),
         Command::Man { dir } => commands::man::run(voice, &dir),

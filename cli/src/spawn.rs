@@ -20,6 +20,8 @@ use crate::home::Home;
 
 /// Name of the daemon's program.
 pub const NODE_PROGRAM: &str = "packnback-node";
+/// Name of the program that plays the demo and the drills.
+const STAGE_PROGRAM: &str = "packnback-stage";
 /// Word after the program's name that makes it launch the daemon and end.
 pub const LAUNCH_WORD: &str = "internal-launch-node";
 /// Word that makes the program become a daemon that ends with its parent (for the demo).
@@ -195,6 +197,10 @@ pub fn log_tail(path: &Path) -> io::Result<String> {
 /// # Errors
 /// When it is in neither place.
 pub fn find_node_program() -> Outcome<PathBuf> {
+    find_program(NODE_PROGRAM, "node-program")
+}
+
+fn find_program(name: &str, code: &'static str) -> Outcome<PathBuf> {
     let own = std::env::current_exe().ok();
     let beside = own.iter().flat_map(|exe| {
         // Test programs live one folder below the programs.
@@ -202,18 +208,18 @@ pub fn find_node_program() -> Outcome<PathBuf> {
         [dir, dir.and_then(Path::parent)]
             .into_iter()
             .flatten()
-            .map(|dir| dir.join(NODE_PROGRAM))
+            .map(|dir| dir.join(name))
     });
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).map(|dir| dir.join(NODE_PROGRAM));
+    let in_path = std::env::split_paths(&path).map(|dir| dir.join(name));
     let found = beside.chain(in_path).find(|file| file.is_file());
     found.ok_or_else(|| {
         Failure::failed(
-            "node-program",
-            format!("the program {NODE_PROGRAM} is neither beside this one nor in PATH"),
+            code,
+            format!("the program {name} is neither beside this one nor in PATH"),
         )
         .safe("Nothing was changed.")
-        .next("Install both programs of packnback into the same folder.")
+        .next("Install the programs of packnback into the same folder.")
     })
 }
 
@@ -280,5 +286,31 @@ pub fn launch_and_leave(mut words: impl Iterator<Item = std::ffi::OsString>) -> 
 pub fn become_companion(mut words: impl Iterator<Item = std::ffi::OsString>) -> io::Result<()> {
     let program = words.next().ok_or(io::ErrorKind::InvalidInput)?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    Err(Command::new(program).arg0(NODE_PROGRAM).args(words).exec())
+    let name = Path::new(&program).file_name().map(ToOwned::to_owned);
+    let mut command = Command::new(&program);
+    command.arg0(name.unwrap_or(program)).args(words);
+    Err(command.exec())
+}
+
+/// Becomes the program that plays the demo and the drills, and hands on all the words this one was given. Returns only
+/// when that cannot be started.
+pub fn become_stage(words: &[std::ffi::OsString]) -> Failure {
+    let program = match find_program(STAGE_PROGRAM, "stage-program") {
+        Ok(program) => program,
+        Err(failure) => return failure,
+    };
+    let failed = |e: io::Error| {
+        Failure::failed(
+            "stage-start",
+            format!("cannot start {}: {e}", program.display()),
+        )
+        .safe("Nothing was changed.")
+    };
+    match std::env::current_exe() {
+        Ok(own) => {
+            let mut command = Command::new(&program);
+            failed(command.arg(own).args(words.iter().skip(1)).exec())
+        }
+        Err(error) => failed(error),
+    }
 }

@@ -36,9 +36,6 @@ pub struct Config {
     /// Serve one program, connected to standard input, from a home on a disk that cannot be written
     #[arg(long, hide = true)]
     pub read_only: bool,
-    /// Play an attacker as this file says, instead of running a node (see `packnback drill`)
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub drill: Option<PathBuf>,
     /// What to log: error, warn, info, debug, or a filter
     #[arg(
         long,

@@ -13,7 +13,6 @@
 //! | [`log`] | what is told of what happens, bounded |
 //! | `runtime`, [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
 //! | `reader` | a node for one program, from a home that cannot be written |
-//! | [`drill`] | attacks hosts and the own node under a stolen identity, for `packnback drill` |
 //! | [`chores`] | what a node does with its own store as time goes by |
 //! | [`work`] | everything a node does by itself: workers and what runs them |
 //! | [`ports`] | what these need from each other |
@@ -23,7 +22,6 @@
 pub mod chores;
 pub mod clocks;
 pub mod config;
-pub mod drill;
 pub mod frames;
 pub mod identity;
 pub mod listen;

@@ -35,10 +35,10 @@ fn main() -> ExitCode {
     with_one_arena();
     let config = Config::parse();
     packnback_node::log::init(&config);
-    let done = match &config.drill {
-        Some(spec) => packnback_node::drill::run(spec),
-        None if config.read_only => packnback_node::reader::run(&config),
-        None => packnback_node::runtime::run(&config),
+    let done = if config.read_only {
+        packnback_node::reader::run(&config)
+    } else {
+        packnback_node::runtime::run(&config)
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

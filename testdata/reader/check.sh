@@ -9,4 +9,5 @@ if [ ! -x "$venv/bin/python" ]; then
   "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
 fi
 "$venv/bin/python" "$here/check_vectors.py"
+"$venv/bin/python" "$here/check_newest.py"
 "$venv/bin/python" "$here/check_backup.py"

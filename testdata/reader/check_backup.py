@@ -122,7 +122,7 @@ def main():
         listed = listed["snapshots"] if isinstance(listed, dict) else listed
         snapshot = listed[-1]["id"]
         run(*packnback, "export", snapshot, "--format", "raw", export)
-        print(run(sys.executable, f"{HERE}/restore.py", export, target, "--key-file", key, "--snapshot", snapshot).strip())
+        print(run(sys.executable, f"{HERE}/restore.py", export, target, "--key-file", key).strip())
         wanted, found = facts(tree), facts(target + tree)
         different = [p for p in sorted(set(wanted[0]) | set(found[0])) if wanted[0].get(p) != found[0].get(p)]
         for path in different[:20]:

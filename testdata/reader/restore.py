@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """Restores a snapshot from `packnback export --format raw`, with nothing but that folder and the owner's seed.
 
-  restore.py EXPORT TARGET (--words-file FILE | --seed HEX | --key-file FILE) [--snapshot ID] [--list]
+  restore.py EXPORT TARGET (--words-file FILE | --seed HEX | --key-file FILE) [--snapshot ID] [--host NODE]... [--list]
+
+Without --snapshot it takes the newest (section 8.4) of those that are in the folder with their objects. --host names the
+node the folder was written by, whose word counts beside that of the owner's hosts.
 """
 
 import argparse
 import errno
 import os
 import sys
+import time
 
+import newest
 import pnb
 from pnb import Refused, need
 
@@ -26,14 +31,17 @@ class Export:
         need(name == record.id.hex() + ".cbor", "wrong-id", name)
         return record
 
-    def snapshots(self):
-        """8.2: oldest first."""
+    def snapshots(self, besides=()):
+        """8.2 and 8.4: the newest first, and behind those that may be it, the others."""
         certs = {(r.value[2], r.value[3]) for r in self.records if r.kind == "cert" and r.value[1] == self.owner.id}
         found = [
             r for r in self.records
             if r.kind == "snap" and r.value[1] == self.owner.id and (r.value[2], r.value[7]) in certs
         ]
-        return sorted(found, key=lambda r: (r.value[6], r.value[3]))
+        return newest.order(found, self.records, newest.Sight(self.records, self.owner.id, besides))
+
+    def has(self, id_):
+        return os.path.exists(os.path.join(self.folder, "objects", id_.hex()[:2], id_.hex()))
 
     def bytes_of(self, id_):
         with open(os.path.join(self.folder, "objects", id_.hex()[:2], id_.hex()), "rb") as file:
@@ -211,19 +219,45 @@ def main():
     parser.add_argument("--key-file")
     parser.add_argument("--passphrase")
     parser.add_argument("--snapshot")
+    parser.add_argument("--host", action="append", default=[])
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     export = Export(options.export, pnb.Owner(seed_from(options)))
-    snapshots = export.snapshots()
+    places = export.snapshots([bytes.fromhex(host) for host in options.host])
     if options.list:
-        for snap in snapshots:
-            print(snap.id.hex(), snap.value[6], "device", snap.value[2].hex()[:8])
+        for place in places:
+            print(told(place))
         return
-    wanted = [s for s in snapshots if not options.snapshot or s.id.hex().startswith(options.snapshot)]
-    need(wanted, "no such snapshot")
+    chosen = choose(export, places, options.snapshot)
     os.makedirs(options.target, exist_ok=True)
-    count = restore(export, wanted[-1], options.target)
-    print(f"restored {count} entries of snapshot {wanted[-1].id.hex()}")
+    count = restore(export, chosen.snap, options.target)
+    print(f"restored {count} entries of snapshot {told(chosen)}")
+    if not options.snapshot:
+        for rival in places:
+            value, best = rival.snap.value, chosen.snap.value
+            if (value[2], value[9]) == (best[2], best[9]) and rival is not chosen and (value[6] > best[6] or value[3] > best[3]):
+                print(f"newer by the clock or the number of the device: {told(rival)}")
+
+
+def choose(export, places, wanted):
+    """What a person names, else the newest whose objects are here; never one that may not be the newest."""
+    if wanted:
+        found = [p for p in places if p.snap.id.hex().startswith(wanted)]
+    else:
+        found = [p for p in places if p.standing == newest.GOOD and export.has(p.snap.value[5])]
+    need(found, "no such snapshot")
+    return found[0]
+
+
+def told(place):
+    def date(seconds):
+        return "never" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+    value = place.snap.value
+    return (
+        f"{place.snap.id.hex()} number {value[3]} of device {value[2].hex()[:8]}, made {date(value[6])}, "
+        f"received {date(place.received)}: {place.standing}"
+    )
 
 
 if __name__ == "__main__":

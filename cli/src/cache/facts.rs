@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use packnback_proto::ids::ObjectId;
-use rocksdb::WriteBatch;
 
+use super::db::{self, Batch};
 use super::places::News;
 use super::record::{self, DataRef, FileRecord, PackUse, SegmentRecord, SmallRef};
 use super::{Cache, FileKey, Hash16, key, kind};
@@ -111,7 +111,7 @@ impl Cache {
         let Some(db) = &self.db else {
             return self.remember(&changes, facts);
         };
-        let mut batch = WriteBatch::default();
+        let mut batch = db.batch();
         for fact in &facts.files {
             let file = key(kind::FILE, &fact.key);
             match &fact.new {
@@ -167,7 +167,7 @@ impl Cache {
     /// The index of small files counts the files with each content; a pack, the bytes still counted.
     fn apply_small(
         &self,
-        batch: &mut WriteBatch,
+        batch: &mut Batch<'_>,
         changes: &Changes,
         new: &[(ObjectId, u32)],
     ) -> News {
@@ -231,7 +231,7 @@ impl Cache {
     pub fn forget_objects(&self, lost: &BTreeSet<ObjectId>) -> Result<(), String> {
         self.memory.lock().forget(lost);
         let Some(db) = &self.db else { return Ok(()) };
-        let mut batch = WriteBatch::default();
+        let mut batch = db.batch();
         db.scan(&[kind::FILE], |key, value| {
             let record = FileRecord::decode(value);
             if record.is_none_or(|r| r.objects().iter().any(|id| lost.contains(id))) {
@@ -267,8 +267,6 @@ impl Cache {
         self.db.as_ref().map_or(Ok(()), db::Db::flush)
     }
 }
-
-use super::db;
 
 fn add(packs: &mut BTreeMap<ObjectId, (u32, i64)>, id: ObjectId, bytes: i64) {
     let entry = packs.entry(id).or_insert((0, 0));

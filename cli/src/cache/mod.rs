@@ -18,6 +18,7 @@
 
 mod db;
 mod facts;
+mod fresh;
 mod kept;
 mod key;
 mod places;

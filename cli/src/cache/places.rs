@@ -6,9 +6,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use packnback_proto::ids::ObjectId;
-use rocksdb::WriteBatch;
 
-use super::db::Db;
+use super::db::{Batch, Db};
 use super::kept::{Frames, Kept, Places, Position};
 use super::key::Hash16;
 use super::record::{self, SmallRef};
@@ -84,7 +83,7 @@ impl Cache {
     }
 
     /// Adds to the list what is new, and to the batch where the list stands then.
-    pub(super) fn keep(&self, batch: &mut WriteBatch, news: &News) -> Result<(), String> {
+    pub(super) fn keep(&self, batch: &mut Batch<'_>, news: &News) -> Result<(), String> {
         let Some(db) = &self.db else { return Ok(()) };
         if news.gone > 0 {
             let gone = gone(db).saturating_add(news.gone);
@@ -138,7 +137,7 @@ impl Cache {
     }
 
     /// Forgets places that were taken over long ago and that no file has needed since.
-    pub(super) fn drop_unused(&self, batch: &mut WriteBatch, today: u32) {
+    pub(super) fn drop_unused(&self, batch: &mut Batch<'_>, today: u32) {
         let Some(db) = &self.db else { return };
         let taken = db
             .get(&key(kind::META, TAKEN))
@@ -179,7 +178,10 @@ fn take_over(db: &mut Db, kept: &mut Kept) -> Result<(), String> {
         // The list was lost, not the cache.
         return anew(db, kept);
     }
-    let mut batch = WriteBatch::default();
+    if learned {
+        db.is_filled();
+    }
+    let mut batch = db.batch();
     batch.put(key(kind::META, POSITION), kept.position().encode());
     if learned {
         let now = SystemTime::now()
@@ -187,14 +189,13 @@ fn take_over(db: &mut Db, kept: &mut Kept) -> Result<(), String> {
             .unwrap_or_default();
         let day = u32::try_from(now.as_secs() / 86_400).unwrap_or(u32::MAX);
         batch.put(key(kind::META, TAKEN), day.to_le_bytes());
-        db.is_filled();
     }
     db.write(batch)
 }
 
 /// Takes places over, unless the cache knows better: of what a file of an earlier run needs it does.
 fn learn(db: &Db, places: &Places) -> Result<(), String> {
-    let mut batch = WriteBatch::default();
+    let mut batch = db.batch();
     for (content, at) in &places.small {
         let small = key(kind::SMALL, content);
         let known = db
@@ -231,7 +232,7 @@ fn anew(db: &Db, kept: &mut Kept) -> Result<(), String> {
         frames.finish()
     });
     written.map_err(|e| e.to_string())?;
-    let mut batch = WriteBatch::default();
+    let mut batch = db.batch();
     batch.put(key(kind::META, POSITION), kept.position().encode());
     batch.put(key(kind::META, GONE), 0u64.to_le_bytes());
     db.write(batch)

@@ -16,10 +16,9 @@ use super::restore::SAFE_TO_STOP;
 use bring::{All, Work};
 
 use crate::args::RecoverArgs;
-use crate::choice::standing_text;
 use crate::client::{Client, ObjectSource, Remote, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::records::{Catalog, choose};
+use crate::records::{Catalog, choose, standing_text};
 use crate::recovered::{keep_records, note_owner};
 use crate::render;
 use crate::restore::{self, LoadedSnapshot};

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::bundle::Bundle;
-use crate::choice::{doubts, standing_text};
+use crate::choice::doubts;
 use crate::client::Client;
 use crate::exit::{Exit, Outcome};
-use crate::records::Listed;
+use crate::records::{Listed, standing_text};
 use crate::recovered::{kept_records, noted_hosts};
 use crate::render;
 use crate::sets::Sets;

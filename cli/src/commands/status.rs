@@ -38,7 +38,7 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64], addresses: bool
     let mut result = status_json(&status, bundle.as_ref(), &verdict);
     if let Some(fields) = result.as_object_mut() {
         fields.insert("orders_waiting".into(), json!(waiting.len()));
-        let moved = crate::printed::out_of_date(&context.home, &status.peers);
+        let moved = crate::commands::printed::out_of_date(&context.home, &status.peers);
         fields.insert("sheet_out_of_date".into(), json!(moved));
     }
     context.voice.result(&result)?;
@@ -46,7 +46,7 @@ pub fn run(context: &Context, require: Option<u32>, ack: &[u64], addresses: bool
     context.voice.say("")?;
     let mut top = alarm::lines(&status.alarms);
     top.extend(waiting);
-    let moved = crate::printed::out_of_date(&context.home, &status.peers);
+    let moved = crate::commands::printed::out_of_date(&context.home, &status.peers);
     if !moved.is_empty() {
         top.push(format!(
             "The printed recovery sheet is out of date: it does not reach {}. Print it again: packnback key sheet --owner-key FILE",

@@ -1,11 +1,31 @@
 //! From records to snapshots: certificate, then snapshot, both verified.
 
-use packnback_proto::record::open_label;
+use packnback_proto::ids::SnapshotId;
+use packnback_proto::newest::Standing;
+use packnback_proto::record::{Snap, open_label};
 
 use super::keys::ReaderKeys;
 use super::options::{LoadedSnapshot, RestoreError};
 use crate::client::ObjectSource;
-use crate::records::Catalog;
+use crate::records::{Catalog, Snapshot};
+
+impl Snapshot for LoadedSnapshot {
+    fn id(&self) -> SnapshotId {
+        self.id
+    }
+
+    fn snap(&self) -> &Snap {
+        &self.snap
+    }
+
+    fn received(&self) -> Option<u64> {
+        self.received
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing
+    }
+}
 
 /// Every snapshot of the owner this source knows, newest first. Records that do not verify, or
 /// belong to somebody else, or name a certificate the owner did not sign, are not shown: a host can
@@ -25,7 +45,7 @@ pub fn snapshots(
 /// The snapshots of a catalog, with the names of their devices as far as the keys open them.
 #[must_use]
 pub fn named(catalog: &Catalog, keys: &ReaderKeys) -> Vec<LoadedSnapshot> {
-    let label = |snap: &packnback_proto::record::Snap| {
+    let label = |snap: &Snap| {
         let cert = catalog.all_certs.get(&(snap.device, snap.cert_serial))?;
         let cert = cert.value();
         let key = keys.label_key(cert.epoch)?;

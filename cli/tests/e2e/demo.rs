@@ -63,3 +63,37 @@ fn an_interrupted_demo_cleans_up_too() {
     assert_eq!(fs::read_dir(&temp).unwrap().count(), 0);
     assert_eq!(nodes_below(&temp), 0);
 }
+
+/// Demo and drills are played by a program of its own, which may be left out where only backups are wanted.
+#[test]
+fn without_the_stage_the_demo_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = dir.path().join("packnback");
+    fs::copy(PROGRAM, &alone).unwrap();
+    for words in [&["demo"][..], &["drill", "ransomware"]] {
+        let mut command = Command::new(&alone);
+        command
+            .arg("--json")
+            .args(words)
+            .env("PATH", dir.path())
+            .env("TMPDIR", dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let ran = finish(command, None).ends_with(1);
+        let error = ran.error();
+        assert_eq!(error["code"], "stage-program", "{error}");
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains("packnback-stage")
+        );
+        assert!(error["next"].as_str().unwrap().contains("same folder"));
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing was made"
+        );
+    }
+}

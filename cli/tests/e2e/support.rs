@@ -5,20 +5,22 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use packnback_cli::compare::compare_trees;
+use packnback_compare::compare_trees;
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_packnback");
 
-/// The daemon's program must have been built too: `make build` does both.
+/// The other programs must have been built too: `make build` does all.
 fn check_programs() {
-    let node = Path::new(PROGRAM).with_file_name("packnback-node");
-    assert!(
-        node.is_file(),
-        "{} is missing: run `make build` first (or cargo build --release --workspace --bins)",
-        node.display()
-    );
+    for name in ["packnback-node", "packnback-stage"] {
+        let program = Path::new(PROGRAM).with_file_name(name);
+        assert!(
+            program.is_file(),
+            "{} is missing: run `make build` first (or cargo build --release --workspace --bins)",
+            program.display()
+        );
+    }
 }
 
 /// What a command printed and how it ended.

@@ -50,6 +50,7 @@ pub(crate) const WALLS: &[Wall] = &[
         never: &[
             "libp2p",
             "packnback_node",
+            "packnback_stage",
             "packnback_proto::machine",
             "packnback_proto::policy",
         ],
@@ -60,6 +61,7 @@ pub(crate) const WALLS: &[Wall] = &[
         but: NO_EXCEPTION,
         never: &[
             "packnback_cli",
+            "packnback_stage",
             "OwnerSeed",
             "packnback_proto::keyfile",
             "packnback_proto::words",
@@ -192,6 +194,17 @@ pub(crate) const WALLS: &[Wall] = &[
         ],
         never: &["argon2"],
         why: "one module names ciphers",
+    },
+    Wall {
+        under: "simulations/compare/src/",
+        but: NO_EXCEPTION,
+        never: &[
+            "packnback_cli",
+            "packnback_node",
+            "packnback_proto",
+            "packnback_sys",
+        ],
+        why: "a second opinion shares no code with what it judges",
     },
     Wall {
         under: "simulations/src/",

@@ -206,6 +206,12 @@ fn rooms_do_not_reach_into_each_other() {
         ("proto/src/format/a.rs", "use x25519_dalek::PublicKey;"),
         ("cli/src/a.rs", "use argon2::Argon2;"),
         ("simulations/src/a.rs", "use std::time::Instant;"),
+        (
+            "simulations/compare/src/a.rs",
+            "use packnback_cli::fs::home_mark;",
+        ),
+        ("node/src/a.rs", "use packnback_stage::run;"),
+        ("cli/src/a.rs", "use packnback_stage::run;"),
     ] {
         bad(path, &format!("{line}\n"), "room");
     }

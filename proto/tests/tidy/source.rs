@@ -388,7 +388,9 @@ pub(crate) fn module_of(path: &str) -> Vec<String> {
     let Some((folder, inside)) = path.split_once("/src/") else {
         return vec![path.to_owned()];
     };
-    let mut parts = vec![format!("packnback_{folder}")];
+    // A crate may lie below another's folder.
+    let name = folder.rsplit('/').next().unwrap_or(folder);
+    let mut parts = vec![format!("packnback_{name}")];
     let inside = inside.trim_end_matches(".rs").trim_end_matches("/mod");
     parts.extend(
         inside

@@ -316,6 +316,6 @@ impl World {
 
 /// Fails unless both trees are equal in everything a backup keeps.
 pub(crate) fn assert_same(left: &Path, right: &Path) {
-    let compared = crate::compare::compare_trees(left, right).unwrap();
+    let compared = packnback_compare::compare_trees(left, right).unwrap();
     assert_eq!(compared.differences, Vec::new());
 }

@@ -17,12 +17,12 @@ use super::{confirm, plan, what};
 use crate::args::SignArgs;
 use crate::bundle::Bundle;
 use crate::client::Client;
+use crate::commands::signing::Signer;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{Existing, read_small, write_private};
 use crate::records::Catalog;
 use crate::render;
 use crate::request::{Present, make};
-use crate::signing::Signer;
 use crate::system;
 
 /// What this machine knows when something is to be asked for.

@@ -12,12 +12,12 @@ use serde_json::json;
 use super::author::{read_request, request_failure, sign_all};
 use super::{confirm, plan, what};
 use crate::args::OrderSignArgs;
+use crate::commands::signing::Signer;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::{Existing, write_private};
 use crate::render::{self, Voice};
 use crate::secrets::OWNER_KEY_VARIABLE;
 use crate::sheet::QrStyle;
-use crate::signing::Signer;
 
 /// Shows a request. Needs no key: names of devices stay sealed.
 ///

@@ -82,7 +82,9 @@ struct Claim<'a>(&'a Claims, SnapshotId);
 impl Claims {
     /// `None` if somebody else copies it.
     fn take(&self, snap: SnapshotId) -> Option<Claim<'_>> {
-        self.0.lock().insert(snap).then_some(Claim(self, snap))
+        let is_free = self.0.lock().insert(snap);
+        // Made only then: dropping one ends the claim, and takes the lock.
+        is_free.then(|| Claim(self, snap))
     }
 }
 
@@ -209,6 +211,18 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_snapshot_is_claimed_once_and_a_second_try_changes_nothing() {
+        let (claims, snap) = (Claims::default(), SnapshotId::from([1; 32]));
+        let first = claims.take(snap);
+        assert!(first.is_some());
+        assert!(claims.take(snap).is_none());
+        // That try did not end the claim of the first either.
+        assert!(claims.take(snap).is_none());
+        drop(first);
+        assert!(claims.take(snap).is_some());
+    }
 
     #[test]
     fn n25_one_owner_does_not_take_all_turns_to_copy() {

@@ -10,8 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use packnback_node::net::{
-    Incoming, Multiaddr, NetConfig, NetHandle, OutboundStream, Protocol, Transport,
-    keypair_from_seed,
+    Carrier, Incoming, Multiaddr, NetConfig, NetHandle, OutboundStream, Protocol, keypair_from_seed,
 };
 use packnback_proto::wire::Role;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -117,8 +116,8 @@ async fn main() -> anyhow::Result<()> {
         "", "1 stream", "both ways", "4 streams"
     );
     for (transport, listen) in [
-        (Transport::Tcp, "/ip4/127.0.0.1/tcp/0"),
-        (Transport::Quic, "/ip4/127.0.0.1/udp/0/quic-v1"),
+        (Carrier::Tcp, "/ip4/127.0.0.1/tcp/0"),
+        (Carrier::Quic, "/ip4/127.0.0.1/udp/0/quic-v1"),
     ] {
         let mut row = format!("{:<6}", format!("{transport:?}"));
         for (streams, both_ways) in [(1, false), (1, true), (4, false)] {

@@ -6,21 +6,20 @@
 //! | [`service`] | answers storage sessions of other nodes |
 //! | [`local`] | answers programs of this machine over a Unix socket |
 //! | [`frames`] | messages on a stream |
-//! | [`net`] | libp2p: who may connect, streams between nodes |
+//! | [`net`] | libp2p as a port: who may connect, streams between nodes |
 //! | [`network`] | the node among its friends: serving, invites, reading from hosts |
 //! | [`peers`] | the durable table of friends and invites |
 //! | [`replicate`] | carries snapshots of this node to its friends |
 //! | [`log`] | what is told of what happens, bounded |
-//! | `runtime`, [`config`], [`settings`], [`listen`], [`identity`], [`clocks`] | put a node together |
+//! | `runtime`, [`config`], [`settings`], [`listen`], [`identity`] | put a node together |
 //! | `reader` | a node for one program, from a home that cannot be written |
 //! | [`chores`] | what a node does with its own store as time goes by |
 //! | [`work`] | everything a node does by itself: workers and what runs them |
-//! | [`ports`] | what these need from each other |
+//! | [`ports`] | what these need from the world and from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
 pub mod chores;
-pub mod clocks;
 pub mod config;
 pub mod frames;
 pub mod identity;

@@ -17,7 +17,7 @@ use crate::frames::StreamError;
 use crate::identity;
 use crate::local::offline::Offline;
 use crate::local::{LocalNode, serve_connection};
-use crate::runtime::SystemClock;
+use crate::ports::Env;
 use crate::service::Host;
 use crate::store::rocks;
 use crate::store::{DiskReserve, Store};
@@ -49,11 +49,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .context("cannot start threads")?;
     runtime.block_on(async {
         let network = Arc::new(Offline::default());
-        let host = Host::new(
-            store,
-            Arc::<Offline>::clone(&network),
-            Arc::new(SystemClock),
-        );
+        let host = Host::new(store, Arc::<Offline>::clone(&network), Env::system());
         let node = LocalNode::new(Arc::new(host), network, Arc::new(Notify::new()));
         let stream = UnixStream::from_std(stream).context("no program at standard input")?;
         let (input, output) = stream.into_split();

@@ -20,27 +20,18 @@ use crate::listen::{Ports, Try, Wish};
 use crate::local::offline::Offline;
 use crate::local::socket::HomeLock;
 use crate::local::{self, LocalNode};
-use crate::net::{Multiaddr, NetConfig};
-use crate::network::{P2p, P2pConfig};
+use crate::net::{Libp2p, Multiaddr, NetConfig};
+use crate::network::{P2p, P2pConfig, net_failure};
 use crate::peers::StoredState;
-use crate::ports::{Clock, Failure, Network};
+use crate::ports::{Env, Failure, Network};
 use crate::service::Host;
 use crate::settings::Settings;
 use crate::store::rocks;
 use crate::store::{DiskReserve, Store};
-use crate::work::{Runner, SystemDice};
+use crate::work::Runner;
 
 /// Threads for work that blocks: hashing, the disk.
 const BLOCKING_THREADS: usize = 16;
-
-/// The clock of the system.
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> u64 {
-        crate::net::now_s()
-    }
-}
 
 /// Runs a node until it is told to end.
 ///
@@ -85,6 +76,7 @@ fn home(config: &Config) -> anyhow::Result<PathBuf> {
 
 async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<()> {
     let (settings, is_new) = settings_of(config, dir)?;
+    let env = Env::system();
     let seed = identity::load_or_create(dir)?;
     let disk = rocks::open(&dir.join("db")).context("cannot open the store")?;
     let key = SigningKey::from_seed(&seed);
@@ -92,10 +84,10 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     let store = Arc::new(store.with_grace(config.grace_days));
     store.check_version().context("cannot use the store")?;
     store
-        .mend(SystemClock.now())
+        .mend(env.clock.now())
         .context("cannot put the damaged store in order")?;
-    let runner = Runner::new(Arc::new(SystemClock), Arc::new(SystemDice));
-    let composed = compose(config, &settings, Arc::clone(&store), &seed).await?;
+    let runner = Runner::new(env.clone());
+    let composed = compose(config, &settings, Arc::clone(&store), &seed, &env, &runner).await?;
     let network = composed.network;
     if is_new && let Err(error) = settings.save(dir) {
         tracing::warn!(%error, "where this node listens now is forgotten at its next start");
@@ -140,14 +132,12 @@ async fn compose(
     settings: &Settings,
     store: Arc<Store>,
     seed: &Secret32,
+    env: &Env,
+    runner: &Runner,
 ) -> anyhow::Result<Composed> {
     if config.offline {
         let network = Arc::new(Offline::default());
-        let host = Host::new(
-            store,
-            Arc::<Offline>::clone(&network),
-            Arc::new(SystemClock),
-        );
+        let host = Host::new(store, Arc::<Offline>::clone(&network), env.clone());
         return Ok(Composed {
             host: Arc::new(host),
             network,
@@ -162,7 +152,13 @@ async fn compose(
     };
     let state = StoredState::new(Arc::clone(&store));
     let ports = Ports::new(&state);
-    let started = start_somewhere(&ports, &wish, settings, &store, seed).await;
+    let config = P2pConfig {
+        name: settings.shown_name(),
+        runner: Some(runner.clone()),
+        ..P2pConfig::default()
+    };
+    let start = async |one: &Try| start_at(one, &config, &store, seed, env.clone()).await;
+    let started = start_somewhere(&ports, &wish, start).await;
     started.context("cannot start the network")
 }
 
@@ -170,9 +166,7 @@ async fn compose(
 async fn start_somewhere(
     ports: &Ports<'_>,
     wish: &Wish,
-    settings: &Settings,
-    store: &Arc<Store>,
-    seed: &Secret32,
+    start: impl AsyncFn(&Try) -> Result<(Arc<Host>, Arc<dyn Network>), Failure>,
 ) -> Result<Composed, Failure> {
     let mut failed: Option<(Vec<Multiaddr>, Failure)> = None;
     for one in ports.tries(wish)? {
@@ -183,7 +177,7 @@ async fn start_somewhere(
         if was_tried || (!is_strict && !one.looks_free()) {
             continue;
         }
-        match start_at(&one, settings, store, seed).await {
+        match start(&one).await {
             Ok((host, network)) => {
                 if let Err(failure) = ports.keep(&one) {
                     tracing::warn!(%failure, "the port chosen now is forgotten at the next start");
@@ -213,7 +207,7 @@ async fn start_somewhere(
     // Backups go on: friends are dialled from here.
     let nowhere =
         Try::nowhere("this node cannot listen anywhere: friends cannot reach it, it reaches them");
-    let (host, network) = start_at(&nowhere, settings, store, seed).await?;
+    let (host, network) = start(&nowhere).await?;
     Ok(Composed {
         host,
         network,
@@ -223,19 +217,19 @@ async fn start_somewhere(
 
 async fn start_at(
     one: &Try,
-    settings: &Settings,
+    config: &P2pConfig,
     store: &Arc<Store>,
     seed: &Secret32,
+    env: Env,
 ) -> Result<(Arc<Host>, Arc<dyn Network>), Failure> {
-    let some: fn(&mut NetConfig) = |net| net.listen_some = true;
-    let base = P2pConfig::new(one.addrs.clone());
-    let config = P2pConfig {
-        tune: if one.some { some } else { base.tune },
-        name: settings.shown_name(),
-        ..base
+    let tune: fn(&mut NetConfig) = match one.some {
+        true => |net| net.listen_some = true,
+        false => |_| {},
     };
-    let (host, network) =
-        P2p::start(config, seed, Arc::clone(store), Arc::new(SystemClock)).await?;
+    let listen: Vec<String> = one.addrs.iter().map(ToString::to_string).collect();
+    let net = Libp2p::start(seed, &listen, tune).await;
+    let net = net.map_err(net_failure)?;
+    let (host, network) = P2p::start(config, net, seed, Arc::clone(store), env)?;
     Ok((host, network))
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use packnback_proto::ids::NodeId;
 use packnback_proto::wire::work::{Progress, WorkState, WorkerInfo};
 use serde_json::{Value, json};
 
@@ -70,7 +71,7 @@ fn table(workers: &[WorkerInfo], now: u64) -> String {
     for worker in workers {
         let errors = worker.errors.iter().map(|errors| errors.count);
         rows.push(vec![
-            render::path(worker.name.as_bytes()),
+            shown(&worker.name),
             worker.state.to_string(),
             worker
                 .last_run
@@ -82,6 +83,16 @@ fn table(workers: &[WorkerInfo], now: u64) -> String {
         ]);
     }
     render::table(&rows, &[4, 5])
+}
+
+/// A worker of one node is called after it: the first digits are enough.
+fn shown(name: &str) -> String {
+    let word = |word: &str| {
+        word.parse()
+            .map_or_else(|_| word.to_owned(), |id: NodeId| id.short())
+    };
+    let words: Vec<String> = name.split(' ').map(word).collect();
+    render::path(words.join(" ").as_bytes())
 }
 
 fn next(worker: &WorkerInfo, now: u64) -> String {
@@ -116,7 +127,7 @@ fn errors(workers: &[WorkerInfo], now: u64) -> Vec<String> {
         let error = worker.last_error.as_ref()?;
         Some(format!(
             "{}: {} ({}, {}): {}",
-            render::path(worker.name.as_bytes()),
+            shown(&worker.name),
             render::path(error.kind.as_bytes()),
             error.fault,
             render::ago(error.at, now),
@@ -188,6 +199,16 @@ mod tests {
         assert_eq!(said(WorkState::Idle, None), "when woken");
         assert_eq!(said(WorkState::Running, None), "now");
         assert_eq!(said(WorkState::Done, None), "never");
+    }
+
+    #[test]
+    fn a_worker_about_a_node_is_shown_with_its_first_digits() {
+        let id = NodeId([0xab; 32]);
+        assert_eq!(
+            shown(&format!("replicate {id}")),
+            format!("replicate {}", id.short())
+        );
+        assert_eq!(shown("keep friends"), "keep friends");
     }
 
     #[test]

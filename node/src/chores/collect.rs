@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clocks::moment;
 use crate::store::Store;
 use crate::work::{Context, Next, OnStall, Rules, Runner, Status, WorkError, Worker};
 
@@ -35,8 +34,8 @@ impl Worker for Collect {
     }
 
     async fn step(&mut self, cx: &Context) -> Result<Next, WorkError> {
-        let (store, wall) = (Arc::clone(&self.store), cx.wall());
-        let round = cx.blocking(move |_| store.collect(moment(wall), false));
+        let (store, moment) = (Arc::clone(&self.store), cx.env().clock.moment());
+        let round = cx.blocking(move |_| store.collect(moment, false));
         let round = round.await.inspect_err(|error| {
             tracing::error!(%error, "collecting failed; nothing in doubt was freed");
         })?;

@@ -11,7 +11,6 @@ use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 use serde::Serialize;
 
 use super::session::{Reply, Session, reply};
-use crate::clocks::moment;
 use crate::ports::Failure;
 use crate::store::stored::{OrderRow, OrderStand};
 use crate::store::{Store, StoreError};
@@ -143,9 +142,9 @@ impl Session {
     }
 
     async fn collect(&mut self) -> Reply {
-        let now = self.node.host.clock.now();
+        let moment = self.node.host.clock.moment();
         let done: CollectInfo = self
-            .blocking(move |store| store.collect(moment(now), true).map(|round| round.done))
+            .blocking(move |store| store.collect(moment, true).map(|round| round.done))
             .await?;
         info(&done)
     }

@@ -8,7 +8,7 @@ use packnback_proto::wire::frame::encode_body;
 use packnback_proto::wire::local::{LocalReply, LocalRequest, NodeSettings};
 
 use super::session::{Reply, Session, reply};
-use crate::net::Multiaddr;
+use crate::net::canonical;
 use crate::peers::clean_name;
 use crate::ports::Failure;
 use crate::settings::Settings;
@@ -121,7 +121,7 @@ fn changed(
             return Err(format!("at most {PEER_ADDRS_MAX} addresses to listen on"));
         }
         for addr in &listen {
-            let is_fit = addr.parse::<Multiaddr>().is_ok() && can_be_listened_on(addr);
+            let is_fit = canonical(addr).is_some() && can_be_listened_on(addr);
             if !is_fit {
                 return Err(format!(
                     "{addr:?} is no address to listen on: they look like /ip4/0.0.0.0/tcp/4117 or /ip4/0.0.0.0/udp/4117/quic-v1"

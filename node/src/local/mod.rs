@@ -18,7 +18,7 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use packnback_proto::wire::frame::FrameError;
 use packnback_proto::wire::local::{LocalReply, LocalRequest};
@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 use crate::frames::{StreamError, read_frame_within, write_frame};
 use crate::ports::{Failure, Network};
@@ -72,12 +73,13 @@ impl LocalNode {
     /// Puts the parts together.
     #[must_use]
     pub fn new(host: Arc<Host>, network: Arc<dyn Network>, stop: Arc<Notify>) -> Self {
+        let started = host.env.clock.instant();
         Self {
             host,
             network,
             stop,
             read_only: false,
-            started: Instant::now(),
+            started,
             own: None,
             runner: None,
         }

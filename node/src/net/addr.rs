@@ -7,8 +7,8 @@ use libp2p::core::multiaddr::Protocol as Part;
 use packnback_proto::ids::NodeId;
 use packnback_proto::text::is_address;
 
-use super::error::NetError;
 use super::peer_id::{node_id, peer_id};
+use crate::ports::NetError;
 use crate::ports::Reach;
 
 /// The port of a node that is not told otherwise.
@@ -62,42 +62,6 @@ pub fn format_peer_addr(node: &NodeId, addr: &Multiaddr) -> Result<String, NetEr
 pub fn parse_addrs(texts: &[String]) -> Vec<Multiaddr> {
     let fit = texts.iter().filter(|text| is_address(text));
     fit.filter_map(|text| text.parse().ok()).collect()
-}
-
-/// Most addresses guessed of one peer.
-const SEEN_MAX: usize = 4;
-
-/// What a peer tells of its addresses, and behind that the same ports at the address it is seen at, if that one
-/// reaches further than all it told: behind a router it does not know it.
-#[must_use]
-pub fn seen_from(remote: &Multiaddr, told: &[String]) -> Vec<String> {
-    let mut all = told.to_vec();
-    let Some(seen) = remote.iter().next() else {
-        return all;
-    };
-    let told = parse_addrs(told);
-    if told.iter().any(|addr| reach(addr) >= reach(remote)) {
-        return all;
-    }
-    let is_same_family = |part: &Part<'_>| {
-        matches!(
-            (part, &seen),
-            (Part::Ip4(_), Part::Ip4(_)) | (Part::Ip6(_), Part::Ip6(_))
-        )
-    };
-    let mut guessed: Vec<String> = Vec::new();
-    for addr in told {
-        let mut parts = addr.iter();
-        if parts.next().is_some_and(|part| is_same_family(&part)) {
-            let there: Multiaddr = std::iter::once(seen.clone()).chain(parts).collect();
-            let there = there.to_string();
-            if guessed.len() < SEEN_MAX && !guessed.contains(&there) {
-                guessed.push(there);
-            }
-        }
-    }
-    all.extend(guessed);
-    all
 }
 
 /// How far an address reaches. Names count as public: people use them for that. What is neither an
@@ -180,25 +144,6 @@ mod tests {
         ] {
             assert_eq!(reach(&text.parse().unwrap()), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_peer_behind_a_router_is_looked_for_at_its_router() {
-        let seen = |remote: &str, told: &[&str]| {
-            let told: Vec<String> = told.iter().map(ToString::to_string).collect();
-            seen_from(&remote.parse().unwrap(), &told).split_off(told.len())
-        };
-        let told = [
-            "/ip4/192.168.1.5/tcp/4117",
-            "/ip4/10.0.0.1/tcp/4117",
-            "/ip6/fd00::1/tcp/4117",
-        ];
-        let expected = ["/ip4/203.0.113.9/tcp/4117"];
-        assert_eq!(seen("/ip4/203.0.113.9/tcp/50000", &told), expected);
-        // In the same network, or where it knows a better one itself, there is nothing to guess.
-        assert!(seen("/ip4/192.168.1.5/tcp/50000", &told).is_empty());
-        assert!(seen("/ip4/203.0.113.9/tcp/5", &["/ip4/198.51.100.1/tcp/1"]).is_empty());
-        assert!(seen("/memory/1", &told).is_empty());
     }
 
     #[test]

@@ -11,12 +11,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::clock::now_s;
-use super::error::NetError;
 use super::peer_id::{node_id_of, peer_id};
-use super::shared::{NetEvent, Shared};
+use super::shared::Shared;
 use super::task::{Command, NetTask};
-use super::types::{ConnInfo, InboundStream, NetConfig, NetStats, OutboundStream, Protocol};
-use crate::ports::Sponsor;
+use super::types::{ConnInfo, InboundStream, NetConfig, OutboundStream};
+use crate::ports::{NetError, NetStats, PathEvent, Protocol, Sponsor};
 
 /// Commands waiting for the network task.
 const COMMAND_BACKLOG: usize = 256;
@@ -183,12 +182,13 @@ impl NetHandle {
     /// Addresses this node listens on.
     #[must_use]
     pub fn listen_addrs(&self) -> Vec<Multiaddr> {
-        self.shared.listen.borrow().clone()
+        let all = self.shared.listen.borrow();
+        all.iter().filter_map(|addr| addr.parse().ok()).collect()
     }
 
     /// Changes whenever [`NetHandle::listen_addrs`] do.
     #[must_use]
-    pub fn listen_changed(&self) -> watch::Receiver<Vec<Multiaddr>> {
+    pub fn listen_changed(&self) -> watch::Receiver<Vec<String>> {
         self.shared.listen.subscribe()
     }
 
@@ -206,19 +206,8 @@ impl NetHandle {
 
     /// Connections coming and going, from now on.
     #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<NetEvent> {
+    pub fn events(&self) -> broadcast::Receiver<PathEvent> {
         self.shared.subscribe()
-    }
-
-    /// Returns once a connection to this node is established, from now on.
-    pub async fn comes_back(&self, node: NodeId) {
-        let mut events = self.events();
-        // An overflow of events may hide the one we wait for, so it counts as it.
-        while let Ok(event) = events.recv().await {
-            if event == NetEvent::Connected(node) {
-                return;
-            }
-        }
     }
 
     /// Counters.

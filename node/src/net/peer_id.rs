@@ -6,7 +6,7 @@ use packnback_proto::ids::NodeId;
 use packnback_proto::wire::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::error::NetError;
+use crate::ports::NetError;
 
 /// The libp2p key pair of an Ed25519 seed. The seed is wiped.
 ///

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::{Multiaddr, PeerId};
 
-use super::backoff::backoff;
+use crate::ports::backoff;
 
 #[derive(Debug)]
 struct Wanted {

@@ -9,8 +9,7 @@ use libp2p::PeerId;
 use packnback_proto::wire::Role;
 use parking_lot::RwLock;
 
-use super::types::{Protocol, may_open};
-use crate::ports::Sponsor;
+use crate::ports::{Protocol, Sponsor, may_open};
 
 /// One admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! What the network task shares with its handles.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use libp2p::Multiaddr;
-use packnback_proto::ids::NodeId;
 use parking_lot::RwLock;
 use tokio::sync::{broadcast, watch};
 
@@ -12,25 +11,10 @@ use super::guard::Inside;
 use super::roles::Roles;
 use super::stats::Counters;
 use super::types::ConnInfo;
+use crate::ports::{PathEvent, PathId};
 
 /// Events a slow listener may fall behind before it misses some; it can then look at the state.
 const EVENT_BACKLOG: usize = 256;
-
-/// Something changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NetEvent {
-    /// A connection to this node was established.
-    Connected(NodeId),
-    /// The last connection to this node closed.
-    Disconnected(NodeId),
-    /// No address of this node answered.
-    DialFailed {
-        /// The node.
-        node: NodeId,
-        /// What the transports said.
-        reason: String,
-    },
-}
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -39,8 +23,9 @@ pub(crate) struct Shared {
     pub(crate) waiting: Waiting,
     pub(crate) inside: Inside,
     conns: RwLock<Vec<ConnInfo>>,
-    pub(crate) listen: watch::Sender<Vec<Multiaddr>>,
-    events: broadcast::Sender<NetEvent>,
+    pub(crate) listen: watch::Sender<Vec<String>>,
+    events: broadcast::Sender<PathEvent>,
+    paths: AtomicU64,
 }
 
 impl Shared {
@@ -53,6 +38,7 @@ impl Shared {
             conns: RwLock::default(),
             listen: watch::Sender::default(),
             events: broadcast::Sender::new(EVENT_BACKLOG),
+            paths: AtomicU64::new(0),
         }
     }
 
@@ -64,12 +50,27 @@ impl Shared {
         *self.conns.write() = conns;
     }
 
-    pub(crate) fn notify(&self, event: NetEvent) {
+    /// Here and not with the connections: a swarm that is built later starts from nothing.
+    pub(crate) fn next_path(&self) -> PathId {
+        PathId(self.paths.fetch_add(1, Relaxed))
+    }
+
+    /// The swarm broke: none of its connections is left.
+    pub(crate) fn lose_all(&self) {
+        let mut nodes: Vec<_> = self.conns().iter().map(|conn| conn.node).collect();
+        self.set_conns(Vec::new());
+        nodes.dedup();
+        for node in nodes {
+            self.notify(PathEvent::Gone(node));
+        }
+    }
+
+    pub(crate) fn notify(&self, event: PathEvent) {
         // No listener is no error.
         let _ = self.events.send(event);
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<NetEvent> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<PathEvent> {
         self.events.subscribe()
     }
 }

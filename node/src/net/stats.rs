@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::types::NetStats;
+use crate::ports::NetStats;
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {

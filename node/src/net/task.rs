@@ -17,18 +17,19 @@ use packnback_proto::wire::Role;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::backoff::random_u32;
 use super::behaviour::{Behaviour, BehaviourEvent};
-use super::clock::now_s;
-use super::error::NetError;
+use super::clock::{now_s, random_u32};
 use super::redial::Redials;
 use super::shared::Shared;
 use super::streams::Reply;
 use super::transport;
-use super::types::{InboundStream, NetConfig, Protocol};
+use super::types::{InboundStream, NetConfig};
+use crate::ports::{NetError, Protocol};
 
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(250);
+/// Longest wait for connections to close at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before a new swarm replaces one that panicked.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
@@ -137,7 +138,7 @@ impl NetTask {
                 let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(swarm)));
             }
             self.shared.counters.restart();
-            self.shared.set_conns(Vec::new());
+            self.shared.lose_all();
             tokio::time::sleep(RESTART_PAUSE).await;
             match self.build() {
                 Ok(swarm) => running = Some(swarm),
@@ -153,11 +154,29 @@ impl NetTask {
             tokio::select! {
                 event = running.swarm.select_next_some() => self.on_event(running, event),
                 command = self.commands.recv() => match command {
-                    Some(Command::Shutdown) | None => return,
+                    Some(Command::Shutdown) | None => {
+                        let closing = self.close_all(running);
+                        // An error means that somebody does not let go: the process ends anyway.
+                        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+                        return;
+                    }
                     Some(command) => self.on_command(&mut running.swarm, command),
                 },
                 _ = tick.tick() => self.on_tick(&mut running.swarm),
             }
+        }
+    }
+
+    /// Says goodbye to everybody: a peer that still holds a stream would keep a QUIC connection alive.
+    async fn close_all(&mut self, running: &mut Running) {
+        let peers: Vec<PeerId> = running.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // An error means that it has gone meanwhile.
+            let _ = running.swarm.disconnect_peer_id(peer);
+        }
+        while running.swarm.network_info().num_peers() > 0 {
+            let event = running.swarm.select_next_some().await;
+            self.on_event(running, event);
         }
     }
 
@@ -250,18 +269,20 @@ impl NetTask {
             } => {
                 tracing::info!(%address, "listening");
                 self.remember_port(running, listener_id, &address);
+                let text = address.to_string();
                 self.shared.listen.send_if_modified(|all| {
-                    let is_new = !all.contains(&address);
+                    let is_new = !all.contains(&text);
                     if is_new {
-                        all.push(address);
+                        all.push(text);
                     }
                     is_new
                 });
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
+                let text = address.to_string();
                 self.shared
                     .listen
-                    .send_modify(|all| all.retain(|a| *a != address));
+                    .send_modify(|all| all.retain(|a| *a != text));
             }
             SwarmEvent::ListenerClosed {
                 reason: Err(error), ..

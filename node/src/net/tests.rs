@@ -9,6 +9,7 @@ use packnback_proto::wire::Role;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::ports::PathEvent;
 
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
@@ -55,7 +56,7 @@ async fn echo(mut incoming: Incoming) {
     }
 }
 
-async fn round_trip(listen: &str, transport: Transport) {
+async fn round_trip(listen: &str, transport: Carrier) {
     let (a, b) = pair(&[listen]).await;
     let (a_id, addrs) = (a.id(), b.handle.listen_addrs());
     let open = a.handle.open(b.id(), &addrs, Protocol::Store);
@@ -78,21 +79,21 @@ async fn round_trip(listen: &str, transport: Transport) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn friends_talk_over_tcp() {
-    round_trip(TCP, Transport::Tcp).await;
+    round_trip(TCP, Carrier::Tcp).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn friends_talk_over_quic() {
-    round_trip(QUIC, Transport::Quic).await;
+    round_trip(QUIC, Carrier::Quic).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_preferred_transport_is_used_and_the_other_is_the_fallback() {
     for (prefer, listen, expected) in [
-        (Transport::Tcp, &[TCP, QUIC][..], Transport::Tcp),
-        (Transport::Quic, &[TCP, QUIC][..], Transport::Quic),
-        (Transport::Quic, &[TCP][..], Transport::Tcp),
-        (Transport::Tcp, &[QUIC][..], Transport::Quic),
+        (Carrier::Tcp, &[TCP, QUIC][..], Carrier::Tcp),
+        (Carrier::Quic, &[TCP, QUIC][..], Carrier::Quic),
+        (Carrier::Quic, &[TCP][..], Carrier::Tcp),
+        (Carrier::Tcp, &[QUIC][..], Carrier::Quic),
     ] {
         let a = Node::start(1, &[], |c| c.prefer = prefer).await;
         let b = Node::start(2, listen, |_| {}).await;
@@ -229,7 +230,7 @@ async fn a_wrong_peer_at_one_address_does_not_hide_the_right_one_at_another() {
         assert_eq!(opened.conn.node, b.id());
         let mut events = a.handle.events();
         a.handle.close(opened.conn.id).await.unwrap();
-        while events.recv().await.unwrap() != NetEvent::Disconnected(b.id()) {}
+        while events.recv().await.unwrap() != PathEvent::Gone(b.id()) {}
     }
 }
 
@@ -245,7 +246,7 @@ async fn an_expelled_friend_loses_its_connection() {
         .stream;
     let mut events = a.handle.events();
     b.handle.expel(a.id()).await.unwrap();
-    assert_eq!(events.recv().await.unwrap(), NetEvent::Disconnected(b.id()));
+    assert_eq!(events.recv().await.unwrap(), PathEvent::Gone(b.id()));
     let mut byte = [0];
     assert!(matches!(stream.read(&mut byte).await, Ok(0) | Err(_)));
     assert!(a.handle.connections().is_empty());
@@ -295,16 +296,16 @@ async fn a_kept_friend_is_dialled_again_when_it_comes_back() {
     let mut events = a.handle.events();
     let (b_id, addrs) = (b.id(), b.handle.listen_addrs());
     a.handle.keep(b_id, addrs.clone()).await.unwrap();
-    let until = async |events: &mut tokio::sync::broadcast::Receiver<NetEvent>, wanted| {
+    let until = async |events: &mut tokio::sync::broadcast::Receiver<PathEvent>, wanted| {
         while events.recv().await.unwrap() != wanted {}
     };
-    until(&mut events, NetEvent::Connected(b_id)).await;
+    until(&mut events, PathEvent::Connected(b_id)).await;
     b.handle.shutdown().await;
-    until(&mut events, NetEvent::Disconnected(b_id)).await;
+    until(&mut events, PathEvent::Gone(b_id)).await;
     drop(b);
     let again = Node::start(2, &[&addrs.first().unwrap().to_string()], |_| {}).await;
     again.admit(&a, Role::Friend);
-    until(&mut events, NetEvent::Connected(b_id)).await;
+    until(&mut events, PathEvent::Connected(b_id)).await;
 }
 
 /// Two tasks on one split stream, both directions full: where yamux lost wake-ups once.

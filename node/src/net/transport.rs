@@ -10,9 +10,9 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, dns, noise, quic, tcp};
 
 use super::door::{Door, Waiting, first_bytes};
-use super::error::NetError;
 use super::guard::{Guard, Inside};
 use super::muxer::{STREAMS_PER_CONNECTION_MAX, Yamux};
+use crate::ports::NetError;
 
 /// Longest handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);

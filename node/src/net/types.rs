@@ -6,56 +6,18 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{ConnectionId, StreamProtocol};
 use libp2p::{Multiaddr, Stream};
 use packnback_proto::ids::NodeId;
-use packnback_proto::wire::{CONTACT_PROTOCOL, INVITE_PROTOCOL, Role, STORE_PROTOCOL};
+use packnback_proto::wire::Role;
 use tokio_util::compat::Compat;
+
+use crate::ports::{Path, PathId, Protocol};
 
 /// A stream to a peer, for tokio.
 pub type PeerStream = Compat<Stream>;
 
-/// Whether a peer of this role may open a stream of this protocol. A connection alone implies no
-/// right: every stream checks.
-///
-/// A friend may open the invite protocol too: an invitee whose answer got lost comes back under its
-/// real key, and gets the same answer again.
+/// A protocol for libp2p.
 #[must_use]
-pub const fn may_open(role: Role, protocol: Protocol) -> bool {
-    match protocol {
-        Protocol::Store => matches!(role, Role::Friend | Role::Recovery | Role::Replica),
-        Protocol::Invite => matches!(role, Role::Friend | Role::Guest),
-        Protocol::Contact => matches!(role, Role::Friend | Role::Replica | Role::Former),
-    }
-}
-
-/// The stream protocols.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// Objects, records, commits, reads.
-    Store,
-    /// Taking up an invite.
-    Invite,
-    /// Saying where one is, and what the other is to one.
-    Contact,
-}
-
-impl Protocol {
-    /// Every protocol.
-    pub const ALL: [Self; 3] = [Self::Store, Self::Invite, Self::Contact];
-
-    /// Its name on the wire.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Store => STORE_PROTOCOL,
-            Self::Invite => INVITE_PROTOCOL,
-            Self::Contact => CONTACT_PROTOCOL,
-        }
-    }
-
-    /// For libp2p.
-    #[must_use]
-    pub const fn id(self) -> StreamProtocol {
-        StreamProtocol::new(self.name())
-    }
+pub(crate) const fn stream_protocol(protocol: Protocol) -> StreamProtocol {
+    StreamProtocol::new(protocol.name())
 }
 
 /// How bytes travel.
@@ -63,7 +25,7 @@ impl Protocol {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum Transport {
+pub enum Carrier {
     /// TCP, Noise, Yamux.
     Tcp,
     /// QUIC version 1.
@@ -77,16 +39,31 @@ pub enum Transport {
 pub struct ConnInfo {
     /// libp2p's number for it.
     pub id: ConnectionId,
+    /// Our own.
+    pub path: PathId,
     /// The peer.
     pub node: NodeId,
     /// Whether it runs through a relay.
     pub relayed: bool,
     /// How bytes travel.
-    pub transport: Transport,
+    pub transport: Carrier,
     /// Whether we dialled it.
     pub outbound: bool,
     /// The other end.
     pub remote: Multiaddr,
+}
+
+impl ConnInfo {
+    /// The same without libp2p.
+    pub(crate) fn as_path(&self) -> Path {
+        Path {
+            id: self.path,
+            node: self.node,
+            relayed: self.relayed,
+            outbound: self.outbound,
+            remote: self.remote.to_string(),
+        }
+    }
 }
 
 /// A stream a peer opened here; its role allowed the protocol when it arrived.
@@ -124,7 +101,7 @@ pub struct NetConfig {
     /// always has to work.
     pub listen_some: bool,
     /// The transport dialled first when a peer has addresses for both.
-    pub prefer: Transport,
+    pub prefer: Carrier,
     /// Time between pings on a connection.
     pub ping_interval: Duration,
     /// A connection whose ping takes longer is closed.
@@ -147,7 +124,7 @@ impl NetConfig {
             key,
             listen,
             listen_some: false,
-            prefer: Transport::Quic,
+            prefer: Carrier::Quic,
             ping_interval: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(120),
@@ -156,19 +133,4 @@ impl NetConfig {
             redial_max: Duration::from_secs(300),
         }
     }
-}
-
-/// Counters of the network, for `status`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct NetStats {
-    /// Connections refused by the gate.
-    pub refused_connections: u64,
-    /// Inbound streams reset because nobody took them in time.
-    pub dropped_streams: u64,
-    /// Inbound streams whose role had changed on arrival.
-    pub refused_streams: u64,
-    /// Connections closed because a ping got no answer.
-    pub stalled_connections: u64,
-    /// Times the network task had to be started anew.
-    pub restarts: u64,
 }

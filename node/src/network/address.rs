@@ -7,8 +7,8 @@ use packnback_proto::limits::PEER_ADDRS_MAX;
 use packnback_proto::wire::ErrorCode;
 
 use super::net_failure;
-use crate::net::{Multiaddr, NetError, parse_peer_addr};
-use crate::ports::Failure;
+use crate::net::{canonical, split_peer_addr};
+use crate::ports::{Failure, NetError};
 
 fn bad(text: &str, reason: &str) -> Failure {
     net_failure(NetError::BadAddress {
@@ -18,8 +18,7 @@ fn bad(text: &str, reason: &str) -> Failure {
 }
 
 /// Whether this node can dial it: a host, a port, and a transport it speaks.
-fn can_be_dialled(addr: &Multiaddr) -> bool {
-    let text = addr.to_string();
+fn can_be_dialled(text: &str) -> bool {
     let mut parts = text.split('/').skip(1);
     let host = matches!(parts.next(), Some("ip4" | "ip6" | "dns" | "dns4" | "dns6"));
     let (_, via, port) = (parts.next(), parts.next(), parts.next());
@@ -61,19 +60,18 @@ pub(super) fn parse_all(node: &NodeId, texts: &[String]) -> Result<Vec<String>, 
             continue;
         }
         let addr = if text.contains("/p2p/") {
-            let (named, addr) = parse_peer_addr(text).map_err(net_failure)?;
+            let (named, addr) = split_peer_addr(text).map_err(net_failure)?;
             if named != *node {
                 return Err(bad(text, "it names another node"));
             }
             addr
         } else {
-            text.parse::<Multiaddr>()
-                .map_err(|_| bad(text, "not an address"))?
+            canonical(text).ok_or_else(|| bad(text, "not an address"))?
         };
         if !can_be_dialled(&addr) {
             return Err(bad(text, "it cannot be dialled"));
         }
-        addrs.push(addr.to_string());
+        addrs.push(addr);
     }
     if addrs.is_empty() || addrs.len() > PEER_ADDRS_MAX {
         let message = format!("one to {PEER_ADDRS_MAX} addresses are needed");
@@ -86,10 +84,12 @@ pub(super) fn parse_all(node: &NodeId, texts: &[String]) -> Result<Vec<String>, 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::net::{format_peer_addr, keypair_from_seed, node_id_of};
+    use crate::net::full_addr;
+    use packnback_proto::crypto::secret::Secret32;
+    use packnback_proto::crypto::sign::SigningKey;
 
     fn node(n: u8) -> NodeId {
-        node_id_of(&keypair_from_seed([n; 32]).unwrap()).unwrap()
+        SigningKey::from_seed(&Secret32::new([n; 32])).node_id()
     }
 
     fn parse(texts: &[&str]) -> Result<Vec<String>, Failure> {
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn an_address_is_taken_as_people_write_it() {
         let plain = "/ip4/192.0.2.1/tcp/4117";
-        let full = format_peer_addr(&node(1), &plain.parse().unwrap()).unwrap();
+        let full = full_addr(&node(1), plain).unwrap();
         assert_eq!(parse(&[plain]).unwrap(), [plain]);
         assert_eq!(parse(&[&full]).unwrap(), [plain]);
         let both = ["/ip4/192.0.2.1/udp/4117/quic-v1", plain];
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_dialled_is_refused() {
-        let other = format_peer_addr(&node(2), &"/ip4/192.0.2.1/tcp/1".parse().unwrap()).unwrap();
+        let other = full_addr(&node(2), "/ip4/192.0.2.1/tcp/1").unwrap();
         for text in [
             "",
             "192.0.2.1",

@@ -2,7 +2,7 @@
 //! other is to it. So every contact in either direction, of whatever role, teaches both sides where to find the other
 //! again, and a friendship that was ended here is known to have ended there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,14 +11,16 @@ use packnback_proto::machine::rate::Allowance;
 use packnback_proto::wire::contact::{Bond, CONTACT_VERSION, Contact};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::P2p;
 use crate::frames::{StreamError, read_frame, write_frame};
-use crate::net::{InboundStream, Multiaddr, NetEvent, Protocol, now_s, reach, seen_from};
+use crate::net::{reach_of, seen_from};
 use crate::peers::Heard;
-use crate::ports::{Failure, PeerBook as _};
+use crate::ports::{Arrived, Env, Failure, NetError, PathEvent, PeerBook as _, Protocol};
+use crate::work::{Context, Handle, Next, OnStall, Rules, Status, WorkError, Worker};
 
 /// Longest silence of the other side.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -33,7 +35,7 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, thiserror::Error)]
 enum GreetError {
     #[error("{0}")]
-    Net(#[from] crate::net::NetError),
+    Net(#[from] NetError),
     #[error("{0}")]
     Stream(#[from] StreamError),
     #[error("{0}")]
@@ -43,10 +45,10 @@ enum GreetError {
 /// What connected nodes were told. Pure but for the clock.
 #[derive(Debug, Default)]
 struct Told {
-    said: HashMap<NodeId, Contact>,
-    failed: HashMap<NodeId, Instant>,
+    said: BTreeMap<NodeId, Contact>,
+    failed: BTreeMap<NodeId, Instant>,
     /// Greetings under way: the next waits, so that what is newer is heard later.
-    busy: HashSet<NodeId>,
+    busy: BTreeSet<NodeId>,
 }
 
 impl Told {
@@ -88,7 +90,7 @@ impl Told {
 
 /// How often nodes were heeded lately.
 #[derive(Debug, Default)]
-pub(super) struct Greetings(HashMap<NodeId, Allowance>);
+pub(super) struct Greetings(BTreeMap<NodeId, Allowance>);
 
 impl Greetings {
     fn is_within(&mut self, node: NodeId, now: u64) -> bool {
@@ -97,61 +99,105 @@ impl Greetings {
     }
 }
 
-/// Runs until the network ends.
-pub(super) async fn run(p2p: Weak<P2p>) {
-    let Some(this) = p2p.upgrade() else { return };
-    let mut events = this.net.events();
-    let (mut friends, mut listen) = (this.table.changed(), this.net.listen_changed());
-    let mut name = this.name.subscribe();
-    drop(this);
-    let (mut told, mut under_way) = (Told::default(), JoinSet::new());
-    loop {
-        let Some(this) = p2p.upgrade() else { return };
-        greet_all(&this, &mut told, &mut under_way);
-        drop(this);
-        let next = told.next();
-        let wait = async {
-            match next {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
+/// Pauses after errors: only a broken program makes any.
+const RETRY: Duration = Duration::from_secs(1);
+/// A step starts greetings and waits for none.
+const BOUND: Duration = Duration::from_secs(60);
+
+pub(super) fn start(p2p: &Arc<P2p>) -> Handle {
+    let (this, net) = (Arc::downgrade(p2p), Arc::clone(&p2p.net));
+    let (table, name, env) = (
+        Arc::clone(&p2p.table),
+        p2p.name.subscribe(),
+        p2p.env.clone(),
+    );
+    let rules = Rules::new(RETRY, AGAIN).bound(BOUND, OnStall::Restart);
+    p2p.runner.start(rules, move || Greet {
+        p2p: Weak::clone(&this),
+        env: env.clone(),
+        events: net.events(),
+        friends: table.changed(),
+        listen: net.listen_changed(),
+        name: name.clone(),
+        told: Told::default(),
+        under_way: JoinSet::new(),
+        is_over: false,
+    })
+}
+
+/// Greets whoever is connected and has not been told yet.
+struct Greet {
+    p2p: Weak<P2p>,
+    env: Env,
+    events: broadcast::Receiver<PathEvent>,
+    friends: watch::Receiver<u64>,
+    listen: watch::Receiver<Vec<String>>,
+    name: watch::Receiver<String>,
+    told: Told,
+    under_way: JoinSet<(NodeId, bool)>,
+    /// The network has ended.
+    is_over: bool,
+}
+
+impl Worker for Greet {
+    fn name(&self) -> String {
+        "greet".to_owned()
+    }
+
+    async fn step(&mut self, cx: &Context) -> Result<Next, WorkError> {
+        let Some(this) = self.p2p.upgrade().filter(|_| !self.is_over) else {
+            return Ok(Next::Done);
         };
+        let now = cx.now();
+        self.told.failed.retain(|_, failed| now < *failed + AGAIN);
+        greet_all(&this, &mut self.told, &mut self.under_way);
+        Ok(self.told.next().map_or(Next::WhenWoken, Next::At))
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            queue: u64::try_from(self.under_way.len()).ok(),
+            ..Status::default()
+        }
+    }
+
+    async fn nudge(&mut self) {
         tokio::select! {
-            event = events.recv() => match event {
-                Ok(NetEvent::Disconnected(node)) => {
-                    told.gone(&node);
-                    if let Some(this) = p2p.upgrade() {
-                        this.table.note(node, now_s(), Heard::Left);
+            biased;
+            event = self.events.recv() => match event {
+                Ok(PathEvent::Gone(node)) => {
+                    self.told.gone(&node);
+                    if let Some(this) = self.p2p.upgrade() {
+                        this.table.note(node, self.env.clock.now(), Heard::Left);
                     }
                 }
                 Ok(_) => {}
                 // Some may have gone and come back unseen: greeting twice does no harm.
-                Err(RecvError::Lagged(_)) => told.said.clear(),
-                Err(RecvError::Closed) => return,
+                Err(RecvError::Lagged(_)) => self.told.said.clear(),
+                Err(RecvError::Closed) => self.is_over = true,
             },
-            done = under_way.join_next(), if !under_way.is_empty() => {
+            done = self.under_way.join_next(), if !self.under_way.is_empty() => {
                 match done {
                     Some(Ok((node, is_told))) => {
-                        told.done(&node);
+                        self.told.done(&node);
                         if !is_told {
-                            told.failed(node, Instant::now());
+                            self.told.failed(node, self.env.clock.instant());
                         }
                     }
                     // Which one it was is not known.
-                    Some(Err(_)) => told = Told::default(),
+                    Some(Err(_)) => self.told = Told::default(),
                     None => {}
                 }
             }
-            () = wait => told.failed.retain(|_, failed| Instant::now() < *failed + AGAIN),
-            changed = friends.changed() => if changed.is_err() { return },
-            changed = listen.changed() => if changed.is_err() { return },
-            changed = name.changed() => if changed.is_err() { return },
+            changed = self.friends.changed() => self.is_over = changed.is_err(),
+            changed = self.listen.changed() => self.is_over = changed.is_err(),
+            changed = self.name.changed() => self.is_over = changed.is_err(),
         }
     }
 }
 
 fn greet_all(p2p: &Arc<P2p>, told: &mut Told, under_way: &mut JoinSet<(NodeId, bool)>) {
-    let mut nodes: Vec<NodeId> = p2p.net.connections().iter().map(|conn| conn.node).collect();
+    let mut nodes: Vec<NodeId> = p2p.net.paths().iter().map(|path| path.node).collect();
     nodes.sort_unstable();
     nodes.dedup();
     for node in nodes {
@@ -161,7 +207,7 @@ fn greet_all(p2p: &Arc<P2p>, told: &mut Told, under_way: &mut JoinSet<(NodeId, b
         let Some(contact) = p2p.greeting(&node) else {
             continue;
         };
-        if !told.is_due(&node, &contact, Instant::now()) {
+        if !told.is_due(&node, &contact, p2p.env.clock.instant()) {
             continue;
         }
         told.says(node, contact.clone());
@@ -205,7 +251,7 @@ impl P2p {
         say(&mut opened.stream, &contact).await?;
         let answer = hear(&mut opened.stream).await?;
         self.said(node, bond)?;
-        self.heed(node, &opened.conn.remote, &answer)
+        self.heed(node, &opened.path.remote, &answer)
     }
 
     /// Tells a node that was just removed, if it is there.
@@ -225,14 +271,14 @@ impl P2p {
 
     fn said(&self, node: NodeId, bond: Bond) -> Result<(), Failure> {
         match bond {
-            Bond::Ended => self.table.was_told(&node, now_s()),
+            Bond::Ended => self.table.was_told(&node, self.env.clock.now()),
             _ => Ok(()),
         }
     }
 
     /// Takes over what a node says of itself.
-    fn heed(&self, node: NodeId, remote: &Multiaddr, said: &Contact) -> Result<(), GreetError> {
-        let now = now_s();
+    fn heed(&self, node: NodeId, remote: &str, said: &Contact) -> Result<(), GreetError> {
+        let now = self.env.clock.now();
         self.table.note(node, now, Heard::Seen);
         if !self.greetings.lock().is_within(node, now) {
             tracing::debug!(?node, "greets too often");
@@ -241,21 +287,22 @@ impl P2p {
         self.table.greeted(&node, &said.name, said.bond, now)?;
         if said.bond != Bond::Ended && self.table.bond(&node) != Some(Bond::Ended) {
             let addrs = seen_from(remote, &said.addrs);
-            self.table.learn_addrs(&node, &addrs, true, reach(remote))?;
+            self.table
+                .learn_addrs(&node, &addrs, true, reach_of(remote))?;
         }
         Ok(())
     }
 }
 
 /// Answers a greeting.
-pub(super) async fn answer(mut arrived: InboundStream, p2p: &P2p) -> Result<(), StreamError> {
+pub(super) async fn answer(mut arrived: Arrived, p2p: &P2p) -> Result<(), StreamError> {
     let said = hear(&mut arrived.stream).await?;
     let node = arrived.peer;
     let Some(contact) = p2p.greeting(&node) else {
         return Ok(());
     };
     // First what it said: the answer means that it was heard.
-    if let Err(error) = p2p.heed(node, &arrived.conn.remote, &said) {
+    if let Err(error) = p2p.heed(node, &arrived.path.remote, &said) {
         tracing::warn!(?node, %error, "what a node said of itself is not kept");
         return Ok(());
     }

@@ -1,5 +1,9 @@
 //! Making invites, and taking them up from others.
 
+use std::sync::Arc;
+
+use packnback_proto::crypto::secret::Secret32;
+use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::NodeId;
 use packnback_proto::wire::invite::{InviteSecret, InviteToken};
 use packnback_proto::wire::local::PeerInfo;
@@ -7,17 +11,13 @@ use packnback_proto::wire::{ErrorCode, Role};
 use zeroize::Zeroizing;
 
 use super::{P2p, net_failure};
-use crate::net::{
-    Multiaddr, NetConfig, NetError, NetHandle, Protocol, keypair_from_seed, node_id_of, now_s,
-    parse_addrs, reach,
-};
+use crate::net::reach_of;
 use crate::peers::{
     ClaimOutcome, Friend, Introduction, NewInvite, claim_invite, clean_addrs, clean_name,
 };
-use crate::ports::{Failure, PeerBook as _, Reach};
+use crate::ports::{Failure, NetError, PeerBook as _, Protocol, Reach, Transport};
 
-pub(super) fn is_loopback(addr: &Multiaddr) -> bool {
-    let text = addr.to_string();
+pub(super) fn is_loopback(text: &str) -> bool {
     text.starts_with("/ip4/127.") || text.starts_with("/ip6/::1/")
 }
 
@@ -53,12 +53,11 @@ impl Offered {
 
 /// The addresses that are of use to somebody elsewhere, the best first: an invite has room for a few. Loopback only
 /// if there is nothing else.
-fn for_invite(addrs: &[Multiaddr]) -> Vec<String> {
-    let rank = |addr: &Multiaddr| {
-        let text = addr.to_string();
+fn for_invite(addrs: &[String]) -> Vec<String> {
+    let rank = |text: &String| {
         let is_six = text.starts_with("/ip6/");
         let is_link_local = text.starts_with("/ip6/fe80:") || text.starts_with("/ip4/169.254.");
-        match reach(addr) {
+        match reach_of(text) {
             Reach::Public => u8::from(is_six),
             Reach::Private if !is_link_local => 2 + u8::from(is_six),
             Reach::Private => 4,
@@ -67,11 +66,17 @@ fn for_invite(addrs: &[Multiaddr]) -> Vec<String> {
     };
     let mut sorted = addrs.to_vec();
     sorted.sort_by_key(rank);
-    let is_far = |addr: &Multiaddr| reach(addr) > Reach::Loopback;
+    let is_far = |addr: &String| reach_of(addr) > Reach::Loopback;
     if sorted.iter().any(is_far) {
         sorted.retain(is_far);
     }
-    sorted.iter().map(ToString::to_string).collect()
+    sorted
+}
+
+/// Who takes up an invite before it is known as itself.
+fn guest_of(secret: &InviteSecret) -> NodeId {
+    let seed = Secret32::init_with(|out| out.copy_from_slice(secret.guest_seed().expose()));
+    SigningKey::from_seed(&seed).node_id()
 }
 
 impl P2p {
@@ -88,12 +93,11 @@ impl P2p {
             return Err(refused(message, next));
         }
         let mut random = Zeroizing::new([0; 16]);
-        getrandom::fill(random.as_mut_slice())
+        let dice = &self.env.dice;
+        dice.fill(random.as_mut_slice())
             .map_err(|e| Failure::new(ErrorCode::Internal, e.to_string()))?;
         let secret = InviteSecret::new(*random);
-        let guest = keypair_from_seed(*secret.guest_seed().expose()).map_err(net_failure)?;
-        let guest = node_id_of(&guest)
-            .ok_or_else(|| Failure::new(ErrorCode::Internal, "the guest key has no id"))?;
+        let guest = guest_of(&secret);
         let new = NewInvite {
             guest,
             name,
@@ -101,7 +105,7 @@ impl P2p {
             is_usual: offer.is_usual,
             lifetime_s: expires_s,
         };
-        let expires = self.table.add_invite(new, now_s())?;
+        let expires = self.table.add_invite(new, self.env.clock.now())?;
         let token = InviteToken {
             inviter: self.net.node(),
             name: self.name.borrow().clone(),
@@ -142,7 +146,7 @@ impl P2p {
             }
         };
         let known = self.table.friend(&token.inviter).unwrap_or_else(|| Friend {
-            added: now_s(),
+            added: self.env.clock.now(),
             ..Friend::default()
         });
         let name = clean_name(name);
@@ -168,22 +172,15 @@ impl P2p {
 
     /// As the guest; if that door is closed, as ourselves, in case an earlier answer got lost.
     async fn claim(&self, token: &InviteToken, me: &Introduction) -> Result<ClaimOutcome, Failure> {
-        let addrs = parse_addrs(&token.addrs);
-        let guest_key =
-            keypair_from_seed(*token.secret.guest_seed().expose()).map_err(net_failure)?;
-        let guest = node_id_of(&guest_key)
-            .ok_or_else(|| refused("the invite holds no valid key", "ask for a new invite"))?;
-        let mut config = NetConfig::new(guest_key, Vec::new());
-        (self.tune)(&mut config);
-        let (visitor, _incoming, task) = NetHandle::start(config).await.map_err(net_failure)?;
-        let first = self.claim_over(&visitor, token, &guest, &addrs, me).await;
+        let guest = guest_of(&token.secret);
+        let visiting = self.net.visit(token.secret.guest_seed()).await;
+        let visitor = visiting.map_err(net_failure)?;
+        let first = self.claim_over(&visitor, token, &guest, me).await;
         visitor.shutdown().await;
-        // An error means that the task panicked; the claim is over either way.
-        let _ = task.await;
         match first {
             Ok(outcome @ ClaimOutcome::Accepted(_)) => Ok(outcome),
             first => {
-                let second = self.claim_over(&self.net, token, &guest, &addrs, me).await;
+                let second = self.claim_over(&self.net, token, &guest, me).await;
                 if self.table.standing(&token.inviter).is_none() {
                     self.net.withdraw(token.inviter);
                     self.table.readmit(&token.inviter)?;
@@ -191,7 +188,9 @@ impl P2p {
                 match second {
                     Ok(outcome @ ClaimOutcome::Accepted(_)) => Ok(outcome),
                     // What the guest was told says more than a closed door.
-                    _ => first.map_err(|error| explain(error, token.expires)),
+                    _ => {
+                        first.map_err(|error| explain(error, self.env.clock.now() >= token.expires))
+                    }
                 }
             }
         }
@@ -199,10 +198,9 @@ impl P2p {
 
     async fn claim_over(
         &self,
-        net: &NetHandle,
+        net: &Arc<dyn Transport>,
         token: &InviteToken,
         guest: &NodeId,
-        addrs: &[Multiaddr],
         me: &Introduction,
     ) -> Result<ClaimOutcome, NetError> {
         if net.role(token.inviter).is_none() {
@@ -210,7 +208,9 @@ impl P2p {
             net.admit(token.inviter, Role::Infra, None)?;
         }
         net.trust_names_of(token.inviter);
-        let mut opened = net.open(token.inviter, addrs, Protocol::Invite).await?;
+        let mut opened = net
+            .open(token.inviter, &token.addrs, Protocol::Invite)
+            .await?;
         let key = &self.key;
         claim_invite(&mut opened.stream, &token.inviter, guest, key, me)
             .await
@@ -218,8 +218,8 @@ impl P2p {
     }
 }
 
-fn explain(error: NetError, expires: u64) -> Failure {
-    if now_s() >= expires {
+fn explain(error: NetError, is_expired: bool) -> Failure {
+    if is_expired {
         return refused("the invite has expired", "ask for a new invite");
     }
     let failure = net_failure(error);
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn an_invite_names_what_reaches_farthest_first() {
         let sorted = |texts: &[&str]| {
-            let addrs: Vec<Multiaddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            let addrs: Vec<String> = texts.iter().map(ToString::to_string).collect();
             for_invite(&addrs)
         };
         let all = [

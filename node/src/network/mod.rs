@@ -3,7 +3,10 @@
 mod address;
 mod contact;
 mod hosts;
+#[cfg(test)]
+mod idle_tests;
 mod invite;
+mod keep;
 mod remote;
 mod serve;
 mod shares;
@@ -20,47 +23,31 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::net::{
-    Multiaddr, NetConfig, NetError, NetHandle, format_peer_addr, keypair_from_seed, now_s,
-    parse_addrs, parse_peer_addr,
-};
+use crate::net::{full_addr, split_peer_addr};
 use crate::peers::{Friend, Heard, Introduction, PeerTable, StoredState, clean_name};
-use crate::ports::{Clock, Failure, Network, PeerBook as _, Remote};
+use crate::ports::{Env, Failure, NetError, Network, PeerBook as _, Remote, Transport};
 use crate::replicate::pull::Puller;
 use crate::replicate::{Replicator, StoreSource, Timing};
 use crate::service::Host;
 use crate::store::Store;
+use crate::work::{Handle, Runner};
 use invite::Offered;
 
 /// How a node takes part.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct P2pConfig {
-    /// Where to listen; empty: only dial.
-    pub listen: Vec<Multiaddr>,
     /// Pauses and limits of replication.
     pub timing: Timing,
     /// What this node calls itself to friends; may be empty.
     pub name: String,
-    /// Changes to the network's defaults (tests use short pauses).
-    pub tune: fn(&mut NetConfig),
-}
-
-impl P2pConfig {
-    /// The defaults.
-    #[must_use]
-    pub fn new(listen: Vec<Multiaddr>) -> Self {
-        Self {
-            listen,
-            timing: Timing::default(),
-            name: String::new(),
-            tune: |_| {},
-        }
-    }
+    /// What runs the workers; `None`: a runner of its own.
+    pub runner: Option<Runner>,
 }
 
 /// See the module.
 pub struct P2p {
-    net: NetHandle,
+    net: Arc<dyn Transport>,
+    env: Env,
     key: SigningKey,
     table: Arc<PeerTable>,
     replicator: Arc<Replicator>,
@@ -68,66 +55,86 @@ pub struct P2p {
     /// What this node calls itself to friends.
     name: watch::Sender<String>,
     greetings: Mutex<contact::Greetings>,
-    tune: fn(&mut NetConfig),
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    runner: Runner,
+    workers: Mutex<Vec<Handle>>,
+    serving: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl P2p {
-    /// Starts the network of the node with this identity over its store. Returns it with the
-    /// service that answers storage sessions.
+    /// Lets the node with this identity take part over a running network, which must be its own, and
+    /// its store. Returns it with the service that answers storage sessions.
     ///
     /// # Errors
-    /// An address cannot be listened on, or the peer table cannot be read.
-    pub async fn start(
-        config: P2pConfig,
+    /// The peer table cannot be read.
+    pub fn start(
+        config: &P2pConfig,
+        net: Arc<dyn Transport>,
         identity: &Secret32,
         store: Arc<Store>,
-        clock: Arc<dyn Clock>,
+        env: Env,
     ) -> Result<(Arc<Host>, Arc<Self>), Failure> {
-        let keypair = keypair_from_seed(*identity.expose()).map_err(net_failure)?;
-        let mut net_config = NetConfig::new(keypair, config.listen);
-        (config.tune)(&mut net_config);
-        let (net, incoming, swarm) = NetHandle::start(net_config).await.map_err(net_failure)?;
         let state = Arc::new(StoredState::new(Arc::clone(&store)));
-        let table = Arc::new(PeerTable::open(net.node(), state, Arc::new(net.clone()))?);
+        let table = Arc::new(PeerTable::open(
+            net.node(),
+            state,
+            Arc::<dyn Transport>::clone(&net),
+            Arc::clone(&env.clock),
+        )?);
         let host = Arc::new(Host::new(
             Arc::clone(&store),
             Arc::<PeerTable>::clone(&table),
-            clock,
+            env.clone(),
         ));
         store.note_earlier_snaps()?;
         let source = Arc::new(StoreSource::new(store));
         let timing = config.timing;
-        let replicator = Replicator::start(net.clone(), Arc::clone(&table), source, timing);
-        let puller = Puller::new(net.clone(), Arc::clone(&table), Arc::clone(&host), timing);
+        let own = || Runner::new(env.clone());
+        let runner = config.runner.clone().unwrap_or_else(own);
+        let replicator = Replicator::start(
+            Arc::clone(&net),
+            Arc::clone(&table),
+            source,
+            env.clone(),
+            timing,
+            &runner,
+        );
+        let puller = Puller::new(
+            Arc::clone(&net),
+            Arc::clone(&table),
+            Arc::clone(&host),
+            timing,
+            runner.clone(),
+        );
         let this = Arc::new(Self {
             net,
+            env,
             key: SigningKey::from_seed(identity),
             table,
             replicator,
             puller,
             name: watch::Sender::new(clean_name(&config.name)),
             greetings: Mutex::default(),
-            tune: config.tune,
-            tasks: Mutex::default(),
+            runner,
+            workers: Mutex::default(),
+            serving: Mutex::default(),
         });
-        let serving = serve::run(incoming, Arc::clone(&host), Arc::downgrade(&this));
-        let keeping = serve::keep_friends(this.net.clone(), Arc::clone(&this.table));
-        let following = hosts::run(Arc::downgrade(&this), Arc::clone(&host));
-        let greeting = contact::run(Arc::downgrade(&this));
-        *this.tasks.lock() = vec![
-            swarm,
-            tokio::spawn(serving),
-            tokio::spawn(keeping),
-            tokio::spawn(following),
-            tokio::spawn(greeting),
+        let serving = serve::run(
+            Arc::clone(&this.net),
+            Arc::clone(&host),
+            Arc::downgrade(&this),
+        );
+        *this.serving.lock() = Some(tokio::spawn(serving));
+        *this.workers.lock() = vec![
+            keep::start(&this),
+            hosts::start(&this, &host),
+            contact::start(&this),
         ];
         Ok((host, this))
     }
 
-    /// The handle to the swarm.
+    /// The connections.
     #[must_use]
-    pub fn net(&self) -> &NetHandle {
+    pub fn net(&self) -> &Arc<dyn Transport> {
         &self.net
     }
 
@@ -137,12 +144,14 @@ impl P2p {
         &self.table
     }
 
+    /// What runs the workers of this node.
+    #[must_use]
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
     fn own_addrs(&self) -> Vec<String> {
-        self.net
-            .listen_addrs()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        self.net.listen_addrs()
     }
 
     /// How this node presents itself to a new friend.
@@ -157,10 +166,8 @@ impl P2p {
     fn info(&self, node: NodeId, friend: &Friend) -> PeerInfo {
         let contact = self.table.contact(&node);
         let connected = self.net.is_connected(node);
-        let addrs = parse_addrs(&self.table.addrs_of(&node));
-        let complete = addrs
-            .iter()
-            .filter_map(|addr| format_peer_addr(&node, addr).ok());
+        let addrs = self.table.addrs_of(&node);
+        let complete = addrs.iter().filter_map(|addr| full_addr(&node, addr));
         PeerInfo {
             node,
             name: friend.shown_name().to_owned(),
@@ -172,7 +179,7 @@ impl P2p {
             quota_taken: friend.quota_taken,
             owner: friend.owner,
             last_seen: if connected {
-                Some(now_s())
+                Some(self.env.clock.now())
             } else {
                 contact.last_seen
             },
@@ -209,9 +216,9 @@ impl P2p {
     }
 
     /// A multiaddress with `/p2p/`, or the id of a friend (or enough of its start).
-    fn find_host(&self, addr: &str) -> Result<(NodeId, Vec<Multiaddr>), Failure> {
+    fn find_host(&self, addr: &str) -> Result<(NodeId, Vec<String>), Failure> {
         if addr.trim_start().starts_with('/') {
-            let (node, addr) = parse_peer_addr(addr).map_err(net_failure)?;
+            let (node, addr) = split_peer_addr(addr).map_err(net_failure)?;
             return Ok((node, vec![addr]));
         }
         let wanted = addr.trim();
@@ -225,7 +232,7 @@ impl P2p {
             .into_iter()
             .filter(|(node, f)| fits(node, f));
         match (hits.next(), hits.next()) {
-            (Some((node, _)), None) => Ok((node, parse_addrs(&self.table.addrs_of(&node)))),
+            (Some((node, _)), None) => Ok((node, self.table.addrs_of(&node))),
             (None, _) => Err(Failure::new(
                 ErrorCode::NotFound,
                 format!("{wanted} is neither an address nor a known friend"),
@@ -242,31 +249,22 @@ impl P2p {
 
 /// A network error for people.
 pub(crate) fn net_failure(error: NetError) -> Failure {
-    let (code, next) = match &error {
-        NetError::Unreachable { .. } | NetError::Timeout(_) | NetError::Closed(_) => (
-            ErrorCode::Unreachable,
-            "check that the other node runs, that its address is right and that it knows this node",
-        ),
-        NetError::NoAddress(_) => (
-            ErrorCode::Unreachable,
-            "give its address, or wait until it connects by itself",
-        ),
-        NetError::Refused { .. } | NetError::NotAllowed(_) => (
-            ErrorCode::Denied,
-            "the two nodes must be friends: invite one from the other",
-        ),
-        NetError::BadAddress { .. } => (
-            ErrorCode::Protocol,
-            "an address looks like /ip4/192.0.2.1/tcp/4711/p2p/12D3KooW...",
-        ),
-        NetError::Listen { .. } => (
-            ErrorCode::Internal,
-            "free the port or choose another one with --listen",
-        ),
-        NetError::Busy(_) => (ErrorCode::Busy, "try again"),
-        NetError::BadKey(_) | NetError::Setup(_) | NetError::Down => (ErrorCode::Internal, ""),
+    let next = match &error {
+        NetError::Unreachable { .. } | NetError::Timeout(_) | NetError::Closed(_) => {
+            "check that the other node runs, that its address is right and that it knows this node"
+        }
+        NetError::NoAddress(_) => "give its address, or wait until it connects by itself",
+        NetError::Refused { .. } | NetError::NotAllowed(_) => {
+            "the two nodes must be friends: invite one from the other"
+        }
+        NetError::BadAddress { .. } => {
+            "an address looks like /ip4/192.0.2.1/tcp/4711/p2p/12D3KooW..."
+        }
+        NetError::Listen { .. } => "free the port or choose another one with --listen",
+        NetError::Busy(_) => "try again",
+        NetError::BadKey(_) | NetError::Setup(_) | NetError::Down => "",
     };
-    Failure::new(code, error.to_string())
+    Failure::new(error.code(), error.to_string())
         .safe("nothing was changed")
         .next(next)
 }
@@ -277,7 +275,7 @@ impl Network for P2p {
         let addrs = self.net.listen_addrs();
         addrs
             .iter()
-            .filter_map(|addr| format_peer_addr(&node, addr).ok())
+            .filter_map(|addr| full_addr(&node, addr))
             .collect()
     }
 
@@ -366,8 +364,10 @@ impl Network for P2p {
                 self.net.trust_names_of(host);
             }
             let remote = match recovery_seed {
-                Some(seed) => remote::open_as(seed, host, &addrs, self.tune).await?,
-                None => remote::open(&self.net, host, &addrs).await?,
+                Some(seed) => {
+                    remote::open_as(seed, &*self.net, &self.env.clock, host, &addrs).await?
+                }
+                None => remote::open(&*self.net, &self.env.clock, host, &addrs).await?,
             };
             Ok(Box::new(remote) as Box<dyn Remote>)
         })
@@ -394,18 +394,16 @@ impl Network for P2p {
         Box::pin(async move {
             self.replicator.stop();
             self.puller.stop();
-            for conn in self.net.connections() {
-                self.table.note(conn.node, now_s(), Heard::Left);
+            for path in self.net.paths() {
+                self.table
+                    .note(path.node, self.env.clock.now(), Heard::Left);
             }
             self.net.shutdown().await;
-            let tasks = std::mem::take(&mut *self.tasks.lock());
-            let mut tasks = tasks.into_iter();
-            if let Some(swarm) = tasks.next() {
-                // An error means that it panicked; it is over either way.
-                let _ = swarm.await;
+            for worker in std::mem::take(&mut *self.workers.lock()) {
+                worker.end();
             }
-            for task in tasks {
-                task.abort();
+            if let Some(serving) = self.serving.lock().take() {
+                serving.abort();
             }
         })
     }

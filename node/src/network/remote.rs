@@ -1,6 +1,7 @@
 //! Reading from a host: as a friend, or on a blank machine as the owner's recovery peer.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -15,10 +16,10 @@ use tokio::sync::mpsc;
 
 use super::net_failure;
 use crate::frames::StreamError;
-use crate::net::{
-    Counted, Multiaddr, NetConfig, NetHandle, PeerStream, Progress, Protocol, keypair_of,
+use crate::ports::{
+    ByteStream, Clock, Counted, Failure, Progress, Protocol, RecordPage, Remote, RemoteInfo,
+    Transport,
 };
-use crate::ports::{Failure, RecordPage, Remote, RemoteInfo};
 use crate::replicate::{ClientError, Greeting, StoreClient};
 
 /// Ids per question: at 1 MiB per object this is a second of a fast line.
@@ -34,7 +35,7 @@ const _: () = assert!(BATCH <= GET_IDS_MAX && BATCH * BATCHES_AHEAD * MIB <= 256
 
 /// A conversation with a host.
 pub(super) struct HostReader {
-    client: StoreClient<Counted<PeerStream>>,
+    client: StoreClient<Counted<ByteStream>>,
     progress: Progress,
     greeting: Greeting,
     reader: NodeId,
@@ -44,15 +45,17 @@ pub(super) struct HostReader {
     /// Why nothing more is asked of it. Questions that wait hear it at once, not each after a wait of
     /// its own.
     over: Option<Failure>,
-    /// A swarm of its own under the recovery key: it ends when its handle is dropped.
-    _own: Option<NetHandle>,
+    clock: Arc<dyn Clock>,
+    /// A network of its own under the recovery key: it ends when it is dropped.
+    _own: Option<Arc<dyn Transport>>,
 }
 
 /// As this node.
 pub(super) async fn open(
-    net: &NetHandle,
+    net: &dyn Transport,
+    clock: &Arc<dyn Clock>,
     host: NodeId,
-    addrs: &[Multiaddr],
+    addrs: &[String],
 ) -> Result<HostReader, Failure> {
     let opened = net
         .open(host, addrs, Protocol::Store)
@@ -69,25 +72,24 @@ pub(super) async fn open(
         listing: ReadBudget::default(),
         listed_in: Duration::ZERO,
         over: None,
+        clock: Arc::clone(clock),
         _own: None,
     })
 }
 
-/// As the recovery peer, over a swarm that only dials.
+/// As the recovery peer, over a network of its own that only dials.
 pub(super) async fn open_as(
     seed: SecretBytes,
+    net: &dyn Transport,
+    clock: &Arc<dyn Clock>,
     host: NodeId,
-    addrs: &[Multiaddr],
-    tune: fn(&mut NetConfig),
+    addrs: &[String],
 ) -> Result<HostReader, Failure> {
-    let key = keypair_of(seed).map_err(net_failure)?;
-    let mut config = NetConfig::new(key, Vec::new());
-    tune(&mut config);
-    let (net, _incoming, _task) = NetHandle::start(config).await.map_err(net_failure)?;
+    let net = net.visit(seed).await.map_err(net_failure)?;
     // Friend: the connection is kept while we read. It may open streams here, but nobody listens.
     net.admit(host, Role::Friend, None).map_err(net_failure)?;
     net.trust_names_of(host);
-    match open(&net, host, addrs).await {
+    match open(&*net, clock, host, addrs).await {
         Ok(reader) => Ok(HostReader {
             _own: Some(net),
             ..reader
@@ -105,6 +107,7 @@ async fn in_time<T>(
     step: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, Failure> {
     tokio::select! {
+        biased;
         done = step => done.map_err(client_failure),
         () = progress.stalled(STALL) => {
             Err(given_up(format!("the host sent nothing for {} seconds", STALL.as_secs())))
@@ -150,7 +153,7 @@ type Out = mpsc::Sender<(ObjectId, Option<Vec<u8>>)>;
 
 /// Fetches in order. Only the host is watched: a slow reader may take its time.
 async fn fetch(
-    client: &mut StoreClient<Counted<PeerStream>>,
+    client: &mut StoreClient<Counted<ByteStream>>,
     progress: &Progress,
     ids: &[ObjectId],
     out: &Out,
@@ -255,13 +258,15 @@ impl HostReader {
 
     /// One page, within what may be listed in all.
     async fn list(&mut self, after: Option<RecordId>) -> Result<RecordPage, Failure> {
-        let began = tokio::time::Instant::now();
+        let began = self.clock.instant();
         let left = self.listing.time_allowed().saturating_sub(self.listed_in);
         let asked = in_time(&self.progress, self.client.records(after));
         let (more, last, body) = tokio::time::timeout(left, asked)
             .await
             .map_err(|_| listing_failure(ReadRefusal::TooSlow))??;
-        self.listed_in = self.listed_in.saturating_add(began.elapsed());
+        self.listed_in = self
+            .listed_in
+            .saturating_add(self.clock.instant().saturating_duration_since(began));
         let page = ReadPage {
             more,
             last,

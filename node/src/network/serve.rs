@@ -1,23 +1,21 @@
-//! Takes the streams that peers open, and stays in touch with friends.
+//! Takes the streams that peers open.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use packnback_proto::ids::NodeId;
 use packnback_proto::wire::{Nonce16, Role};
 
 use super::shares::{Asker, Shares};
 use super::{P2p, contact};
-use crate::net::{InboundStream, Incoming, NetHandle, Protocol, now_s, parse_addrs, reach};
-use crate::peers::{Heard, PeerTable, serve_invite};
-use crate::ports::{Network as _, Sponsor};
+use crate::net::reach_of;
+use crate::peers::{Heard, serve_invite};
+use crate::ports::{Arrived, Network as _, Protocol, Sponsor, Transport};
 use crate::service::{Host, serve_session};
 
 /// Serves streams until the network ends.
-pub(super) async fn run(mut incoming: Incoming, host: Arc<Host>, p2p: Weak<P2p>) {
+pub(super) async fn run(net: Arc<dyn Transport>, host: Arc<Host>, p2p: Weak<P2p>) {
     let shares = Shares::default();
     // Never waits: whoever comes next may be somebody else.
-    while let Some(arrived) = incoming.recv().await {
+    while let Some(arrived) = net.accept().await {
         let Some(sponsor) = host
             .peers
             .sponsor(&arrived.peer)
@@ -43,21 +41,21 @@ pub(super) async fn run(mut incoming: Incoming, host: Arc<Host>, p2p: Weak<P2p>)
 }
 
 /// The guest of an invite, or a former friend that is still to be told: they stand for themselves.
-fn guest(arrived: &InboundStream) -> Option<Sponsor> {
+fn guest(arrived: &Arrived) -> Option<Sponsor> {
     let stands_alone = matches!(arrived.role, Role::Guest | Role::Former);
     stands_alone.then_some(Sponsor::Peer(arrived.peer))
 }
 
-async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
+async fn one(arrived: Arrived, host: Arc<Host>, p2p: Weak<P2p>) {
     let peer = arrived.peer;
     let ended = match arrived.protocol {
         Protocol::Store => {
             if arrived.role == Role::Friend
                 && let Some(p2p) = p2p.upgrade()
             {
-                p2p.table.note(peer, now_s(), Heard::Seen);
+                p2p.table.note(peer, host.env.clock.now(), Heard::Seen);
             }
-            let over = reach(&arrived.conn.remote);
+            let over = reach_of(&arrived.path.remote);
             serve_session(arrived.stream, peer, over, host).await
         }
         Protocol::Invite => match p2p.upgrade() {
@@ -74,12 +72,11 @@ async fn one(arrived: InboundStream, host: Arc<Host>, p2p: Weak<P2p>) {
     }
 }
 
-async fn invite(mut arrived: InboundStream, p2p: &P2p) -> Result<(), crate::frames::StreamError> {
-    let mut nonce = [0; 16];
-    if getrandom::fill(&mut nonce).is_err() {
+async fn invite(mut arrived: Arrived, p2p: &P2p) -> Result<(), crate::frames::StreamError> {
+    let Ok(nonce) = p2p.env.dice.bytes() else {
         return Ok(());
-    }
-    let over_loopback = super::invite::is_loopback(&arrived.conn.remote);
+    };
+    let over_loopback = super::invite::is_loopback(&arrived.path.remote);
     // The quota is that of the invite.
     let me = p2p.introduction(0);
     let served = serve_invite(
@@ -101,37 +98,4 @@ async fn invite(mut arrived: InboundStream, p2p: &P2p) -> Result<(), crate::fram
         p2p.wake_replication();
     }
     served.map(|_| ())
-}
-
-/// Keeps a connection to every friend, as they come, go and move.
-pub(super) async fn keep_friends(net: NetHandle, table: Arc<PeerTable>) {
-    let mut changed = table.changed();
-    let mut kept: HashMap<NodeId, Vec<String>> = HashMap::new();
-    loop {
-        let mut friends = table.friends();
-        // Who ended the friendship is left in peace.
-        friends.retain(|(_, friend)| friend.ended.is_none());
-        for gone in kept
-            .keys()
-            .filter(|node| !friends.iter().any(|(f, _)| f == *node))
-        {
-            if net.unkeep(*gone).await.is_err() {
-                return;
-            }
-        }
-        kept.retain(|node, _| friends.iter().any(|(friend, _)| friend == node));
-        for (node, _) in friends {
-            let addrs = table.addrs_of(&node);
-            if kept.get(&node) == Some(&addrs) {
-                continue;
-            }
-            if net.keep(node, parse_addrs(&addrs)).await.is_err() {
-                return;
-            }
-            kept.insert(node, addrs);
-        }
-        if changed.changed().await.is_err() {
-            return;
-        }
-    }
 }

@@ -43,7 +43,7 @@ impl PeerTable {
                 ..friend.clone()
             }),
         };
-        if *recovery == self.me || crate::net::peer_id(recovery).is_err() {
+        if *recovery == self.me || !crate::net::can_be_node(recovery) {
             return Err(Failure::new(
                 ErrorCode::Certificate,
                 "the recovery key in the certificate can be nobody's",

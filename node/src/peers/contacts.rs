@@ -1,7 +1,7 @@
 //! What is heard of other nodes: when they were last there, why they cannot be reached or refuse, where they are now,
 //! and that a friendship has ended on the other side.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use packnback_proto::ids::NodeId;
 use packnback_proto::wire::contact::Bond;
@@ -140,7 +140,7 @@ impl Contact {
 
 /// What was heard, and what of it is on disk.
 #[derive(Debug, Default)]
-pub(super) struct Contacts(HashMap<NodeId, (Contact, Contact)>);
+pub(super) struct Contacts(BTreeMap<NodeId, (Contact, Contact)>);
 
 impl Contacts {
     pub(super) fn load(&mut self, node: NodeId, contact: Contact) {

@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use super::invite::{Claim, ClaimContext, ClaimRefusal, clean_addrs, clean_name};
 use super::table::PeerTable;
 use crate::frames::{StreamError, read_frame, write_frame};
-use crate::net::now_s;
 use crate::ports::Failure;
 
 /// Longest silence of the other side.
@@ -165,7 +164,7 @@ where
         inviter,
         peer,
         nonce: &nonce,
-        now: now_s(),
+        now: table.clock.now(),
     };
     let (reply, friend) = match table.claim(&claim, &context) {
         Ok(Ok(accepted)) => {

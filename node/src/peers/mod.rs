@@ -26,4 +26,6 @@ pub use invite::{
 pub use rows::{Friend, Invite};
 pub use state::{Change, MemoryState, Row, StatePort};
 pub use stored::StoredState;
-pub use table::{Accepted, Gate, NewInvite, PeerTable};
+pub use table::{Accepted, NewInvite, PeerTable};
+
+pub use crate::ports::Gate;

@@ -1,6 +1,6 @@
 //! The recovery keys of all owners served here. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use packnback_proto::ids::{NodeId, OwnerId};
 
@@ -12,7 +12,7 @@ const OWNERS_MAX: usize = 4096;
 /// By owner, then by key: when the newest certificate that named it was made.
 #[derive(Debug, Default)]
 pub(super) struct RecoveryKeys {
-    owners: HashMap<OwnerId, BTreeMap<NodeId, u64>>,
+    owners: BTreeMap<OwnerId, BTreeMap<NodeId, u64>>,
 }
 
 impl RecoveryKeys {

@@ -1,7 +1,7 @@
 //! Other hosts of the owners served here: who they are by the owners' orders, and where they may be
 //! found.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::limits::PEER_ADDRS_MAX;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::rows::{self, Friend, HINT, Hint};
 use super::table::PeerTable;
-use crate::net::{Multiaddr, reach};
+use crate::net::{canonical, reach_of};
 use crate::ports::{Failure, Reach};
 
 /// Most hosts of others that are admitted.
@@ -25,10 +25,7 @@ const REPLICAS_PER_OWNER: usize = 32;
 fn fit(addrs: &[String], told_over: Reach) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for text in addrs.iter().take(4 * PEER_ADDRS_MAX) {
-        let usable = is_address(text)
-            && text
-                .parse::<Multiaddr>()
-                .is_ok_and(|addr| reach(&addr) >= told_over);
+        let usable = is_address(text) && canonical(text).is_some() && reach_of(text) >= told_over;
         if usable && !kept.contains(text) && kept.len() < PEER_ADDRS_MAX {
             kept.push(text.clone());
         }
@@ -103,9 +100,9 @@ impl PeerTable {
         &self,
         lists: &[(OwnerId, Vec<NodeId>)],
         own: Option<OwnerId>,
-    ) -> HashMap<NodeId, OwnerId> {
+    ) -> BTreeMap<NodeId, OwnerId> {
         let rows = self.rows.read();
-        let mut new: HashMap<NodeId, OwnerId> = HashMap::new();
+        let mut new: BTreeMap<NodeId, OwnerId> = BTreeMap::new();
         for (owner, hosts) in lists {
             if own != Some(*owner) && !rows.has_friend_of(owner) {
                 continue;
@@ -123,7 +120,7 @@ impl PeerTable {
 
     /// Hints of nodes that are listed no more. A hint may come just before the list that names its node
     /// has been read, so a node that was never listed is given one more look.
-    fn stale_hints(&self, new: &HashMap<NodeId, OwnerId>) -> HashSet<NodeId> {
+    fn stale_hints(&self, new: &BTreeMap<NodeId, OwnerId>) -> BTreeSet<NodeId> {
         let rows = self.rows.read();
         let unlisted = rows.hints.keys().filter(|node| !new.contains_key(node));
         let stale = unlisted
@@ -202,7 +199,6 @@ impl PeerTable {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use packnback_proto::crypto::secret::Secret32;
@@ -211,8 +207,7 @@ mod tests {
 
     use super::super::{Gate, MemoryState};
     use super::*;
-    use crate::net::NetError;
-    use crate::ports::PeerBook as _;
+    use crate::ports::{NetError, PeerBook as _, SystemClock};
 
     #[derive(Default)]
     struct FakeGate(Mutex<BTreeMap<NodeId, Role>>);
@@ -253,7 +248,8 @@ mod tests {
 
     fn open(state: Arc<MemoryState>) -> World {
         let gate = Arc::new(FakeGate::default());
-        let table = PeerTable::open(node(1), state.clone(), gate.clone()).unwrap();
+        let table =
+            PeerTable::open(node(1), state.clone(), gate.clone(), Arc::new(SystemClock)).unwrap();
         World { table, gate, state }
     }
 

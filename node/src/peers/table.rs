@@ -1,6 +1,6 @@
 //! The table of friends, invites and recovery keys. Every change is durable before it takes effect.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, OwnerId};
@@ -16,56 +16,26 @@ use super::invite::{
 use super::recovery::RecoveryKeys;
 use super::rows::{self, FAREWELL, Friend, HINT, Hint, INVITE, Invite, PEER, RECOVERY, SEEN};
 use super::state::StatePort;
-use crate::net::{NetError, NetHandle, now_s};
-use crate::ports::{Failure, Sponsor};
+use crate::ports::{Clock, Failure, Gate, NetError, Sponsor};
 
 /// Most friends.
 const FRIENDS_MAX: usize = 256;
 /// Most invites waiting to be taken up.
 const INVITES_MAX: usize = 64;
 
-/// The allow-list of the network.
-pub trait Gate: Send + Sync + 'static {
-    /// Lets a peer connect in a role, until a time in unix seconds if given.
-    ///
-    /// # Errors
-    /// If the id is not a public key.
-    fn admit(&self, node: NodeId, role: Role, until: Option<u64>) -> Result<(), NetError>;
-
-    /// Lets a peer open nothing more. Its open streams are left to end by themselves.
-    fn withdraw(&self, node: NodeId);
-
-    /// Connections of this node, which is no friend, count for whoever brought it.
-    fn sponsor(&self, _node: NodeId, _sponsor: Sponsor) {}
-}
-
-impl Gate for NetHandle {
-    fn admit(&self, node: NodeId, role: Role, until: Option<u64>) -> Result<(), NetError> {
-        Self::admit(self, node, role, until)
-    }
-
-    fn withdraw(&self, node: NodeId) {
-        Self::withdraw(self, node);
-    }
-
-    fn sponsor(&self, node: NodeId, sponsor: Sponsor) {
-        Self::sponsor(self, node, sponsor);
-    }
-}
-
 #[derive(Default)]
 pub(super) struct Rows {
-    pub(super) friends: HashMap<NodeId, Friend>,
-    invites: HashMap<NodeId, Invite>,
+    pub(super) friends: BTreeMap<NodeId, Friend>,
+    invites: BTreeMap<NodeId, Invite>,
     pub(super) recovery: RecoveryKeys,
     /// Other hosts of the owners served here, and who listed them. Not stored: the owners' orders are.
-    pub(super) replicas: HashMap<NodeId, OwnerId>,
+    pub(super) replicas: BTreeMap<NodeId, OwnerId>,
     /// Where they may be found.
-    pub(super) hints: HashMap<NodeId, Vec<String>>,
+    pub(super) hints: BTreeMap<NodeId, Vec<String>>,
     /// Hints of nodes that nobody listed when it was last looked: they go if that is so once more.
-    pub(super) unlisted: HashSet<NodeId>,
+    pub(super) unlisted: BTreeSet<NodeId>,
     /// Removed friends that are still to be told, and until when.
-    pub(super) farewells: HashMap<NodeId, u64>,
+    pub(super) farewells: BTreeMap<NodeId, u64>,
 }
 
 impl Rows {
@@ -105,6 +75,7 @@ pub struct PeerTable {
     pub(super) me: NodeId,
     pub(super) state: Arc<dyn StatePort>,
     pub(super) gate: Arc<dyn Gate>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) rows: RwLock<Rows>,
     pub(super) contacts: RwLock<Contacts>,
     /// One writer at a time, from decision to stored row.
@@ -123,6 +94,7 @@ impl PeerTable {
         me: NodeId,
         state: Arc<dyn StatePort>,
         gate: Arc<dyn Gate>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let mut rows = Rows::default();
         for row in state.rows(PEER)? {
@@ -159,13 +131,14 @@ impl PeerTable {
             me,
             state,
             gate,
+            clock,
             rows: RwLock::new(rows),
             contacts: RwLock::new(contacts),
             writer: Mutex::default(),
             changed: watch::Sender::default(),
             orders: watch::Sender::default(),
         };
-        table.open_farewells(now_s())?;
+        table.open_farewells(table.clock.now())?;
         Ok(table)
     }
 
@@ -173,9 +146,7 @@ impl PeerTable {
     #[must_use]
     pub fn friends(&self) -> Vec<(NodeId, Friend)> {
         let rows = self.rows.read();
-        let mut all: Vec<_> = rows.friends.iter().map(|(n, f)| (*n, f.clone())).collect();
-        all.sort_by_key(|(node, _)| *node);
-        all
+        rows.friends.iter().map(|(n, f)| (*n, f.clone())).collect()
     }
 
     /// One friend.
@@ -366,7 +337,7 @@ impl PeerTable {
             self.rows.read().recovery.all_but(&owner, 1)
         });
         let mut changes = vec![rows::delete(PEER, node), rows::delete(SEEN, node)];
-        let farewell = self.farewell(node, now_s())?;
+        let farewell = self.farewell(node, self.clock.now())?;
         let until = farewell.map(|(change, until)| {
             changes.push(change);
             until

@@ -15,8 +15,7 @@ use parking_lot::Mutex;
 mod contacts;
 
 use super::*;
-use crate::net::NetError;
-use crate::ports::{Failure, PeerBook as _, Reach};
+use crate::ports::{Clock as _, Failure, NetError, PeerBook as _, Reach, SystemClock};
 
 pub(super) const NOW: u64 = 1_000_000;
 const NONCE: Nonce16 = Nonce16([9; 16]);
@@ -85,7 +84,8 @@ impl World {
             Arc::new(FakeGate::default()),
         );
         let (me, guest) = (key(1).node_id(), key(2).node_id());
-        let table = PeerTable::open(me, state.clone(), gate.clone()).unwrap();
+        let table =
+            PeerTable::open(me, state.clone(), gate.clone(), Arc::new(SystemClock)).unwrap();
         table
             .add_invite(new(guest, "anna", 500, 3600), NOW)
             .unwrap();
@@ -101,7 +101,13 @@ impl World {
     /// As after a restart.
     pub(super) fn reopened(&self) -> Self {
         let gate = Arc::new(FakeGate::default());
-        let table = PeerTable::open(self.me, self.state.clone(), gate.clone()).unwrap();
+        let table = PeerTable::open(
+            self.me,
+            self.state.clone(),
+            gate.clone(),
+            Arc::new(SystemClock),
+        )
+        .unwrap();
         Self {
             state: self.state.clone(),
             gate,
@@ -321,7 +327,15 @@ fn a_damaged_row_is_an_error() {
     let world = World::new();
     let row = [b"peer-1/".as_slice(), &[1; 32]].concat();
     world.state.apply(vec![(row, Some(vec![0xff]))]).unwrap();
-    assert!(PeerTable::open(world.me, world.state.clone(), world.gate.clone()).is_err());
+    assert!(
+        PeerTable::open(
+            world.me,
+            world.state.clone(),
+            world.gate.clone(),
+            Arc::new(SystemClock)
+        )
+        .is_err()
+    );
 }
 
 #[test]
@@ -352,7 +366,7 @@ async fn both_sides_of_the_exchange_become_friends() {
     let guest = key(30).node_id();
     world
         .table
-        .add_invite(new(guest, "", 500, 3600), crate::net::now_s())
+        .add_invite(new(guest, "", 500, 3600), SystemClock.now())
         .unwrap();
     let visitor = Introduction {
         name: "berta".into(),

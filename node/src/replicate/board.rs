@@ -1,6 +1,6 @@
 //! Where every copy stands, for `status` and the long poll of `copies`, and who took which order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::wire::local::{CopyState, HostCopy};
@@ -18,15 +18,15 @@ struct Standing {
     sending: Option<(SnapshotId, Left)>,
     last_error: Option<String>,
     /// Snapshots the host lacks and this machine cannot bring it.
-    lacking: HashSet<SnapshotId>,
+    lacking: BTreeSet<SnapshotId>,
     /// Orders the host has taken since this node started: at every start all are told again.
-    orders: HashSet<RecordId>,
+    orders: BTreeSet<RecordId>,
 }
 
 /// Progress of all hosts.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    hosts: RwLock<HashMap<NodeId, Standing>>,
+    hosts: RwLock<BTreeMap<NodeId, Standing>>,
     changed: watch::Sender<u64>,
 }
 
@@ -51,6 +51,12 @@ impl Board {
         });
     }
 
+    /// What a host that is being sent to still lacks.
+    pub(super) fn left(&self, host: &NodeId) -> Option<Left> {
+        let hosts = self.hosts.read();
+        Some(hosts.get(host)?.sending?.1)
+    }
+
     pub(super) fn idle(&self, host: NodeId) {
         self.set(host, |standing| {
             standing.sending = None;
@@ -66,7 +72,7 @@ impl Board {
     }
 
     /// These cannot be brought to the host from here.
-    pub(super) fn lacking(&self, host: NodeId, snaps: &HashSet<SnapshotId>) {
+    pub(super) fn lacking(&self, host: NodeId, snaps: &BTreeSet<SnapshotId>) {
         self.set(host, |standing| standing.lacking.clone_from(snaps));
     }
 
@@ -168,7 +174,7 @@ mod tests {
         let copy = board.copy(host, String::new(), &snap, true);
         assert_eq!((copy.state, copy.last_error), (CopyState::Done, None));
         board.idle(host);
-        board.lacking(host, &HashSet::from([snap]));
+        board.lacking(host, &BTreeSet::from([snap]));
         let copy = board.copy(host, String::new(), &snap, false);
         assert_eq!(copy.state, CopyState::Failing);
         assert!(

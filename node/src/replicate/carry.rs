@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::client::{ClientError, StoreClient, bits, missing};
 use super::source::{OwnSnap, Shape, Source};
 use super::upload::{Action, Left, Reply, Shapes, Upload, UploadError};
-use crate::ports::Failure;
+use crate::ports::{Blocking, Failure, Stopped};
 
 /// Bytes of objects in memory per host: one lot on its way, one being read.
 const LOT_BYTES: u64 = 4 * MIB as u64;
@@ -40,8 +40,8 @@ pub enum CarryError {
     Stopped,
 }
 
-impl From<tokio::task::JoinError> for CarryError {
-    fn from(_: tokio::task::JoinError) -> Self {
+impl From<Stopped> for CarryError {
+    fn from(_: Stopped) -> Self {
         Self::Stopped
     }
 }
@@ -136,6 +136,7 @@ fn expect_receipt(envelope: &Bytes, snap: &OwnSnap, host: &NodeId) -> Result<(),
 pub async fn carry<S>(
     client: &mut StoreClient<S>,
     source: &Arc<dyn Source>,
+    blocking: Blocking,
     snap: &OwnSnap,
     host: &NodeId,
     progress: &(dyn Fn(Left) + Sync),
@@ -145,7 +146,7 @@ where
 {
     let mut asked: VecDeque<usize> = VecDeque::new();
     let mut receipt = None;
-    let mut lot = lot_of(Upload::new(snap.root), source).await?;
+    let mut lot = lot_of(Upload::new(snap.root), source, blocking).await?;
     loop {
         progress(lot.upload.left());
         let (upload, steps) = (lot.upload, lot.steps);
@@ -153,7 +154,7 @@ where
         let write = write_steps(client, &snap.envelope, steps, &mut asked);
         let upload = match lot.then {
             Then::More => {
-                let (written, next) = tokio::join!(write, lot_of(upload, source));
+                let (written, next) = tokio::join!(write, lot_of(upload, source, blocking));
                 written?;
                 lot = next?;
                 continue;
@@ -171,7 +172,7 @@ where
         if let Some(envelope) = &receipt {
             expect_receipt(envelope, snap, host)?;
         }
-        lot = lot_after(upload, answer, source).await?;
+        lot = lot_after(upload, answer, source, blocking).await?;
     }
 }
 
@@ -202,22 +203,27 @@ where
     }
 }
 
-async fn lot_of(upload: Upload, source: &Arc<dyn Source>) -> Result<Lot, CarryError> {
+async fn lot_of(
+    upload: Upload,
+    source: &Arc<dyn Source>,
+    blocking: Blocking,
+) -> Result<Lot, CarryError> {
     let source = Arc::clone(source);
-    tokio::task::spawn_blocking(move || next_lot(upload, &*source)).await?
+    blocking.run(move || next_lot(upload, &*source)).await?
 }
 
 async fn lot_after(
     mut upload: Upload,
     answer: Reply,
     source: &Arc<dyn Source>,
+    blocking: Blocking,
 ) -> Result<Lot, CarryError> {
     let source = Arc::clone(source);
-    tokio::task::spawn_blocking(move || {
+    let work = move || {
         upload.on_reply(answer, &mut Local(&*source))?;
         next_lot(upload, &*source)
-    })
-    .await?
+    };
+    blocking.run(work).await?
 }
 
 async fn write_steps<S>(

@@ -1,6 +1,6 @@
 //! When a worker looks at what its host lacks, and what it sees.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use packnback_proto::ids::{NodeId, SnapshotId};
 use packnback_proto::wire::Bytes;
@@ -42,7 +42,7 @@ pub(super) fn hosts_and_orders(source: &dyn Source) -> Result<(Vec<NodeId>, Vec<
 pub(super) fn snap_states(
     source: &dyn Source,
     host: &NodeId,
-    done: &mut HashSet<SnapshotId>,
+    done: &mut BTreeSet<SnapshotId>,
 ) -> Result<Vec<SnapState>, Failure> {
     const LOOK_AGAIN: usize = 32;
     let snaps = source.own_snaps()?;

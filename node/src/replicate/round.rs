@@ -1,6 +1,6 @@
 //! What one host still has to be told. Pure.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use packnback_proto::ids::{NodeId, SnapshotId};
 
@@ -47,7 +47,7 @@ pub fn round_for(
     host: &NodeId,
     me: &NodeId,
     snaps: &[SnapState],
-    told: &HashSet<(SnapshotId, NodeId)>,
+    told: &BTreeSet<(SnapshotId, NodeId)>,
 ) -> Round {
     let mut round = Round::default();
     for state in snaps {
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_host_gets_what_it_has_not_receipted_oldest_first() {
         let snaps = [snap(1, &[ME, A]), snap(2, &[ME]), snap(3, &[ME, B])];
-        let round = round_for(&A, &ME, &snaps, &HashSet::new());
+        let round = round_for(&A, &ME, &snaps, &BTreeSet::new());
         let ids: Vec<_> = round.uploads.iter().map(|snap| snap.id.0[0]).collect();
         assert_eq!(ids, [2, 3]);
         assert_eq!(round.base, Some((RecordId([1; 32]), 1)));
@@ -117,7 +117,7 @@ mod tests {
         snaps[0].fate.goes = true;
         snaps[2].fate.ended_at = vec![A];
         let uploads = |host| {
-            let round = round_for(&host, &ME, &snaps, &HashSet::new());
+            let round = round_for(&host, &ME, &snaps, &BTreeSet::new());
             let ids = round.uploads.iter().map(|snap| snap.id.0[0]);
             ids.collect::<Vec<_>>()
         };
@@ -128,18 +128,18 @@ mod tests {
     #[test]
     fn receipts_of_others_are_passed_on_once() {
         let snaps = [snap(1, &[ME, A, B])];
-        let mut told = HashSet::new();
+        let mut told = BTreeSet::new();
         let round = round_for(&A, &ME, &snaps, &told);
         assert_eq!(round.receipts, [(RecordId([1; 32]), B)]);
         told.extend(round.receipts);
         assert!(round_for(&A, &ME, &snaps, &told).is_empty());
-        assert!(!round_for(&B, &ME, &snaps, &HashSet::new()).is_empty());
+        assert!(!round_for(&B, &ME, &snaps, &BTreeSet::new()).is_empty());
     }
 
     #[test]
     fn old_receipts_are_no_news() {
         let snaps: Vec<_> = (0..40).map(|n| snap(n, &[A, B])).collect();
-        let round = round_for(&A, &ME, &snaps, &HashSet::new());
+        let round = round_for(&A, &ME, &snaps, &BTreeSet::new());
         assert_eq!(round.receipts.len(), RECEIPTS_OF_NEWEST);
     }
 }

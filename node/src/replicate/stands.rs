@@ -3,7 +3,7 @@
 //! A receipt says that a host had a snapshot. Whether it still has it is asked: about the newest in each
 //! session, about all of them once a day and after anything was found gone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, RecordId, SetId, SnapshotId};
@@ -18,7 +18,7 @@ use super::carry::CarryError;
 use super::client::{ClientError, Opened, StoreClient};
 use super::heads::makes_go;
 use super::source::{OwnSnap, Source};
-use crate::ports::Failure;
+use crate::ports::{Blocking, Failure};
 use crate::store::stored::ElsewhereRow;
 
 /// Asks the host what became of the snapshots it has receipted, and notes the answers: of the newest, and
@@ -29,6 +29,7 @@ use crate::store::stored::ElsewhereRow;
 pub(super) async fn ask<S>(
     client: &mut StoreClient<S>,
     source: &Arc<dyn Source>,
+    blocking: Blocking,
     host: NodeId,
     all: bool,
     opened: &mut Opened,
@@ -36,12 +37,12 @@ pub(super) async fn ask<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let newest = receipted(source, host, STANDS_MAX).await?;
+    let newest = receipted(source, blocking, host, STANDS_MAX).await?;
     let are_here = ask_lot(client, &newest, opened).await?;
     if (are_here && !all) || newest.len() < STANDS_MAX {
         return Ok(());
     }
-    let every = receipted(source, host, usize::MAX).await?;
+    let every = receipted(source, blocking, host, usize::MAX).await?;
     for lot in every
         .get(newest.len()..)
         .unwrap_or_default()
@@ -81,11 +82,12 @@ where
 /// Snapshots of this device that the host has receipted, newest first, at most so many.
 async fn receipted(
     source: &Arc<dyn Source>,
+    blocking: Blocking,
     host: NodeId,
     most: usize,
 ) -> Result<Vec<SnapshotId>, CarryError> {
     let source = Arc::clone(source);
-    let found = tokio::task::spawn_blocking(move || {
+    let found = blocking.run(move || {
         let mut found = Vec::new();
         for snap in source.own_snaps()?.into_iter().rev() {
             if found.len() >= most {
@@ -128,13 +130,13 @@ pub(super) fn learn(
         return Ok(learnt);
     }
     let orders = orders(source, &opened.stand_orders)?;
-    let own: HashMap<SnapshotId, OwnSnap> = source
+    let own: BTreeMap<SnapshotId, OwnSnap> = source
         .own_snaps()?
         .into_iter()
         .map(|snap| (snap.id, snap))
         .collect();
     let newest = newest_of_sets(own.values());
-    let mut told = HashSet::new();
+    let mut told = BTreeSet::new();
     for (snap, stand) in &opened.stands {
         let order = match stand {
             Stand::Here => continue,
@@ -170,7 +172,7 @@ pub(super) fn learn(
     Ok(learnt)
 }
 
-type Orders = HashMap<RecordId, (Signed<Order>, Bytes)>;
+type Orders = BTreeMap<RecordId, (Signed<Order>, Bytes)>;
 
 /// Those that are genuine and of this owner.
 fn orders(source: &dyn Source, envelopes: &[Bytes]) -> Result<Orders, Failure> {
@@ -183,8 +185,8 @@ fn orders(source: &dyn Source, envelopes: &[Bytes]) -> Result<Orders, Failure> {
 }
 
 /// The newest snapshot of each backup set: no policy lets it go.
-fn newest_of_sets<'a>(own: impl Iterator<Item = &'a OwnSnap>) -> HashSet<SnapshotId> {
-    let mut newest: HashMap<SetId, (u64, SnapshotId)> = HashMap::new();
+fn newest_of_sets<'a>(own: impl Iterator<Item = &'a OwnSnap>) -> BTreeSet<SnapshotId> {
+    let mut newest: BTreeMap<SetId, (u64, SnapshotId)> = BTreeMap::new();
     for snap in own {
         let entry = newest.entry(snap.set).or_insert((snap.seq, snap.id));
         *entry = (*entry).max((snap.seq, snap.id));

@@ -1,6 +1,6 @@
-//! One task per friend that stores for us: brings it what it lacks, and tries again when it fails.
+//! One worker per friend that stores for us: brings it what it lacks.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use packnback_proto::record::{Kind, parse_envelope, record_id};
 use packnback_proto::text::Addrs;
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, STORE_VERSION_STANDS, StoreRequest};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::board::Board;
@@ -24,11 +23,11 @@ use super::source::{OwnSnap, Source};
 use super::stands;
 use super::timing::Timing;
 use super::upload::UploadError;
-use crate::net::{
-    Counted, NetHandle, PeerStream, Protocol, backoff, now_s, parse_addrs, random_u32,
-};
 use crate::peers::{Heard, PeerTable};
-use crate::ports::{Failure, PeerBook as _};
+use crate::ports::{
+    ByteStream, Counted, Env, Failure, PeerBook as _, Protocol, Transport, backoff,
+};
+use crate::work::{Bell, Context, Handle, Next, Rules, Runner, Status, WorkError};
 
 /// Hosts whose addresses are told in one message: with all addresses at their longest it still fits
 /// a frame.
@@ -41,12 +40,13 @@ const ASK_ALL: Duration = Duration::from_secs(86_400);
 
 /// What all workers share.
 pub(super) struct Common {
-    pub(super) net: NetHandle,
+    pub(super) net: Arc<dyn Transport>,
     pub(super) peers: Arc<PeerTable>,
     pub(super) source: Arc<dyn Source>,
+    pub(super) env: Env,
     pub(super) board: Board,
-    /// Counts reasons to look for work.
-    pub(super) wake: watch::Sender<u64>,
+    /// Rings when there may be something to carry.
+    pub(super) bell: Arc<Bell>,
     pub(super) timing: Timing,
 }
 
@@ -55,16 +55,18 @@ pub(super) struct Worker {
     common: Arc<Common>,
     host: NodeId,
     /// Receipts, orders and addresses the host was told of since this process started.
-    told_receipts: HashSet<(SnapshotId, NodeId)>,
-    told_orders: HashSet<RecordId>,
+    told_receipts: BTreeSet<(SnapshotId, NodeId)>,
+    told_orders: BTreeSet<RecordId>,
     told_addrs: Vec<(NodeId, Addrs)>,
     /// Snapshots whose receipt by this host is known to be here.
-    done: HashSet<SnapshotId>,
+    done: BTreeSet<SnapshotId>,
     /// Snapshots the host lacks and this node cannot bring it.
-    lacking: HashSet<SnapshotId>,
+    lacking: BTreeSet<SnapshotId>,
     /// When the host is asked for those again, and how often it was in vain.
     ask_again: Instant,
     in_vain: u32,
+    /// The last round failed.
+    failed: bool,
     /// When a session is due, work or not.
     check_at: Instant,
     /// When the host is asked again whether it still has every snapshot it gave a receipt for.
@@ -87,97 +89,99 @@ enum Ended {
     Again,
 }
 
-type Client = StoreClient<Counted<PeerStream>>;
+type Client = StoreClient<Counted<ByteStream>>;
+
+/// Starts a worker for this host.
+pub(super) fn start(runner: &Runner, common: &Arc<Common>, host: NodeId) -> Handle {
+    let timing = common.timing;
+    // A session watches itself: it lasts as long as bytes move.
+    let rules = Rules::new(timing.retry_first, timing.retry_max)
+        .look_again(timing.check)
+        .woken_by(&common.bell);
+    let common = Arc::clone(common);
+    runner.start(rules, move || Worker::new(Arc::clone(&common), host))
+}
+
+impl crate::work::Worker for Worker {
+    fn name(&self) -> String {
+        format!("replicate {}", self.host)
+    }
+
+    async fn step(&mut self, _: &Context) -> Result<Next, WorkError> {
+        match self.round().await {
+            Ok(looked) => {
+                self.failed = false;
+                self.common.board.idle(self.host);
+                let ask_again = (!self.lacking.is_empty()).then_some(self.ask_again);
+                Ok(Next::At(next_look(looked, self.check_at, ask_again)))
+            }
+            Err(error) => {
+                self.failed = true;
+                self.common.board.failed(self.host, error.to_string());
+                let now = self.common.env.clock.now();
+                self.common.peers.note(self.host, now, error.heard());
+                Err(error.into())
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let left = self.common.board.left(&self.host);
+        Status {
+            queue: left.map(|left| left.objects),
+            ..Status::default()
+        }
+    }
+
+    /// The host comes back.
+    async fn nudge(&mut self) {
+        if self.failed {
+            self.common.net.comes_back(self.host).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+}
 
 impl Worker {
-    pub(super) fn new(common: Arc<Common>, host: NodeId) -> Self {
-        let now = Instant::now();
+    fn new(common: Arc<Common>, host: NodeId) -> Self {
+        let now = common.env.clock.instant();
         Self {
             common,
             host,
-            told_receipts: HashSet::new(),
-            told_orders: HashSet::new(),
+            told_receipts: BTreeSet::new(),
+            told_orders: BTreeSet::new(),
             told_addrs: Vec::new(),
-            done: HashSet::new(),
-            lacking: HashSet::new(),
+            done: BTreeSet::new(),
+            lacking: BTreeSet::new(),
             ask_again: now,
             in_vain: 0,
+            failed: false,
             check_at: now,
             ask_all_at: now,
         }
     }
 
-    /// Runs until it is aborted.
-    pub(super) async fn run(mut self) {
-        let mut wake = self.common.wake.subscribe();
-        let mut attempt = 0;
-        loop {
-            wake.mark_unchanged();
-            match self.round().await {
-                Ok(looked) => {
-                    attempt = 0;
-                    self.common.board.idle(self.host);
-                    let ask_again = (!self.lacking.is_empty()).then_some(self.ask_again);
-                    let due = next_look(looked, self.check_at, ask_again);
-                    // Never at once, whatever the look came to: a worker that does not wait takes
-                    // a whole core.
-                    let timing = self.common.timing;
-                    let until = due.max(Instant::now() + timing.retry_first);
-                    tokio::select! {
-                        changed = wake.changed() => if changed.is_err() { return },
-                        () = tokio::time::sleep_until(until) => {}
-                    }
-                }
-                Err(error) => {
-                    tracing::info!(host = ?self.host, %error, "replication will be tried again");
-                    self.common.board.failed(self.host, error.to_string());
-                    self.common.peers.note(self.host, now_s(), error.heard());
-                    if self.pause(&mut wake, attempt).await {
-                        attempt = 0;
-                    } else {
-                        attempt = attempt.saturating_add(1);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits for the next try: the time, new work, or the host coming back. Whether something
-    /// happened.
-    async fn pause(&self, wake: &mut watch::Receiver<u64>, attempt: u32) -> bool {
-        let Timing {
-            retry_first,
-            retry_max,
-            ..
-        } = self.common.timing;
-        let pause = backoff(attempt, retry_first, retry_max, random_u32());
-        tokio::select! {
-            () = tokio::time::sleep(pause) => false,
-            () = self.common.net.comes_back(self.host) => true,
-            // A flood of commits must not become a flood of dials.
-            changed = wake.changed() => {
-                tokio::time::sleep(retry_first.min(pause)).await;
-                changed.is_ok()
-            }
-        }
+    fn now(&self) -> Instant {
+        self.common.env.clock.instant()
     }
 
     /// Brings the host up to date, in one session if there is anything to do or to ask.
     async fn round(&mut self) -> Result<Looked, RoundError> {
-        let is_check = Instant::now() >= self.check_at;
+        let is_check = self.now() >= self.check_at;
         if is_check {
             // What was missing here may have come back.
             self.lacking.clear();
         }
-        let ask_again = is_check || Instant::now() >= self.ask_again;
+        let ask_again = is_check || self.now() >= self.ask_again;
         loop {
             let Some(work) = self.look_for_work(ask_again).await? else {
-                return Ok(Looked::NoDevice(Instant::now() + self.common.timing.check));
+                return Ok(Looked::NoDevice(self.now() + self.common.timing.check));
             };
             if work.is_idle && !is_check {
                 return Ok(Looked::Done);
             }
-            let addrs = parse_addrs(&self.common.peers.addrs_of(&self.host));
+            let addrs = self.common.peers.addrs_of(&self.host);
             let opened = self
                 .common
                 .net
@@ -187,14 +191,17 @@ impl Worker {
             let stall = self.common.timing.stall;
             let common = Arc::clone(&self.common);
             let ended = tokio::select! {
+                biased;
                 ended = self.session(stream, work) => ended?,
                 () = progress.stalled(stall) => {
-                    common.net.close(opened.conn.id).await?;
+                    common.net.close(opened.path.id).await?;
                     return Err(RoundError::Stalled(stall));
                 }
             };
             if ended == Ended::UpToDate {
-                self.common.peers.note(self.host, now_s(), Heard::Served);
+                self.common
+                    .peers
+                    .note(self.host, self.common.env.clock.now(), Heard::Served);
                 self.set_next();
                 return Ok(Looked::Done);
             }
@@ -204,20 +211,21 @@ impl Worker {
     /// When to come back without being told to.
     fn set_next(&mut self) {
         let Timing { check, lacking, .. } = self.common.timing;
-        let now = Instant::now();
+        let now = self.now();
         self.check_at = now + check;
         self.common.board.lacking(self.host, &self.lacking);
         if self.lacking.is_empty() {
             self.in_vain = 0;
         } else if now >= self.ask_again {
-            self.ask_again = now + backoff(self.in_vain, lacking, check, random_u32());
+            self.ask_again =
+                now + backoff(self.in_vain, lacking, check, self.common.env.dice.jitter());
             self.in_vain = self.in_vain.saturating_add(1);
         }
     }
 
     async fn session(
         &mut self,
-        stream: Counted<PeerStream>,
+        stream: Counted<ByteStream>,
         mut work: Work,
     ) -> Result<Ended, RoundError> {
         let (mut client, greeting) = StoreClient::hello(stream, &self.host).await?;
@@ -225,15 +233,18 @@ impl Worker {
         let mut opened = client
             .open(work.cert.clone(), base.map(|(snap, _)| snap))
             .await?;
-        self.common.peers.note(self.host, now_s(), Heard::Seen);
+        self.common
+            .peers
+            .note(self.host, self.common.env.clock.now(), Heard::Seen);
         if greeting.version >= STORE_VERSION_STANDS {
-            let all = Instant::now() >= self.ask_all_at;
+            let all = self.now() >= self.ask_all_at;
             let source = &self.common.source;
-            stands::ask(&mut client, source, self.host, all, &mut opened).await?;
+            let blocking = self.common.env.blocking;
+            stands::ask(&mut client, source, blocking, self.host, all, &mut opened).await?;
         }
         let heeded = self.heed(base, opened).await?;
-        if Instant::now() >= self.ask_all_at {
-            self.ask_all_at = Instant::now() + ASK_ALL;
+        if self.now() >= self.ask_all_at {
+            self.ask_all_at = self.now() + ASK_ALL;
         }
         if heeded != Heeded::default() {
             // There may be less to bring now, or more.
@@ -268,10 +279,11 @@ impl Worker {
     ) -> Result<Heeded, RoundError> {
         let (me, host) = (self.common.net.node(), self.host);
         let name = self.common.peers.friend(&host).map(|friend| friend.name);
+        let now = self.common.env.clock.now();
         let heeded = self
             .blocking(move |source| {
                 let name = name.unwrap_or_default();
-                heed(source, me, host, &name, base, &opened, now_s())
+                heed(source, me, host, &name, base, &opened, now)
             })
             .await?;
         if heeded.new_orders {
@@ -286,7 +298,7 @@ impl Worker {
     }
 
     fn wake_all(&self) {
-        self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+        self.common.bell.ring();
     }
 
     /// Brings one snapshot, or finds out that it cannot be brought from here.
@@ -299,7 +311,16 @@ impl Worker {
         let receipt = if is_here {
             let board = &self.common.board;
             let progress = |left| board.sending(self.host, snap.id, left);
-            match carry(client, &self.common.source, snap, &self.host, &progress).await {
+            let blocking = self.common.env.blocking;
+            let carried = carry(
+                client,
+                &self.common.source,
+                blocking,
+                snap,
+                &self.host,
+                &progress,
+            );
+            match carried.await {
                 Ok(receipt) => Some(receipt),
                 Err(CarryError::Upload(UploadError::NotHere(id))) => {
                     tracing::warn!(host = ?self.host, snap = ?snap.id, object = ?id,
@@ -353,7 +374,6 @@ impl Worker {
     fn addrs_to_tell(&self, hosts: Vec<NodeId>) -> Vec<(NodeId, Addrs)> {
         let me = self.common.net.node();
         let own = self.common.net.listen_addrs();
-        let own: Vec<String> = own.iter().map(ToString::to_string).collect();
         let mut all = vec![(me, Addrs::from(own))];
         for host in hosts.into_iter().filter(|h| *h != me && *h != self.host) {
             all.push((host, self.common.peers.addrs_of(&host).into()));
@@ -458,7 +478,7 @@ impl Worker {
         work: impl FnOnce(&dyn Source) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, RoundError> {
         let source = Arc::clone(&self.common.source);
-        let done = tokio::task::spawn_blocking(move || work(&*source)).await;
+        let done = self.common.env.blocking.run(move || work(&*source)).await;
         Ok(done.map_err(CarryError::from)??)
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use get::send_objects;
 pub(crate) use puts::Puts;
 
 use crate::frames::{StreamError, read_frame_with_room, write_frame};
-use crate::ports::{Clock, Failure, PeerBook, Reach};
+use crate::ports::{Clock, Env, Failure, PeerBook, Reach};
 use crate::store::{Store, StoreError};
 use session::{Answer, Session};
 
@@ -56,8 +56,10 @@ pub struct Host {
     pub store: Arc<Store>,
     /// Who may do what.
     pub peers: Arc<dyn PeerBook>,
-    /// The time.
+    /// The time: that of `env`.
     pub clock: Arc<dyn Clock>,
+    /// Time, randomness, and where blocking work runs.
+    pub env: Env,
     pub(crate) in_flight: Arc<Semaphore>,
     sessions: AtomicU64,
     slots: slots::Slots,
@@ -69,12 +71,13 @@ pub struct Host {
 impl Host {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Arc<Store>, peers: Arc<dyn PeerBook>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<Store>, peers: Arc<dyn PeerBook>, env: Env) -> Self {
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_BYTES));
         Self {
             store,
             peers,
-            clock,
+            clock: Arc::clone(&env.clock),
+            env,
             in_flight,
             sessions: AtomicU64::new(0),
             slots: slots::Slots::default(),
@@ -93,7 +96,7 @@ impl Host {
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let store = Arc::clone(&self.store);
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        let done = self.env.blocking.run(move || work(&store)).await;
         done.map_err(|_| Refusal::new(ErrorCode::Internal, "the node failed inside"))?
             .map_err(Refusal::from)
     }
@@ -160,8 +163,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (mut input, mut output) = tokio::io::split(stream);
-    let mut session = Session::new(peer, over, Arc::clone(&host), nonce());
-    let proven_by = tokio::time::Instant::now() + host.unproven;
+    let mut session = Session::new(peer, over, Arc::clone(&host));
+    let clock = &host.env.clock;
+    let proven_by = clock.instant() + host.unproven;
     loop {
         let share = session.share();
         let frame = read_frame_with_room::<StoreRequest, _, _>(&mut input, |len| {
@@ -169,7 +173,7 @@ where
             async move { share.body(len).await }
         });
         let silent_by = match session.is_proven() {
-            true => tokio::time::Instant::now() + IDLE,
+            true => clock.instant() + IDLE,
             false => proven_by,
         };
         // The room for the body is held until the request is done.
@@ -231,9 +235,4 @@ pub(crate) async fn drain<R: AsyncRead + Unpin>(input: &mut R) {
     let all = async { while matches!(input.read(&mut buffer).await, Ok(1..)) {} };
     // ignored: whether the other side stopped in time makes no difference to us
     let _ = tokio::time::timeout(DRAIN, all).await;
-}
-
-fn nonce() -> Option<[u8; 16]> {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).ok().map(|()| nonce)
 }

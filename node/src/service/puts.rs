@@ -7,6 +7,7 @@ use packnback_proto::wire::ErrorCode;
 use tokio::task::JoinSet;
 
 use super::{Host, Refusal};
+use crate::ports::Stopped;
 use crate::store::{Access, Intake, StoreError};
 
 /// Objects of one session being stored at the same time.
@@ -17,7 +18,7 @@ const AT_ONCE: usize = 4;
 pub(crate) struct Puts {
     host: Arc<Host>,
     intake: Arc<Intake>,
-    tasks: JoinSet<Result<(), StoreError>>,
+    tasks: JoinSet<Result<Result<(), StoreError>, Stopped>>,
 }
 
 impl Puts {
@@ -57,7 +58,8 @@ impl Puts {
         let permit = permit.map_err(|_| Refusal::new(ErrorCode::Busy, "the node is stopping"))?;
         let (host, intake) = (Arc::clone(&self.host), Arc::clone(&self.intake));
         let now = host.clock.now();
-        self.tasks.spawn_blocking(move || {
+        let blocking = self.host.env.blocking;
+        blocking.start(&mut self.tasks, move || {
             let done = host.store.put(&intake, &id, &body, now);
             drop(body);
             drop(permit);
@@ -86,7 +88,13 @@ impl Puts {
     }
 }
 
-fn check(done: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Result<(), Refusal> {
-    done.map_err(|_| Refusal::new(ErrorCode::Internal, "the node failed inside"))?
-        .map_err(Refusal::from)
+type Done = Result<Result<Result<(), StoreError>, Stopped>, tokio::task::JoinError>;
+
+fn check(done: Done) -> Result<(), Refusal> {
+    match done {
+        Ok(Ok(stored)) => stored.map_err(Refusal::from),
+        Ok(Err(Stopped)) | Err(_) => {
+            Err(Refusal::new(ErrorCode::Internal, "the node failed inside"))
+        }
+    }
 }

@@ -82,7 +82,8 @@ pub(super) fn reply(reply: StoreReply) -> Reply {
 }
 
 impl Session {
-    pub(super) fn new(peer: NodeId, over: Reach, host: Arc<Host>, nonce: Option<[u8; 16]>) -> Self {
+    pub(super) fn new(peer: NodeId, over: Reach, host: Arc<Host>) -> Self {
+        let nonce = host.env.dice.bytes().ok();
         let share = share_of(&host, &peer);
         Self {
             peer,
@@ -110,9 +111,11 @@ impl Session {
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let turn = self.share.turn(self.host.clock.now()).await?;
-        let began = std::time::Instant::now();
+        let clock = &self.host.env.clock;
+        let began = clock.instant();
         let done = self.host.blocking(work).await;
-        self.share.pay(began.elapsed(), self.host.clock.now());
+        let took = clock.instant().saturating_duration_since(began);
+        self.share.pay(took, clock.now());
         drop(turn);
         done
     }

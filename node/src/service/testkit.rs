@@ -12,6 +12,7 @@ use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::format::frame::FRAME_MIN;
 use packnback_proto::format::header::{Header, Kind};
 use packnback_proto::ids::{NodeId, ObjectId, SetId, SnapshotId};
+use packnback_proto::policy::Moment;
 use packnback_proto::record::{Cert, Grant, Op, Order, Scope, Signed, Snap, perms};
 use packnback_proto::wire::ids::encode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
@@ -23,7 +24,7 @@ use tokio::io::DuplexStream;
 
 use super::{Host, serve_session};
 use crate::frames::{read_frame, write_frame};
-use crate::ports::{Binding, Clock, Failure, PeerBook, Reach, Standing};
+use crate::ports::{Binding, Clock, Env, Failure, PeerBook, Reach, Standing, SystemClock};
 use crate::store::memory::MemoryDisk;
 use crate::store::{DiskReserve, Store};
 
@@ -52,6 +53,13 @@ pub(crate) struct TestClock(pub(crate) AtomicU64);
 impl Clock for TestClock {
     fn now(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            wall: self.now(),
+            ..SystemClock.moment()
+        }
     }
 }
 
@@ -182,7 +190,7 @@ impl World {
 fn start(engine: &Arc<MemoryDisk>, peers: &Arc<TestPeers>, clock: &Arc<TestClock>) -> Arc<Host> {
     let store = Arc::new(Store::new(engine.disk(), host_key(), DiskReserve(1000)));
     let (peers, clock) = (Arc::clone(peers), Arc::clone(clock));
-    Arc::new(Host::new(store, peers, clock))
+    Arc::new(Host::new(store, peers, Env::system().with_clock(clock)))
 }
 
 /// The client side of a connection.

@@ -1,5 +1,6 @@
 //! What a step is given.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,14 +10,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::record::Entry;
-use super::runner::Tools;
 use super::wake::Reasons;
 use super::{Status, WorkError};
+use crate::ports::Env;
 
 /// See the module.
 pub struct Context {
     entry: Arc<Entry>,
-    tools: Tools,
+    env: Env,
     woken: Reasons,
     began: Instant,
     sign: Mutex<Instant>,
@@ -24,12 +25,12 @@ pub struct Context {
 }
 
 impl Context {
-    pub(super) fn new(entry: Arc<Entry>, tools: Tools) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(entry: Arc<Entry>, env: Env) -> Self {
+        let now = env.clock.instant();
         Self {
             woken: entry.wake.take(),
             entry,
-            tools,
+            env,
             began: now,
             sign: Mutex::new(now),
             bytes: AtomicU64::new(0),
@@ -39,19 +40,19 @@ impl Context {
     /// This moment.
     #[must_use]
     pub fn now(&self) -> Instant {
-        Instant::now()
+        self.env.clock.instant()
     }
 
     /// This moment in unix seconds.
     #[must_use]
     pub fn wall(&self) -> u64 {
-        self.tools.clock.now()
+        self.env.clock.now()
     }
 
-    /// A random number.
+    /// The ports of the node.
     #[must_use]
-    pub fn throw(&self) -> u32 {
-        self.tools.dice.throw()
+    pub fn env(&self) -> &Env {
+        &self.env
     }
 
     /// Whether this step comes of a reason, not of the time.
@@ -68,7 +69,7 @@ impl Context {
 
     /// The step goes on, and something moved: the time it may take begins anew.
     pub fn alive(&self) {
-        *self.sign.lock() = Instant::now();
+        *self.sign.lock() = self.now();
     }
 
     /// The step moved so many bytes.
@@ -96,12 +97,12 @@ impl Context {
         WorkError: From<E>,
     {
         let ending = self.entry.ending.clone();
-        match tokio::task::spawn_blocking(move || work(&ending)).await {
-            Ok(done) => Ok(done?),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => Err(WorkError::panicked(&*panic)),
-                Err(_) => Err(WorkError::of(ErrorCode::Internal, "the node is ending")),
-            },
+        // A panic is caught where it happens: it says more there.
+        let caught = move || std::panic::catch_unwind(AssertUnwindSafe(|| work(&ending)));
+        match self.env.blocking.run(caught).await {
+            Ok(Ok(done)) => Ok(done?),
+            Ok(Err(panic)) => Err(WorkError::panicked(&*panic)),
+            Err(stopped) => Err(WorkError::of(ErrorCode::Internal, stopped.to_string())),
         }
     }
 

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::plan::{Pause, Plan, Row, Took, plan};
 use super::record::Entry;
-use super::runner::Tools;
 use super::{Context, Next, OnStall, Rules, WorkError, Worker};
+use crate::ports::{Clock, Env};
 
 /// One worker and what makes it. It is made anew after it panicked or stalled: what it knew may be half true.
 pub(super) struct Drive<W, F> {
@@ -20,7 +20,7 @@ pub(super) struct Drive<W, F> {
     worker: Option<W>,
     rules: Rules,
     entry: Arc<Entry>,
-    tools: Tools,
+    env: Env,
     /// Errors in a row.
     attempt: u32,
     /// Panics in a row while it waited.
@@ -29,13 +29,13 @@ pub(super) struct Drive<W, F> {
 }
 
 impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
-    pub(super) fn new(make: F, worker: W, rules: Rules, entry: Arc<Entry>, tools: Tools) -> Self {
+    pub(super) fn new(make: F, worker: W, rules: Rules, entry: Arc<Entry>, env: Env) -> Self {
         Self {
             make,
             worker: Some(worker),
             rules,
             entry,
-            tools,
+            env,
             attempt: 0,
             broken: 0,
             row: Row::default(),
@@ -70,7 +70,7 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
                 };
                 // It panicked while it waited.
                 result = Err(error);
-                took = Took::nothing(Instant::now());
+                took = Took::nothing(self.env.clock.instant());
                 self.attempt = self.broken;
                 self.broken = self.broken.saturating_add(1);
             }
@@ -78,12 +78,12 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
     }
 
     async fn step(&mut self) -> (Result<Next, WorkError>, Took) {
-        let cx = Context::new(Arc::clone(&self.entry), self.tools.clone());
+        let cx = Context::new(Arc::clone(&self.entry), self.env.clone());
         self.entry.begins(cx.wall());
         let result = self.watched(&cx).await;
         let took = Took {
             began: cx.began(),
-            ended: Instant::now(),
+            ended: self.env.clock.instant(),
             bytes: cx.bytes(),
         };
         (result, took)
@@ -104,9 +104,10 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
             tokio::select! {
                 biased;
                 done = &mut work => break done,
-                () = sleep_until(until) => {}
+                () = sleep_until(&*self.env.clock, until) => {}
             }
-            let Some(limit) = bound.filter(|bound| cx.last_sign() + *bound <= Instant::now())
+            let Some(limit) =
+                bound.filter(|bound| cx.last_sign() + *bound <= self.env.clock.instant())
             else {
                 continue;
             };
@@ -130,7 +131,7 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
 
     /// Counts and tells, and says what follows.
     fn judge(&mut self, result: &Result<Next, WorkError>, took: Took) -> Plan {
-        let (attempt, random) = (self.attempt, self.tools.dice.throw());
+        let (attempt, random) = (self.attempt, self.env.dice.jitter());
         match result {
             Ok(_) => {
                 self.attempt = 0;
@@ -138,7 +139,7 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
             }
             Err(error) => {
                 self.attempt = attempt.saturating_add(1);
-                self.entry.failed(error, self.tools.clock.now());
+                self.entry.failed(error, self.env.clock.now());
             }
         }
         let mut planned = plan(result, &self.rules, took, attempt, random);
@@ -147,7 +148,7 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
         {
             let error = WorkError::new("spinning", "it always wants another step and does nothing");
             let error = error.retrying(Retry::BackOff);
-            self.entry.failed(&error, self.tools.clock.now());
+            self.entry.failed(&error, self.env.clock.now());
             pause.earliest = took.ended + self.rules.first;
             pause.until = Some(pause.earliest);
         }
@@ -156,13 +157,16 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
 
     /// Until its time, or until there is a reason to look: then errors in a row are counted anew.
     async fn wait(&mut self, pause: Pause) -> Result<(), WorkError> {
-        if pause.until.is_some_and(|until| until <= Instant::now()) {
+        if pause
+            .until
+            .is_some_and(|until| until <= self.env.clock.instant())
+        {
             // Others want to run as well.
             tokio::task::yield_now().await;
             return Ok(());
         }
         let waited = {
-            let (worker, wake) = (&mut self.worker, &self.entry.wake);
+            let (worker, wake, clock) = (&mut self.worker, &self.entry.wake, &*self.env.clock);
             let nudged = async move {
                 match worker {
                     Some(worker) => worker.nudge().await,
@@ -177,12 +181,12 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
                     Ok(()) => Waited::Nudged,
                     Err(panic) => Waited::Broken(WorkError::panicked(&*panic)),
                 },
-                () = sleep_until(pause.until) => Waited::Long,
+                () = sleep_until(clock, pause.until) => Waited::Long,
             }
         };
         let gathered = match waited {
-            Waited::Woken => Instant::now() + pause.gather,
-            Waited::Nudged => Instant::now(),
+            Waited::Woken => self.env.clock.instant() + pause.gather,
+            Waited::Nudged => self.env.clock.instant(),
             Waited::Long => return Ok(()),
             Waited::Broken(error) => {
                 self.worker = None;
@@ -191,7 +195,10 @@ impl<W: Worker, F: Fn() -> W + Send + Sync> Drive<W, F> {
         };
         // Not longer than without the reason.
         let gathered = pause.until.map_or(gathered, |until| gathered.min(until));
-        tokio::time::sleep_until(gathered.max(pause.earliest)).await;
+        self.env
+            .clock
+            .sleep_until(gathered.max(pause.earliest))
+            .await;
         self.attempt = 0;
         Ok(())
     }
@@ -207,9 +214,9 @@ enum Waited {
     Broken(WorkError),
 }
 
-async fn sleep_until(until: Option<Instant>) {
+async fn sleep_until(clock: &dyn Clock, until: Option<Instant>) {
     match until {
-        Some(until) => tokio::time::sleep_until(until).await,
+        Some(until) => clock.sleep_until(until).await,
         None => pending().await,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::blame::{Fault, Retry};
 
-use crate::ports::Failure;
+use crate::ports::{Failure, NetError};
 use crate::service::Refusal;
 use crate::store::StoreError;
 
@@ -21,6 +21,7 @@ pub struct WorkError {
     kind: &'static str,
     fault: Fault,
     retry: Retry,
+    after: Duration,
     text: String,
 }
 
@@ -33,6 +34,16 @@ impl WorkError {
             .retrying(code.retry())
     }
 
+    /// An error of the own store. A disk gets well, or is mended, while the node runs: it is tried as usual.
+    #[must_use]
+    pub fn of_own_disk(code: ErrorCode, text: impl Into<String>) -> Self {
+        let retry = match code.retry() {
+            Retry::Slowly => Retry::BackOff,
+            other => other,
+        };
+        Self::of(code, text).blame(Fault::Disk).retrying(retry)
+    }
+
     /// An error of this kind, of this node, that may go by itself.
     #[must_use]
     pub fn new(kind: &'static str, text: impl Into<String>) -> Self {
@@ -40,6 +51,7 @@ impl WorkError {
             kind,
             fault: Fault::Ours,
             retry: Retry::BackOff,
+            after: Duration::ZERO,
             text: text.into(),
         }
     }
@@ -54,6 +66,12 @@ impl WorkError {
     #[must_use]
     pub fn retrying(self, retry: Retry) -> Self {
         Self { retry, ..self }
+    }
+
+    /// The same, not to be tried again by itself before so long.
+    #[must_use]
+    pub fn not_before(self, after: Duration) -> Self {
+        Self { after, ..self }
     }
 
     pub(super) fn panicked(what: &(dyn std::any::Any + Send)) -> Self {
@@ -85,6 +103,11 @@ impl WorkError {
         self.fault
     }
 
+    /// Shortest pause before it is tried again by itself.
+    pub(super) fn after(&self) -> Duration {
+        self.after
+    }
+
     /// Whether and how to try again.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -98,6 +121,12 @@ impl From<Failure> for WorkError {
     }
 }
 
+impl From<&NetError> for WorkError {
+    fn from(error: &NetError) -> Self {
+        Self::of(error.code(), error.to_string())
+    }
+}
+
 impl From<Refusal> for WorkError {
     fn from(refusal: Refusal) -> Self {
         Self::of(refusal.code, refusal.message)
@@ -105,14 +134,7 @@ impl From<Refusal> for WorkError {
 }
 
 impl From<StoreError> for WorkError {
-    /// An own disk gets well, or is mended, while the node runs: it is tried as usual.
     fn from(error: StoreError) -> Self {
-        let retry = match error.code().retry() {
-            Retry::Slowly => Retry::BackOff,
-            other => other,
-        };
-        Self::of(error.code(), error.to_string())
-            .blame(Fault::Disk)
-            .retrying(retry)
+        Self::of_own_disk(error.code(), error.to_string())
     }
 }

@@ -14,10 +14,8 @@
 //! | `context` | what a step is given |
 //! | `record` | what is known of a worker, for people |
 //! | `error` | why a step failed: whose fault, and whether trying again helps |
-//! | `dice` | random numbers for pauses |
 
 mod context;
-mod dice;
 mod drive;
 mod error;
 mod plan;
@@ -35,7 +33,6 @@ use packnback_proto::wire::work::Progress;
 use tokio::time::Instant;
 
 pub use context::Context;
-pub use dice::{Dice, SystemDice};
 pub use error::WorkError;
 pub use rules::{OnStall, Rules};
 pub use runner::{Handle, Runner};

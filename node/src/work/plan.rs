@@ -6,7 +6,7 @@ use packnback_proto::wire::blame::Retry;
 use tokio::time::Instant;
 
 use super::{Next, Rules, WorkError};
-use crate::net::backoff;
+use crate::ports::backoff;
 
 /// Steps in a row, each wanting another, after which it is looked at whether they do anything.
 pub(super) const IN_A_ROW: u32 = 256;
@@ -67,13 +67,13 @@ pub(super) fn plan(
             gather: rules.gather,
         })
     };
-    let retry = match result {
+    let (retry, after) = match result {
         Ok(Next::Again) => return pause(Some(now)),
         // Never at once, whatever the step came to: a worker that does not wait takes a whole core.
         Ok(Next::At(at)) => return pause(Some((*at).max(now + rules.floor))),
         Ok(Next::WhenWoken) => return pause(None),
         Ok(Next::Done) => return Plan::End,
-        Err(error) => error.retry(),
+        Err(error) => (error.retry(), error.after()),
     };
     let max = match retry {
         Retry::Never => return Plan::End,
@@ -83,7 +83,7 @@ pub(super) fn plan(
         Retry::Slowly => rules.slow_max,
         Retry::BackOff | Retry::Unknown => rules.max,
     };
-    let until = now + backoff(attempt, rules.first, max, random);
+    let until = now + backoff(attempt, rules.first, max, random).max(after);
     after_error(pause(Some(until)), rules)
 }
 

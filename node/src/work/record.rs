@@ -124,9 +124,8 @@ impl Entry {
         }
     }
 
-    pub(super) fn info(&self, wall: u64) -> WorkerInfo {
+    pub(super) fn info(&self, wall: u64, now: Instant) -> WorkerInfo {
         let record = self.record.lock();
-        let now = Instant::now();
         let next_run = record.next.map(|at| {
             let left = at.saturating_duration_since(now);
             let whole = left

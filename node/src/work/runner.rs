@@ -12,25 +12,18 @@ use tokio_util::task::TaskTracker;
 
 use super::drive::Drive;
 use super::record::Entry;
-use super::{Dice, Rules, Worker};
-use crate::ports::Clock;
+use super::{Rules, Worker};
+use crate::ports::Env;
 
 /// Longest wait for workers to end. What blocks a thread is told to end and is not waited for.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
-
-/// What every worker needs of the machine.
-#[derive(Clone)]
-pub(super) struct Tools {
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) dice: Arc<dyn Dice>,
-}
 
 /// Runs the workers of a node. Clones are the same runner; when the last is dropped, all workers end.
 #[derive(Clone)]
 pub struct Runner(Arc<Inner>);
 
 struct Inner {
-    tools: Tools,
+    env: Env,
     ending: CancellationToken,
     tasks: TaskTracker,
     workers: Mutex<BTreeMap<String, Arc<Entry>>>,
@@ -51,9 +44,9 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// A runner without workers.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, dice: Arc<dyn Dice>) -> Self {
+    pub fn new(env: Env) -> Self {
         Self(Arc::new(Inner {
-            tools: Tools { clock, dice },
+            env,
             ending: CancellationToken::new(),
             tasks: TaskTracker::new(),
             workers: Mutex::default(),
@@ -80,13 +73,7 @@ impl Runner {
         if let Some(old) = old {
             old.ending.cancel();
         }
-        let drive = Drive::new(
-            make,
-            worker,
-            rules,
-            Arc::clone(&entry),
-            self.0.tools.clone(),
-        );
+        let drive = Drive::new(make, worker, rules, Arc::clone(&entry), self.0.env.clone());
         self.0.tasks.spawn(drive.run());
         Handle {
             entry,
@@ -107,9 +94,13 @@ impl Runner {
     /// All workers, by name. Those that ended by themselves are listed, those that were ended are not.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerInfo> {
-        let wall = self.0.tools.clock.now();
+        let clock = &self.0.env.clock;
+        let (wall, now) = (clock.now(), clock.instant());
         let workers = self.0.workers.lock();
-        workers.values().map(|entry| entry.info(wall)).collect()
+        workers
+            .values()
+            .map(|entry| entry.info(wall, now))
+            .collect()
     }
 
     /// Ends all workers, and returns once they have ended. Steps under way are dropped; no worker starts again.

@@ -1,6 +1,8 @@
 //! Workers under virtual time: everything here takes no time and comes out the same each time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod ending;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,35 +10,33 @@ use std::time::Duration;
 use packnback_proto::wire::blame::{Fault, Retry};
 use packnback_proto::wire::work::{Progress, WorkState, WorkerInfo};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::ports::Clock;
+use crate::ports::memory::VirtualClock;
+use crate::ports::{Dice, Env, NoDice};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Begins at 1,000,000 and goes with the virtual time.
-struct Wall(Instant);
+/// Throws the highest number, always.
+struct Highest;
 
-impl Clock for Wall {
-    fn now(&self) -> u64 {
-        1_000_000 + self.0.elapsed().as_secs()
-    }
-}
-
-struct Middle;
-
-impl Dice for Middle {
-    fn throw(&self) -> u32 {
-        u32::MAX
+impl Dice for Highest {
+    fn fill(&self, out: &mut [u8]) -> Result<(), NoDice> {
+        out.fill(u8::MAX);
+        Ok(())
     }
 }
 
 fn runner() -> Runner {
-    Runner::new(Arc::new(Wall(Instant::now())), Arc::new(Middle))
+    let env = Env {
+        dice: Arc::new(Highest),
+        ..Env::system()
+    };
+    Runner::new(env.with_clock(Arc::new(VirtualClock::new(1_000_000))))
 }
 
 fn rules() -> Rules {
@@ -439,83 +439,4 @@ async fn a_panic_while_it_waits_is_caught_as_well() {
     assert_eq!(only(&runner).last_error.unwrap().kind, "panic");
     let count = steps.load(Ordering::SeqCst);
     assert!((3..=4).contains(&count), "{count}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_of_the_same_name_takes_the_place_of_the_first() {
-    let runner = runner();
-    let (first, second) = (
-        Puppet::new(|_, cx| Ok(Next::At(cx.now() + MINUTE))),
-        Puppet::new(|_, cx| Ok(Next::At(cx.now() + MINUTE))),
-    );
-    let old = first.start(&runner, rules());
-    sleep(SECOND).await;
-    second.start(&runner, rules());
-    sleep(HOUR).await;
-    assert_eq!((first.steps(), second.steps()), (1, 60));
-    // Whoever still holds the old one does not end the new one.
-    old.end();
-    sleep(MINUTE).await;
-    assert_eq!((second.steps(), runner.workers().len()), (61, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn at_the_end_all_end_and_blocking_work_is_told() {
-    struct Blocks(mpsc::UnboundedSender<&'static str>);
-    impl Worker for Blocks {
-        fn name(&self) -> String {
-            "blocks".to_owned()
-        }
-        async fn step(&mut self, cx: &Context) -> Result<Next, WorkError> {
-            let said = self.0.clone();
-            cx.blocking(move |ending| {
-                said.send("began").unwrap();
-                while !ending.is_cancelled() {
-                    std::thread::yield_now();
-                }
-                said.send("ended").unwrap();
-                Ok::<_, WorkError>(Next::Again)
-            })
-            .await
-        }
-    }
-    let (runner, (said, mut heard)) = (runner(), mpsc::unbounded_channel());
-    runner.start(rules(), move || Blocks(said.clone()));
-    let puppet = Puppet::new(|_, cx| Ok(Next::At(cx.now() + MINUTE)));
-    puppet.start(&runner, rules());
-    assert_eq!(heard.recv().await, Some("began"));
-    runner.shutdown().await;
-    assert_eq!(heard.recv().await, Some("ended"));
-    let steps = puppet.steps();
-    puppet.start(&runner, rules());
-    sleep(HOUR).await;
-    assert_eq!(puppet.steps(), steps);
-    assert!(
-        runner
-            .workers()
-            .iter()
-            .all(|worker| worker.state == WorkState::Done)
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_panic_in_blocking_work_is_an_error_of_that_kind() {
-    struct Blocks;
-    impl Worker for Blocks {
-        fn name(&self) -> String {
-            "blocks".to_owned()
-        }
-        async fn step(&mut self, cx: &Context) -> Result<Next, WorkError> {
-            cx.blocking(|_| -> Result<Next, WorkError> { panic!("deep inside") })
-                .await
-        }
-    }
-    let runner = runner();
-    runner.start(rules(), || Blocks);
-    while only(&runner).last_error.is_none() {
-        sleep(SECOND).await;
-    }
-    let error = only(&runner).last_error.unwrap();
-    assert_eq!(error.kind, "panic");
-    assert!(error.text.contains("deep inside"));
 }

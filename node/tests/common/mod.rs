@@ -10,15 +10,15 @@
     clippy::cast_possible_truncation
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use packnback_node::net::{Multiaddr, now_s};
+use packnback_node::net::{Libp2p, NetConfig, NetError, now_s};
 use packnback_node::network::{P2p, P2pConfig};
+use packnback_node::ports::Env;
 use packnback_node::ports::{Network as _, Remote};
-use packnback_node::runtime::SystemClock;
-use packnback_node::store::disk::{Batch, Table};
+use packnback_node::store::disk::{Batch, Disk, DiskError, Table};
 use packnback_node::store::rocks;
 use packnback_node::store::{CommitOutcome, DiskReserve, Store};
 use packnback_proto::crypto::hash::object_id;
@@ -45,24 +45,36 @@ const HANG: Duration = Duration::from_secs(120);
 pub struct Node {
     pub home: PathBuf,
     pub seed: Secret32,
-    pub listen: Vec<Multiaddr>,
+    pub listen: Vec<String>,
     pub store: Arc<Store>,
     pub p2p: Arc<P2p>,
 }
 
-fn config(listen: Vec<Multiaddr>) -> P2pConfig {
-    let mut config = P2pConfig::new(listen);
+fn config() -> P2pConfig {
+    let mut config = P2pConfig::default();
     config.timing.retry_first = Duration::from_millis(50);
     config.timing.retry_max = Duration::from_millis(500);
     config.timing.lacking = Duration::from_millis(100);
     config.timing.pull_every = Duration::from_secs(1);
     config.timing.pull_after = Duration::ZERO;
-    config.tune = |net| {
-        net.redial_first = Duration::from_millis(50);
-        net.redial_max = Duration::from_millis(500);
-        net.open_timeout = Duration::from_secs(20);
-    };
     config
+}
+
+fn tune(net: &mut NetConfig) {
+    net.redial_first = Duration::from_millis(50);
+    net.redial_max = Duration::from_millis(500);
+    net.open_timeout = Duration::from_secs(20);
+}
+
+/// Whoever held the disk before may be about to let go of it.
+async fn open(home: &Path) -> Disk {
+    loop {
+        match rocks::open(home) {
+            Ok(disk) => return disk,
+            Err(DiskError::InUse(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 impl Node {
@@ -70,29 +82,32 @@ impl Node {
     pub async fn new(dir: &tempfile::TempDir, n: u8) -> Self {
         let home = dir.path().join(format!("node{n}"));
         let listen = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"];
-        let listen = listen.map(|a| a.parse().unwrap()).to_vec();
+        let listen = listen.map(str::to_owned).to_vec();
         let mut node = Self::start(home, Secret32::new([n; 32]), listen).await;
         // A restart must come back at the same place.
         node.listen = node.p2p.net().listen_addrs();
         node
     }
 
-    pub async fn start(home: PathBuf, seed: Secret32, listen: Vec<Multiaddr>) -> Self {
-        let engine = rocks::open(&home).unwrap();
+    pub async fn start(home: PathBuf, seed: Secret32, listen: Vec<String>) -> Self {
+        let engine = tokio::time::timeout(HANG, open(&home));
+        let engine = engine.await.expect("the disk is free again");
         let key = SigningKey::from_seed(&seed);
         let store = Arc::new(Store::new(engine, key, DiskReserve(0)));
         let start = async {
             loop {
-                let clock = Arc::new(SystemClock);
-                let config = config(listen.clone());
-                match P2p::start(config, &seed, Arc::clone(&store), clock).await {
-                    Ok((_, p2p)) => return p2p,
+                match Libp2p::start(&seed, &listen, tune).await {
+                    Ok(net) => {
+                        let (store, env) = (Arc::clone(&store), Env::system());
+                        let started = P2p::start(&config(), net, &seed, store, env);
+                        return started.unwrap().1;
+                    }
                     // A QUIC socket outlives its swarm until all connections are drained; between
                     // two processes that is no matter.
-                    Err(failure) if failure.message.starts_with("cannot listen") => {
+                    Err(NetError::Listen { .. }) => {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
-                    Err(failure) => panic!("{failure:?}"),
+                    Err(error) => panic!("{error:?}"),
                 }
             }
         };
@@ -248,7 +263,7 @@ pub async fn wait_until(what: &str, holds: impl Fn() -> bool) {
 pub struct Stopped {
     home: PathBuf,
     seed: Secret32,
-    listen: Vec<Multiaddr>,
+    listen: Vec<String>,
 }
 
 impl Stopped {
@@ -265,7 +280,7 @@ impl Stopped {
     /// The same node, on other ports from its next start on.
     pub fn elsewhere(self) -> Self {
         let listen = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"];
-        let listen = listen.map(|a| a.parse().unwrap()).to_vec();
+        let listen = listen.map(str::to_owned).to_vec();
         Self { listen, ..self }
     }
 

@@ -13,24 +13,16 @@ use packnback_proto::wire::work::WorkState;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::ports::Clock;
+use crate::ports::Env;
+use crate::ports::memory::VirtualClock;
 use crate::store::memory::MemoryDisk;
 use crate::store::{DiskReserve, StoreError};
-use crate::work::SystemDice;
 
 const OWNER: OwnerId = OwnerId([1; 32]);
 const START: u64 = 1_700_000_000;
 
-struct Wall(Instant);
-
-impl Clock for Wall {
-    fn now(&self) -> u64 {
-        START + self.0.elapsed().as_secs()
-    }
-}
-
 fn runner() -> Runner {
-    Runner::new(Arc::new(Wall(Instant::now())), Arc::new(SystemDice))
+    Runner::new(Env::system().with_clock(Arc::new(VirtualClock::new(START))))
 }
 
 fn store_on(disk: &MemoryDisk) -> Arc<Store> {

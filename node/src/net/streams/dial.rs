@@ -6,7 +6,7 @@ use libp2p::core::multiaddr::Protocol as Part;
 use libp2p::{Multiaddr, PeerId};
 
 use super::table::transport_of;
-use crate::net::types::Transport;
+use crate::net::types::Carrier;
 
 /// Most addresses of one peer that are dialled.
 const ADDRESSES_MAX: usize = 16;
@@ -21,7 +21,7 @@ const ADDRESSES_MAX: usize = 16;
 pub(crate) struct DialPlan(VecDeque<Vec<Multiaddr>>);
 
 impl DialPlan {
-    pub(crate) fn new(peer: &PeerId, addrs: &[Multiaddr], prefer: Transport) -> Self {
+    pub(crate) fn new(peer: &PeerId, addrs: &[Multiaddr], prefer: Carrier) -> Self {
         let mut usable: Vec<Multiaddr> = Vec::new();
         for addr in addrs.iter().filter_map(|a| without_peer(a, peer)) {
             if !usable.contains(&addr) && usable.len() < ADDRESSES_MAX {
@@ -106,7 +106,7 @@ mod tests {
             foreign,
             Multiaddr::empty(),
         ];
-        let mut plan = DialPlan::new(&peer, &addrs, Transport::Quic);
+        let mut plan = DialPlan::new(&peer, &addrs, Carrier::Quic);
         assert_eq!(plan.next_stage(), Some(vec![quic]));
         assert_eq!(plan.next_stage(), Some(vec![tcp]));
         assert_eq!(plan.next_stage(), None);
@@ -123,7 +123,7 @@ mod tests {
         .iter()
         .map(|text| text.parse().unwrap())
         .collect();
-        let mut plan = DialPlan::new(&peer, &addrs, Transport::Quic);
+        let mut plan = DialPlan::new(&peer, &addrs, Carrier::Quic);
         let stages: Vec<_> = std::iter::from_fn(|| plan.next_stage()).collect();
         let [quic, six, far] = &addrs[..] else {
             return;

@@ -21,7 +21,8 @@ use packnback_proto::wire::Role;
 use super::RequestId;
 use crate::net::clock::now_s;
 use crate::net::roles::Roles;
-use crate::net::types::Protocol;
+use crate::net::types::stream_protocol;
+use crate::ports::Protocol;
 
 /// Longest negotiation of one stream on a live connection: a few round trips.
 const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +69,7 @@ impl UpgradeInfo for Offer {
     fn protocol_info(&self) -> Self::InfoIter {
         self.0
             .iter()
-            .map(|p| p.id())
+            .map(|p| stream_protocol(*p))
             .collect::<Vec<_>>()
             .into_iter()
     }
@@ -162,7 +163,10 @@ impl ConnectionHandler for Handler {
                 protocol: (stream, name),
                 ..
             }) => {
-                if let Some(protocol) = Protocol::ALL.into_iter().find(|p| p.id() == name) {
+                if let Some(protocol) = Protocol::ALL
+                    .into_iter()
+                    .find(|p| stream_protocol(*p) == name)
+                {
                     self.out.push_back(HandlerOut::Inbound { protocol, stream });
                 }
             }

@@ -32,11 +32,11 @@ use self::dial::{DialPlan, without};
 use self::handler::{Handler, HandlerOut, OpenFailure, OpenStream};
 use self::table::{ConnTable, remote_of, transport_of};
 use super::clock::now_s;
-use super::error::NetError;
 use super::peer_id::node_id;
 use super::roles::Roles;
-use super::shared::{NetEvent, Shared};
-use super::types::{ConnInfo, InboundStream, OutboundStream, Protocol, Transport, may_open};
+use super::shared::Shared;
+use super::types::{Carrier, ConnInfo, InboundStream, OutboundStream};
+use crate::ports::{NetError, PathEvent, Protocol, may_open};
 
 /// Most streams to one peer that may be waiting to be opened.
 const PENDING_PER_PEER_MAX: usize = 64;
@@ -66,7 +66,7 @@ struct Dialling {
 /// See the module.
 pub(crate) struct Streams {
     shared: Arc<Shared>,
-    prefer: Transport,
+    prefer: Carrier,
     conns: ConnTable,
     pending: HashMap<RequestId, PendingOpen>,
     dialling: HashMap<PeerId, Dialling>,
@@ -79,7 +79,7 @@ pub(crate) struct Streams {
 impl Streams {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        prefer: Transport,
+        prefer: Carrier,
         inbound: mpsc::Sender<InboundStream>,
     ) -> Self {
         Self {
@@ -206,17 +206,23 @@ impl Streams {
     fn on_established(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
         let Some(node) = node_id(&peer) else { return };
         let remote = remote_of(endpoint).clone();
+        let path = self.shared.next_path();
         let conn = ConnInfo {
             id,
+            path,
             node,
             relayed: endpoint.is_relayed(),
             transport: transport_of(&remote),
             outbound: endpoint.is_dialer(),
             remote,
         };
+        let is_first = !self.conns.is_connected(&peer);
         self.conns.add(peer, conn);
         self.dialling.remove(&peer);
-        self.publish(NetEvent::Connected(node));
+        self.publish(match is_first {
+            true => PathEvent::Connected(node),
+            false => PathEvent::Moved(node),
+        });
         let waiting: Vec<(RequestId, Protocol)> = self
             .pending
             .iter_mut()
@@ -233,13 +239,16 @@ impl Streams {
 
     fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
         let Some(node) = node_id(&peer) else { return };
+        // One that another behaviour turned down was never here.
+        if self.conns.get(&peer, id).is_none() {
+            return;
+        }
         let last = self.conns.remove(&peer, id);
         self.fail_where(|p| p.on == Some(id), &NetError::Closed(node));
-        if last {
-            self.publish(NetEvent::Disconnected(node));
-        } else {
-            self.shared.set_conns(self.conns.all());
-        }
+        self.publish(match last {
+            true => PathEvent::Gone(node),
+            false => PathEvent::Moved(node),
+        });
     }
 
     fn on_dial_failure(&mut self, peer: PeerId, attempt: ConnectionId, error: &DialError) {
@@ -267,14 +276,7 @@ impl Streams {
         let reason = dialling.reasons.join("; ");
         self.dialling.remove(&peer);
         let Some(node) = node_id(&peer) else { return };
-        self.fail_waiting(
-            &peer,
-            &NetError::Unreachable {
-                node,
-                reason: reason.clone(),
-            },
-        );
-        self.shared.notify(NetEvent::DialFailed { node, reason });
+        self.fail_waiting(&peer, &NetError::Unreachable { node, reason });
     }
 
     fn on_opened(
@@ -343,7 +345,7 @@ impl Streams {
         }
     }
 
-    fn publish(&self, event: NetEvent) {
+    fn publish(&self, event: PathEvent) {
         self.shared.set_conns(self.conns.all());
         self.shared.notify(event);
     }

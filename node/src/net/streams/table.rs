@@ -8,18 +8,18 @@ use libp2p::core::multiaddr::Protocol as Part;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
-use crate::net::types::{ConnInfo, Transport};
+use crate::net::types::{Carrier, ConnInfo};
 
 /// How bytes travel on an address.
-pub(crate) fn transport_of(addr: &Multiaddr) -> Transport {
+pub(crate) fn transport_of(addr: &Multiaddr) -> Carrier {
     for part in addr.iter() {
         match part {
-            Part::Tcp(_) => return Transport::Tcp,
-            Part::Quic | Part::QuicV1 => return Transport::Quic,
+            Part::Tcp(_) => return Carrier::Tcp,
+            Part::Quic | Part::QuicV1 => return Carrier::Quic,
             _ => {}
         }
     }
-    Transport::Other
+    Carrier::Other
 }
 
 /// The remote address of a connection.
@@ -62,7 +62,7 @@ impl ConnTable {
 
     /// The connection for a new stream: direct before relayed, the preferred transport before the
     /// other, the newest before older ones (after a peer's restart the older is the dead one).
-    pub(crate) fn best(&self, peer: &PeerId, prefer: Transport) -> Option<&ConnInfo> {
+    pub(crate) fn best(&self, peer: &PeerId, prefer: Carrier) -> Option<&ConnInfo> {
         self.0
             .get(peer)?
             .iter()
@@ -80,11 +80,13 @@ impl ConnTable {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::ports::PathId;
     use packnback_proto::ids::NodeId;
 
-    fn conn(id: usize, relayed: bool, transport: Transport) -> ConnInfo {
+    fn conn(id: usize, relayed: bool, transport: Carrier) -> ConnInfo {
         ConnInfo {
             id: ConnectionId::new_unchecked(id),
+            path: PathId(0),
             node: NodeId([1; 32]),
             relayed,
             transport,
@@ -96,22 +98,22 @@ mod tests {
     #[test]
     fn the_best_connection_is_direct_then_preferred_then_newest() {
         let (mut table, peer) = (ConnTable::default(), PeerId::random());
-        assert!(table.best(&peer, Transport::Quic).is_none());
-        let best = |t: &ConnTable| t.best(&peer, Transport::Quic).unwrap().id;
-        table.add(peer, conn(9, true, Transport::Quic));
+        assert!(table.best(&peer, Carrier::Quic).is_none());
+        let best = |t: &ConnTable| t.best(&peer, Carrier::Quic).unwrap().id;
+        table.add(peer, conn(9, true, Carrier::Quic));
         assert_eq!(best(&table), ConnectionId::new_unchecked(9));
-        table.add(peer, conn(1, false, Transport::Tcp));
+        table.add(peer, conn(1, false, Carrier::Tcp));
         assert_eq!(best(&table), ConnectionId::new_unchecked(1));
-        table.add(peer, conn(2, false, Transport::Quic));
-        table.add(peer, conn(3, false, Transport::Quic));
+        table.add(peer, conn(2, false, Carrier::Quic));
+        table.add(peer, conn(3, false, Carrier::Quic));
         assert_eq!(best(&table), ConnectionId::new_unchecked(3));
     }
 
     #[test]
     fn nothing_is_left_of_closed_connections() {
         let (mut table, peer) = (ConnTable::default(), PeerId::random());
-        table.add(peer, conn(1, false, Transport::Tcp));
-        table.add(peer, conn(2, false, Transport::Tcp));
+        table.add(peer, conn(1, false, Carrier::Tcp));
+        table.add(peer, conn(2, false, Carrier::Tcp));
         assert!(!table.remove(&peer, ConnectionId::new_unchecked(1)));
         assert!(table.remove(&peer, ConnectionId::new_unchecked(2)));
         assert!(!table.is_connected(&peer));
@@ -121,8 +123,8 @@ mod tests {
     #[test]
     fn transports_are_told_from_addresses() {
         let of = |s: &str| transport_of(&s.parse().unwrap());
-        assert_eq!(of("/ip4/1.2.3.4/tcp/1"), Transport::Tcp);
-        assert_eq!(of("/ip4/1.2.3.4/udp/1/quic-v1"), Transport::Quic);
-        assert_eq!(of("/memory/1"), Transport::Other);
+        assert_eq!(of("/ip4/1.2.3.4/tcp/1"), Carrier::Tcp);
+        assert_eq!(of("/ip4/1.2.3.4/udp/1/quic-v1"), Carrier::Quic);
+        assert_eq!(of("/memory/1"), Carrier::Other);
     }
 }

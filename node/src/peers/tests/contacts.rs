@@ -64,7 +64,7 @@ fn a_removed_friend_is_let_in_until_it_was_told() {
             .unwrap();
         assert_eq!(world.state.rows(b"").unwrap(), before);
     }
-    let now = crate::net::now_s();
+    let now = SystemClock.now();
     world.table.was_told(&friend, now).unwrap();
     assert!(world.farewell_of(&friend) < until);
     world.table.was_told(&friend, now + 10).unwrap();

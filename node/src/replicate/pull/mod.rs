@@ -10,30 +10,31 @@
 //! | `walk` | which objects to ask for next: pure |
 //! | `records` | sorts what the other host lists |
 //! | `session` | one conversation |
-//! | `worker` | one task per host: pauses, retries |
+//! | `worker` | one per host: what it has of each owner |
 
 mod records;
 mod session;
 mod walk;
 mod worker;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use packnback_proto::format::header::ObjectError;
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
+use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::blame::{Fault, Retry};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::client::ClientError;
 use super::timing::Timing;
-use crate::net::{NetError, NetHandle};
 use crate::peers::PeerTable;
+use crate::ports::{NetError, Transport};
 use crate::service::{Host, Refusal};
+use crate::work::{Bell, Handle, Runner, WorkError};
 use walk::WalkError;
-use worker::Worker;
 
 /// A conversation with another host failed. What was made durable before stays, and the next try
 /// goes on from there.
@@ -71,9 +72,26 @@ impl From<Refusal> for PullError {
     }
 }
 
+impl From<PullError> for WorkError {
+    fn from(error: PullError) -> Self {
+        let text = error.to_string();
+        match &error {
+            PullError::Net(net) => net.into(),
+            PullError::Client(client) => client.into(),
+            PullError::Here(refusal) => Self::of_own_disk(refusal.code, text),
+            PullError::Object(_) | PullError::Walk(_) => Self::new("object", text)
+                .blame(Fault::Theirs)
+                .retrying(Retry::Slowly),
+            PullError::Stalled(_) => Self::of(ErrorCode::Unreachable, text),
+            PullError::TooOld => Self::of(ErrorCode::Version, text),
+            PullError::NoRoom(_) => Self::of(ErrorCode::Quota, text).blame(Fault::Ours),
+        }
+    }
+}
+
 /// Snapshots being copied, so that two hosts do not send the same one.
 #[derive(Debug, Default)]
-struct Claims(Mutex<HashSet<SnapshotId>>);
+struct Claims(Mutex<BTreeSet<SnapshotId>>);
 
 /// Ends the claim.
 #[derive(Debug)]
@@ -103,7 +121,7 @@ const PER_OWNER_MAX: usize = 2;
 /// hosts an owner lists, and not all of them about one owner.
 struct Turns {
     all: Arc<Semaphore>,
-    owners: Mutex<HashMap<OwnerId, Arc<Semaphore>>>,
+    owners: Mutex<BTreeMap<OwnerId, Arc<Semaphore>>>,
 }
 
 impl Turns {
@@ -130,7 +148,7 @@ impl Turns {
 }
 
 struct Common {
-    net: NetHandle,
+    net: Arc<dyn Transport>,
     peers: Arc<PeerTable>,
     host: Arc<Host>,
     timing: Timing,
@@ -138,20 +156,27 @@ struct Common {
     turns: Turns,
     /// Whose data is copied from whom.
     from: Mutex<BTreeMap<NodeId, Vec<OwnerId>>>,
-    /// Counts reasons to look.
-    wake: watch::Sender<u64>,
+    /// Rings when there is a reason to look.
+    bell: Arc<Bell>,
 }
 
 /// See the module.
 pub struct Puller {
     common: Arc<Common>,
-    workers: Mutex<HashMap<NodeId, JoinHandle<()>>>,
+    runner: Runner,
+    workers: Mutex<BTreeMap<NodeId, Handle>>,
 }
 
 impl Puller {
     /// Copies from nobody until [`Puller::copy_from`] is called.
     #[must_use]
-    pub fn new(net: NetHandle, peers: Arc<PeerTable>, host: Arc<Host>, timing: Timing) -> Self {
+    pub fn new(
+        net: Arc<dyn Transport>,
+        peers: Arc<PeerTable>,
+        host: Arc<Host>,
+        timing: Timing,
+        runner: Runner,
+    ) -> Self {
         let common = Arc::new(Common {
             net,
             peers,
@@ -160,10 +185,11 @@ impl Puller {
             claims: Claims::default(),
             turns: Turns::new(),
             from: Mutex::default(),
-            wake: watch::Sender::default(),
+            bell: Bell::new("something to copy"),
         });
         Self {
             common,
+            runner,
             workers: Mutex::default(),
         }
     }
@@ -172,10 +198,10 @@ impl Puller {
     /// is news, or if there is another reason to (`look`).
     pub fn copy_from(&self, from: BTreeMap<NodeId, Vec<OwnerId>>, look: bool) {
         let mut workers = self.workers.lock();
-        workers.retain(|host, task| {
-            let stays = from.contains_key(host) && !task.is_finished();
+        workers.retain(|host, worker| {
+            let stays = from.contains_key(host);
             if !stays {
-                task.abort();
+                worker.end();
             }
             stays
         });
@@ -184,17 +210,17 @@ impl Puller {
         for host in hosts {
             workers
                 .entry(host)
-                .or_insert_with(|| tokio::spawn(Worker::new(Arc::clone(&self.common), host).run()));
+                .or_insert_with(|| worker::start(&self.runner, &self.common, host));
         }
         if look || is_news {
-            self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+            self.common.bell.ring();
         }
     }
 
     /// Ends all copying. What was made durable stays.
     pub fn stop(&self) {
-        for (_, worker) in self.workers.lock().drain() {
-            worker.abort();
+        for worker in std::mem::take(&mut *self.workers.lock()).into_values() {
+            worker.end();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sorting what another host lists: what is taken over at once, and which snapshots are to be
 //! copied.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
 use packnback_proto::limits::MIB;
@@ -46,8 +46,8 @@ struct About<'a> {
 /// What a list held.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
-    snaps: HashMap<SnapshotId, Signed<Snap>>,
-    receipts: HashMap<SnapshotId, Vec<(Receipt, Vec<u8>)>>,
+    snaps: BTreeMap<SnapshotId, Signed<Snap>>,
+    receipts: BTreeMap<SnapshotId, Vec<(Receipt, Vec<u8>)>>,
     /// Orders that were unknown here.
     pub(super) new_orders: u32,
     /// Records that were refused: not signed right, or another owner's. And why the last one was.

@@ -14,7 +14,7 @@ use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, StoreReply, StoreReq
 use super::records::{Listed, Offered};
 use super::walk::{NextError, Place, Shelf, Walk};
 use super::{Claims, PullError};
-use crate::net::{Counted, PeerStream, Progress};
+use crate::ports::{ByteStream, Counted, Progress};
 use crate::replicate::client::{ClientError, Greeting, StoreClient};
 use crate::service::{Host, Puts, Refusal};
 use crate::store::{CommitOutcome, Intake, Offer, Store, StoreError};
@@ -42,7 +42,7 @@ pub(super) struct Pulled {
 
 /// See the module.
 pub(super) struct Session {
-    client: StoreClient<Counted<PeerStream>>,
+    client: StoreClient<Counted<ByteStream>>,
     progress: Progress,
     stall: Duration,
     greeting: Greeting,
@@ -92,7 +92,7 @@ impl Shelf for Here<'_> {
 impl Session {
     /// Says hello and names the owner.
     pub(super) async fn open(
-        stream: Counted<PeerStream>,
+        stream: Counted<ByteStream>,
         progress: Progress,
         stall: Duration,
         peer: &NodeId,
@@ -346,6 +346,7 @@ async fn moving<T>(
     step: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, PullError> {
     tokio::select! {
+        biased;
         done = step => Ok(done?),
         () = progress.stalled(stall) => Err(PullError::Stalled(stall)),
     }

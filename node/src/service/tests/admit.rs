@@ -8,7 +8,7 @@ use packnback_proto::wire::{ErrorCode, Role};
 
 use super::super::Host;
 use super::super::testkit::*;
-use crate::ports::{Failure, PeerBook, Standing};
+use crate::ports::{Env, Failure, PeerBook, Standing};
 
 /// A list of peers that lets none be bound, as when another machine of the friendship holds it.
 struct NoneBound(Arc<TestPeers>);
@@ -39,7 +39,7 @@ async fn n25_refused_opens_leave_no_row() {
     let (store, clock) = (Arc::clone(&host.store), Arc::clone(&world.clock));
     let good = Arc::clone(host);
     let peers = Arc::new(NoneBound(Arc::clone(&world.peers)));
-    world.host = Arc::new(Host::new(store, peers, clock));
+    world.host = Arc::new(Host::new(store, peers, Env::system().with_clock(clock)));
     for n in 10..20 {
         let mut conn = world.connect(device().node_id());
         conn.hello().await;

@@ -13,12 +13,6 @@ pub fn backoff(attempt: u32, first: Duration, max: Duration, random: u32) -> Dur
     full / 2 + jitter
 }
 
-/// A random number for the jitter; a constant if the system has none, which only loses the jitter.
-#[must_use]
-pub fn random_u32() -> u32 {
-    getrandom::u32().unwrap_or(u32::MAX / 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

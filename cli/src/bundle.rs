@@ -11,10 +11,10 @@ use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::record::{Cert, RecordError, Signed, decode_cert};
 use zeroize::Zeroizing;
 
-use crate::backup::DeviceBundleKeys;
 use crate::exit::{Failure, Outcome};
 use crate::files::{Existing, read_small, write_private};
 use crate::home::Home;
+use crate::keys::DeviceBundleKeys;
 
 const MAGIC: &str = "PNBDEV2";
 const BUNDLE_MAX: u64 = 128 * 1024;

@@ -6,8 +6,8 @@ use packnback_proto::crypto::sign::SigningKey;
 use packnback_proto::ids::NodeId;
 use packnback_proto::record::{Cert, RecordError, Signed, perms, seal_label};
 
-use crate::backup::DeviceBundleKeys;
 use crate::bundle::Bundle;
+use crate::keys::DeviceBundleKeys;
 
 const DAY_S: u64 = 86_400;
 /// Lifetime of a certificate, in days.

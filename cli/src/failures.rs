@@ -7,6 +7,7 @@ use crate::backup::BackupError;
 use crate::client::ClientError;
 use crate::exit::{Exit, Failure};
 use crate::restore::RestoreError;
+use crate::snapshot::Fault;
 
 /// Exit code and stable name for a refusal of the node.
 fn refusal(code: ErrorCode) -> (Exit, &'static str) {
@@ -120,6 +121,12 @@ impl From<KeyLack> for Failure {
         Self::refused("key-lacks", lack.to_string())
             .safe("Nothing was changed.")
             .next(next)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        RestoreError::from(fault).into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! packnback's command line: reads files, seals them, signs and renders. The program is `packnback`.
 //!
-//! Rooms in here: [`fs`] (files and their attributes), [`backup`] and [`restore`] (pipelines),
+//! Rooms in here: [`fs`] (files and their attributes), [`snapshot`] (the reading room), [`backup`] and
+//! [`restore`] with [`pipeline`] and [`keys`] that serve both,
 //! [`cache`] (what the last run knew), [`client`] (the local node's socket), [`commands`] (one file
 //! per command). Around them: the home and its device bundle, secrets typed in, the start of the
 //! node, exit codes, and what people see.
@@ -18,8 +19,10 @@ pub mod exit;
 mod failures;
 pub mod fs;
 pub mod home;
+pub mod keys;
 pub mod meter;
 pub mod peer_addr;
+pub mod pipeline;
 pub mod progress;
 pub mod records;
 pub mod recovered;
@@ -30,6 +33,7 @@ mod run;
 pub mod secrets;
 pub mod sets;
 pub mod sheet;
+pub mod snapshot;
 pub mod spawn;
 pub mod system;
 pub mod tables;

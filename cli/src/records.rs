@@ -33,6 +33,39 @@ pub struct Listed {
     pub standing: Standing,
 }
 
+/// A snapshot whose record is verified: signed by a device that the owner certified.
+#[derive(Debug, Clone)]
+pub struct LoadedSnapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    /// The record.
+    pub snap: Snap,
+    /// Label of the device, opened from its certificate.
+    pub device_label: Option<String>,
+    /// When hosts that count received it first, unix seconds.
+    pub received: Option<u64>,
+    /// Whether it may be taken for the newest.
+    pub standing: Standing,
+}
+
+impl Snapshot for LoadedSnapshot {
+    fn id(&self) -> SnapshotId {
+        self.id
+    }
+
+    fn snap(&self) -> &Snap {
+        &self.snap
+    }
+
+    fn received(&self) -> Option<u64> {
+        self.received
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing
+    }
+}
+
 /// Everything the records of an owner say.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {

@@ -12,7 +12,7 @@ use packnback_proto::wire::ids::{push_record, split_records};
 use crate::exit::{Failure, Outcome};
 use crate::files::{Existing, read_small, write_private};
 use crate::home::Home;
-use crate::restore::LoadedSnapshot;
+use crate::records::LoadedSnapshot;
 
 const FILE: &str = "recovered-owner";
 const LEN_MAX: u64 = 64 * 1024;

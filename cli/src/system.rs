@@ -8,8 +8,8 @@ use packnback_sys::say::note;
 use parking_lot::Mutex;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
-use crate::backup::Cancel;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::Cancel;
 
 /// Random bytes from the system.
 ///

@@ -13,13 +13,13 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::HAVE_IDS_MAX;
 
 use super::checkpoint::Checkpoints;
-use super::ctx::{Ctx, Stop, WINDOW};
+use super::ctx::{Ctx, WINDOW};
 use super::pack::PackBox;
 use super::report::BackupError;
 use super::segment::{build, of_no_run, split};
 use super::stage::{Built, Content, Finished, GroupEnd, Message, Reused, Step};
 use crate::cache::{DataRef, FileFact, FileRecord, Hash16, SegmentRecord, SmallRef};
-use crate::client::Permit;
+use crate::pipeline::{Permit, Stop};
 
 /// A part of the tree that is stored.
 #[derive(Debug, Clone)]

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use crate::cache::Facts;
+use crate::pipeline::Stop;
 
 /// A checkpoint after this many bytes sent,
 const EVERY_BYTES: u64 = 128 << 20;
@@ -58,7 +59,7 @@ impl Checkpoints {
 
     fn send(&mut self, facts: Facts, ctx: &Ctx<'_>) -> Result<(), Stop> {
         // Too much waiting: then it is time to wait.
-        let crowded = ctx.facts.lock().len() >= EVERY_FACTS.saturating_mul(4);
+        let crowded = ctx.facts.lock().len() >= EVERY_FACTS.saturating_mul(2);
         if crowded {
             return self.to.send(facts).map_err(|_| Stop);
         }
@@ -94,7 +95,7 @@ pub(super) fn run(ctx: &Ctx<'_>, from: &Receiver<Facts>) -> Result<(), Stop> {
             flushed = Instant::now();
         }
     }
-    if ctx.cancel.is_cancelled() {
+    if ctx.is_cancelled() {
         let facts = std::mem::take(&mut *ctx.facts.lock());
         save(ctx, &facts)?;
         flush(ctx);

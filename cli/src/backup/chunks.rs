@@ -18,10 +18,10 @@ use packnback_proto::limits::{INLINE_CHUNKS_MAX, INLINE_PARTS_MAX, MAP_CHUNKS_MA
 use parking_lot::{Condvar, Mutex};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::report::BackupError;
 use crate::cache::{DataRef, PartRef};
-use crate::client::Permit;
+use crate::pipeline::{Permit, Stop};
 use crate::progress::{Counters, Shown};
 
 /// Chunk key.

@@ -1,7 +1,7 @@
 //! What every stage of one run shares.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use packnback_proto::chunk::Chunker;
 use packnback_proto::crypto::keys::SessionKeys;
@@ -14,12 +14,14 @@ use packnback_proto::limits::OBJECT_MAX;
 use parking_lot::Mutex;
 
 use super::left::LeftPaths;
-use super::options::{Cancel, Dedup, DeviceBundleKeys};
+use super::options::Dedup;
 use super::report::{BackupError, Cause};
 use super::seen::Seen;
 use crate::cache::{Cache, CacheKey, Facts};
-use crate::client::{Budget, NodeLink};
+use crate::client::NodeLink;
 use crate::fs::{IdNames, Problem};
+use crate::keys::DeviceBundleKeys;
+use crate::pipeline::{Budget, Cancel, Run, Stop};
 use crate::progress::{Counters, Progress};
 
 /// Memory for entries between planner and assembler.
@@ -30,10 +32,6 @@ const CHUNKS_IN_FLIGHT: usize = 6 * OBJECT_MAX;
 const PROBLEMS_MAX: usize = 1024;
 /// Bytes of sparse packs stored again per run.
 const REPACK_MAX: i64 = 256 << 20;
-
-/// The pipeline is over; why, is in [`Ctx::failure`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stop;
 
 /// Numbers from all stages.
 #[derive(Default)]
@@ -84,7 +82,6 @@ pub(super) struct Ctx<'a> {
     pub(super) chunker: Chunker,
     pub(super) full: bool,
     pub(super) dry_run: bool,
-    pub(super) cancel: Cancel,
     /// Files changed at or after this time may change again without showing it.
     pub(super) racy_ns: i64,
     pub(super) names: IdNames,
@@ -108,8 +105,7 @@ pub(super) struct Ctx<'a> {
     pub(super) warnings: Mutex<Vec<String>>,
     /// The first file that had other content than the cache said.
     pub(super) first_differs: Mutex<Option<Vec<u8>>>,
-    stopped: AtomicBool,
-    failure: Mutex<Option<BackupError>>,
+    run: Run<BackupError>,
 }
 
 /// What a [`Ctx`] is made from.
@@ -142,6 +138,8 @@ impl<'a> Ctx<'a> {
             .filter(|(_, pack)| pack.is_sparse())
             .map(|(id, _)| id)
             .collect();
+        let (chunk_budget, window) = (Budget::new(CHUNKS_IN_FLIGHT), Budget::new(WINDOW));
+        let run = Run::new(parts.cancel, vec![chunk_budget.clone(), window.clone()]);
         Ok(Self {
             node: parts.node,
             cache: parts.cache,
@@ -154,7 +152,6 @@ impl<'a> Ctx<'a> {
             dom,
             full: parts.full,
             dry_run: parts.dry_run,
-            cancel: parts.cancel,
             racy_ns: parts.racy_ns,
             names: IdNames::new(),
             seen: Seen::default(),
@@ -162,8 +159,8 @@ impl<'a> Ctx<'a> {
             sparse,
             repack_left: AtomicI64::new(REPACK_MAX),
             assumed: Mutex::default(),
-            chunk_budget: Budget::new(CHUNKS_IN_FLIGHT),
-            window: Budget::new(WINDOW),
+            chunk_budget,
+            window,
             numbers: Numbers::default(),
             troubles: Mutex::default(),
             skipped: Mutex::default(),
@@ -171,8 +168,7 @@ impl<'a> Ctx<'a> {
             homes: Mutex::default(),
             warnings: Mutex::default(),
             first_differs: Mutex::default(),
-            stopped: AtomicBool::new(false),
-            failure: Mutex::default(),
+            run,
         })
     }
 
@@ -197,31 +193,26 @@ impl<'a> Ctx<'a> {
 
     /// Ends the run. The first reason counts.
     pub(super) fn fail(&self, error: BackupError) -> Stop {
-        self.failure.lock().get_or_insert(error);
-        self.stop();
-        Stop
+        self.run.fail(error)
     }
 
     /// Ends the run without a reason of its own, and lets everybody out who waits for room.
     pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-        self.chunk_budget.close();
-        self.window.close();
+        self.run.stop();
     }
 
-    /// Whether the run is over.
+    /// Whether the run goes on.
     pub(super) fn check(&self) -> Result<(), Stop> {
-        if self.cancel.is_cancelled() {
-            return Err(self.fail(BackupError::Cancelled));
-        }
-        if self.stopped.load(Ordering::Acquire) {
-            return Err(Stop);
-        }
-        Ok(())
+        self.run.check()
+    }
+
+    /// Whether somebody asked it to end.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.run.is_cancelled()
     }
 
     pub(super) fn failure(&self) -> Option<BackupError> {
-        self.failure.lock().take()
+        self.run.failure()
     }
 
     /// Notes a problem with a file; it makes the exit code 3.

@@ -33,12 +33,13 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use options::{BackupOptions, Cancel, Dedup, DeviceBundleKeys, StdinFile};
-pub use report::{BackupError, BackupReport, Cause, FileNote, Totals};
+pub use options::{BackupOptions, Dedup, StdinFile};
+pub use report::{BackupError, BackupReport, Cause, Totals};
 pub use stdin::check_name;
 
 use crate::cache::Cache;
 use crate::client::NodeLink;
+use crate::keys::DeviceBundleKeys;
 use crate::progress::Progress;
 
 /// Saves what `options` say through the node.

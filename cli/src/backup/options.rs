@@ -1,14 +1,10 @@
-//! What a backup is asked to do, and with which keys.
+//! What a backup is asked to do.
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use packnback_proto::crypto::keys::DeviceKeys;
-use packnback_proto::crypto::secret::Secret32;
 
 use crate::fs::WalkOptions;
+use crate::pipeline::Cancel;
 
 /// How far content is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,23 +14,6 @@ pub enum Dedup {
     Owner,
     /// With nothing outside one run: large files are sealed under keys of that run as well.
     Session,
-}
-
-/// A flag set by a signal handler: the run ends at the next file, keeping what is already durable.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Asks the run to end.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was asked to.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// Bytes that come from a pipe instead of a file.
@@ -75,12 +54,4 @@ pub struct BackupOptions {
     pub threads: usize,
     /// Ends the run early.
     pub cancel: Cancel,
-}
-
-/// What a device holds: it can write and deduplicate with this, not read.
-pub struct DeviceBundleKeys {
-    /// From the owner.
-    pub device: DeviceKeys,
-    /// Random, of this device alone: keys the cache and the places where segments are cut.
-    pub cache_key: Secret32,
 }

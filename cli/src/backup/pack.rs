@@ -13,8 +13,9 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::{PACK_TARGET, SMALL_MAX};
 use parking_lot::{Condvar, Mutex};
 
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::report::BackupError;
+use crate::pipeline::Stop;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {

@@ -9,15 +9,15 @@ use std::collections::{HashMap, HashSet};
 use crossbeam_channel::Sender;
 use packnback_proto::limits::{CHUNK_MIN, REFS_MAX, SEGMENT_ENTRIES_MAX, SEGMENT_RAW_MAX};
 
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::devices::Devices;
 use super::report::BackupError;
 use super::reread::Turns;
 use super::stage::{Batch, GroupEnd, Message, Planned, Reused, Step};
 use super::stale::Watch;
 use crate::cache::{DataRef, FileKey, FileRecord, Hash16, PathHash, SegmentRecord};
-use crate::client::Permit;
 use crate::fs::{Item, Kind, LeftWhy, SkipReason, Walk, WalkItem};
+use crate::pipeline::{Permit, Stop};
 use crate::progress::Counters;
 
 /// Entries of one batch at most.
@@ -216,7 +216,7 @@ impl<'a, 'c> Planner<'a, 'c> {
                 planned.said = planned.known.take();
                 Counters::add(&numbers.files_reread, 1);
             }
-            planned.old = old;
+            planned.old = old.map(Box::new);
         }
         self.send_batches(planned, GroupEnd { print })
     }

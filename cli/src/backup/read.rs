@@ -4,11 +4,11 @@
 use packnback_proto::limits::{CHUNK_MAX, SMALL_MAX};
 
 use super::chunks::{FileCutter, Hands};
-use super::ctx::Stop;
 use super::stage::Planned;
 use super::worker::is_small;
 use crate::cache::DataRef;
 use crate::fs::{Action, Extent, OpenFile, Problem, ReadOutcome, Stat};
+use crate::pipeline::Stop;
 use crate::progress::Counters;
 
 /// Files from this size on are stored by all workers together.

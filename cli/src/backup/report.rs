@@ -6,15 +6,7 @@ use packnback_proto::ids::{ObjectId, SetId, SnapshotId};
 use packnback_proto::wire::admin::AlarmInfo;
 
 use crate::client::ClientError;
-
-/// Something about one file, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileNote {
-    /// Stored path.
-    pub path: Vec<u8>,
-    /// What happened.
-    pub reason: String,
-}
+use crate::pipeline::{FileNote, RunError};
 
 /// Why a file is not in the snapshot as it is, by what a person can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,4 +142,10 @@ pub enum BackupError {
     /// A thread of the pipeline ended early.
     #[error("a part of the backup failed: {0}")]
     Internal(String),
+}
+
+impl RunError for BackupError {
+    fn cancelled() -> Self {
+        Self::Cancelled
+    }
 }

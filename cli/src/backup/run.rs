@@ -12,17 +12,19 @@ use packnback_proto::limits::ROOT_PATHS_MAX;
 
 use super::assemble::{Assembled, Assembler};
 use super::checkpoint;
-use super::ctx::{Ctx, CtxParts, Stop};
-use super::options::{BackupOptions, DeviceBundleKeys};
+use super::ctx::{Ctx, CtxParts};
+use super::options::BackupOptions;
 use super::pack::PackBox;
 use super::plan::{Known, Planner, known_segments};
-use super::report::{BackupError, BackupReport, Cause, FileNote, Totals};
+use super::report::{BackupError, BackupReport, Cause, Totals};
 use super::reread::{self, Turns};
 use super::tree::{self, About};
 use super::{left, stdin, worker};
 use crate::cache::{Cache, Facts, Hash16};
 use crate::client::{Committed, NodeLink, Opened};
 use crate::fs::{Excludes, FollowedLink, Sources, Walk};
+use crate::keys::DeviceBundleKeys;
+use crate::pipeline::{FileNote, Stop};
 use crate::progress::{Counters, Progress};
 use crate::render;
 

@@ -4,8 +4,8 @@ use packnback_proto::format::entry::Entry;
 
 use super::seen::PendingSmall;
 use crate::cache::{DataRef, DirKey, FileKey, FileRecord, Hash16, SegmentRecord};
-use crate::client::Permit;
 use crate::fs::Item;
+use crate::pipeline::Permit;
 
 /// An entry to be saved, as the planner sees it.
 pub(super) struct Planned {
@@ -24,7 +24,7 @@ pub(super) struct Planned {
     /// What the cache said of content that looks unchanged and is read all the same.
     pub(super) said: Option<DataRef>,
     /// What the cache said.
-    pub(super) old: Option<FileRecord>,
+    pub(super) old: Option<Box<FileRecord>>,
 }
 
 /// Some entries in path order, done by one worker.
@@ -59,7 +59,7 @@ pub(super) struct Told {
     pub(super) key: FileKey,
     pub(super) stat: Hash16,
     pub(super) dir: Option<DirKey>,
-    pub(super) old: Option<FileRecord>,
+    pub(super) old: Option<Box<FileRecord>>,
 }
 
 /// An entry as it will be saved.

@@ -135,7 +135,7 @@ fn forget(ctx: &Ctx<'_>, dir: DirKey, seen: &[FileKey]) {
         }
         facts.push(FileFact {
             key,
-            old: Some(record),
+            old: Some(Box::new(record)),
             new: None,
         });
     }

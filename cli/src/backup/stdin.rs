@@ -10,13 +10,14 @@ use packnback_proto::format::frame::Compressor;
 use packnback_proto::limits::PATH_LEN_MAX;
 
 use super::chunks::{FileCutter, Hands};
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::options::StdinFile;
 use super::read::stretch;
 use super::report::BackupError;
 use super::stage::{Built, Content, Finished, GroupEnd, Message, Step};
 use crate::cache::DataRef;
 use crate::fs::{check_path, show, stored_path};
+use crate::pipeline::Stop;
 use crate::progress::Shown;
 
 /// The path what comes through a pipe is saved under.

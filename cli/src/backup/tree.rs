@@ -13,8 +13,9 @@ use packnback_proto::limits::{
 };
 
 use super::assemble::Node;
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::report::BackupError;
+use crate::pipeline::Stop;
 
 /// Children of one index or root at most.
 const CHILDREN_MAX: usize = 4096;

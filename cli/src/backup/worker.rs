@@ -9,7 +9,7 @@ use packnback_proto::format::validate_entry;
 use packnback_proto::limits::SMALL_MAX;
 
 use super::chunks::{Hands, Job};
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::pack::PackBox;
 use super::read::{self, Read};
 use super::report::{BackupError, Cause};
@@ -19,6 +19,7 @@ use super::seen::PendingSmall;
 use super::stage::{Batch, Built, Content, Finished, Message, Planned, Step, Told};
 use crate::cache::{DataRef, Hash16};
 use crate::fs::{Action, Kind, Problem, Stat, acl_names, read_attributes};
+use crate::pipeline::Stop;
 use crate::progress::{Counters, Shown};
 
 /// How far the clock of a file server may be ahead of this machine's.

@@ -14,8 +14,8 @@ use super::{Cache, FileKey, Hash16, key, kind};
 pub struct FileFact {
     /// Where its record is.
     pub key: FileKey,
-    /// What was known before.
-    pub old: Option<FileRecord>,
+    /// What was known before: mostly nothing, of a first backup, and many facts wait at a time.
+    pub old: Option<Box<FileRecord>>,
     /// What is known now; `None` = it is gone.
     pub new: Option<FileRecord>,
 }
@@ -105,7 +105,7 @@ impl Cache {
         }
         let mut changes = Changes::new();
         for fact in &facts.files {
-            count(&mut changes, fact.old.as_ref(), -1);
+            count(&mut changes, fact.old.as_deref(), -1);
             count(&mut changes, fact.new.as_ref(), 1);
         }
         let Some(db) = &self.db else {

@@ -1,11 +1,9 @@
-//! What backup and restore need of a node, so that they run against a stand-in in tests.
+//! What a backup needs of a node, so that it runs against a stand-in in tests.
 
-use packnback_proto::ids::{ObjectId, OwnerId, SetId, SnapshotId};
+use packnback_proto::ids::{ObjectId, SetId, SnapshotId};
 use packnback_proto::wire::admin::AlarmInfo;
 
 use super::ClientError;
-use crate::records::Viewpoint;
-use crate::system;
 
 /// Answer to `Open`.
 #[derive(Debug, Clone, Default)]
@@ -72,28 +70,4 @@ pub trait NodeLink: Send + Sync {
     /// # Errors
     /// [`ClientError`].
     fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<Committed, ClientError>;
-}
-
-/// Where a restore reads from.
-pub trait ObjectSource: Send + Sync {
-    /// Every record of the owner this source holds (envelopes), unchecked.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    fn records(&self, owner: Option<OwnerId>) -> Result<Vec<Vec<u8>>, ClientError>;
-
-    /// The objects with these ids, in order, at most [`packnback_proto::limits::GET_IDS_MAX`];
-    /// `None` for those not there. Unchecked: the caller verifies.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, ClientError>;
-
-    /// Whose word counts for what is read here.
-    fn viewpoint(&self) -> Viewpoint {
-        Viewpoint {
-            now: system::now(),
-            ..Viewpoint::default()
-        }
-    }
 }

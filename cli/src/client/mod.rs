@@ -5,7 +5,6 @@
 //! pipelined (no reply unless refused) and several questions can be under way at once.
 
 mod admin;
-mod budget;
 mod connect;
 mod error;
 mod friends;
@@ -17,8 +16,7 @@ mod threads;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Budget, Permit};
 pub use error::ClientError;
-pub use link::{Committed, NodeLink, ObjectSource, Opened};
-pub use requests::{Hello, RecordsPage, Remote, RemoteHost};
+pub use link::{Committed, NodeLink, Opened};
+pub use requests::{Hello, RecordsPage, RemoteHost};
 pub use threads::{Client, PendingObjects, PendingReply};

@@ -9,7 +9,7 @@ use packnback_proto::wire::local::{API_VERSION, HostCopy, LocalReply, LocalReque
 use packnback_proto::wire::{Nonce16, SecretBytes};
 
 use super::ClientError;
-use super::link::{Committed, NodeLink, ObjectSource, Opened};
+use super::link::{Committed, NodeLink, Opened};
 use super::threads::Client;
 use crate::records::{Catalog, Viewpoint};
 use crate::system;
@@ -178,9 +178,19 @@ impl Client {
     ) -> Result<Catalog, ClientError> {
         let mut records = self.all_records(None, false)?;
         records.extend(more);
-        let mut view = self.viewpoint();
+        let mut view = self.view();
         view.besides.extend(hosts);
         Ok(Catalog::build(owner, &records, &view))
+    }
+
+    /// Whose word counts here: that of this node itself.
+    #[must_use]
+    pub fn view(&self) -> Viewpoint {
+        Viewpoint {
+            besides: self.hello().node.into_iter().collect(),
+            now: system::now(),
+            host_time: None,
+        }
     }
 
     /// Objects of this node or (`remote`) of the host last opened. Any number of ids.
@@ -376,47 +386,5 @@ impl NodeLink for Client {
             }
             _ => Err(ClientError::OutOfTurn("Commit")),
         }
-    }
-}
-
-/// What the local node itself holds.
-impl ObjectSource for Client {
-    fn records(&self, owner: Option<OwnerId>) -> Result<Vec<Vec<u8>>, ClientError> {
-        self.all_records(owner, false)
-    }
-
-    fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, ClientError> {
-        self.get_objects(ids, false)
-    }
-
-    fn viewpoint(&self) -> Viewpoint {
-        Viewpoint {
-            besides: self.hello().node.into_iter().collect(),
-            now: system::now(),
-            host_time: None,
-        }
-    }
-}
-
-/// What the host of the last [`Client::remote_open`] holds.
-pub struct Remote<'a>(pub &'a Client);
-
-impl ObjectSource for Remote<'_> {
-    fn records(&self, owner: Option<OwnerId>) -> Result<Vec<Vec<u8>>, ClientError> {
-        self.0.all_records(owner, true)
-    }
-
-    fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, ClientError> {
-        self.0.get_objects(ids, true)
-    }
-
-    /// This machine's node counts as well: what it receipted itself it had.
-    fn viewpoint(&self) -> Viewpoint {
-        let mut view = self.0.viewpoint();
-        if let Some(host) = self.0.remote_host() {
-            view.besides.push(host.host);
-            view.host_time = Some(host.time);
-        }
-        view
     }
 }

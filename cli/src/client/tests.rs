@@ -17,7 +17,9 @@ use packnback_proto::wire::frame::{FrameHead, HEAD_LEN, decode, encode_whole};
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap};
 use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest};
 
-use super::{Budget, Client, ClientError, NodeLink, ObjectSource};
+use super::{Client, ClientError, NodeLink};
+use crate::pipeline::Budget;
+use crate::snapshot::ObjectSource;
 
 struct Peer(UnixStream);
 

@@ -18,10 +18,10 @@ use parking_lot::{Condvar, Mutex};
 use zeroize::Zeroizing;
 
 use super::ClientError;
-use super::budget::{Budget, Permit};
 use super::connect::connect;
 use super::patience::{LOOK, SILENCE, TAKES, Watch, Wish, is_pause, process_of, wish};
 use super::requests::{Hello, RemoteHost};
+use crate::pipeline::{Budget, Permit};
 
 /// Bytes that may wait for the socket.
 const QUEUE_BYTES: usize = 4 * OBJECT_MAX;
@@ -172,7 +172,7 @@ impl Client {
     }
 
     /// The host last opened.
-    pub(super) fn remote_host(&self) -> Option<RemoteHost> {
+    pub(crate) fn remote_host(&self) -> Option<RemoteHost> {
         self.remote.lock().clone()
     }
 

@@ -27,6 +27,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
 use crate::fs::{Excludes, WalkOptions};
 use crate::meter::Meter;
+use crate::pipeline::Cancel;
 use crate::render::{self, Voice};
 use crate::sets;
 use crate::system;
@@ -150,7 +151,7 @@ fn options(context: &Context, args: &BackupArgs, bundle: &Bundle) -> Outcome<Bac
         },
         dry_run: args.dry_run,
         threads: args.threads,
-        cancel: backup::Cancel::default(),
+        cancel: Cancel::default(),
     })
 }
 

@@ -15,8 +15,8 @@ use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::records::{Catalog, choose};
 use crate::request::Present;
-use crate::restore;
 use crate::sets::{Sets, of_set, present};
+use crate::snapshot::{self, Snapshot};
 
 const UNCHANGED: &str = "Nothing was changed.";
 
@@ -204,9 +204,12 @@ fn tags(
     })?;
     let wanted: BTreeSet<SnapshotId> = judged.iter().flat_map(falls).collect();
     let mut tags = BTreeMap::new();
-    for snap in restore::snapshots(client, &keys)? {
+    for snap in snapshot::snapshots(client, &keys)? {
         if wanted.contains(&snap.id) {
-            tags.insert(snap.id, restore::about(client, &keys, &snap)?.label);
+            tags.insert(
+                snap.id,
+                Snapshot::open(client, &keys, &snap)?.root().label.clone(),
+            );
         }
     }
     Ok(tags)

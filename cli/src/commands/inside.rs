@@ -2,13 +2,13 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use packnback_proto::format::entry::Entry;
-
 use crate::args::stored;
-use crate::client::ObjectSource;
 use crate::exit::{Failure, Outcome};
+use crate::keys::ReaderKeys;
+use crate::records::LoadedSnapshot;
 use crate::render;
-use crate::restore::{self, LoadedSnapshot, ReaderKeys, RestoreError};
+use crate::restore::RestoreError;
+use crate::snapshot::{ObjectSource, Snapshot};
 
 /// Where the path is that was named: as given from the top; else, if it has no slash before it, below
 /// the working folder, or else by the name of a saved path, or inside of one.
@@ -22,7 +22,8 @@ pub fn find(
     path: &[u8],
     from_top: bool,
 ) -> Outcome<Vec<u8>> {
-    let is_there = |path: &[u8]| is_there(source, keys, snap, path);
+    let open = Snapshot::open(source, keys, snap)?;
+    let is_there = |path: &[u8]| is_there(&open, path);
     if is_there(path)? {
         return Ok(path.to_vec());
     }
@@ -38,7 +39,7 @@ pub fn find(
         return Ok(path);
     }
     let mut found = Vec::new();
-    for path in candidates(&restore::about(source, keys, snap)?.paths, path) {
+    for path in candidates(&open.root().paths, path) {
         if is_there(&path)? {
             found.push(path);
         }
@@ -94,18 +95,12 @@ fn joined(folder: &[u8], path: &[u8]) -> Vec<u8> {
     [folder, path].join(&b'/')
 }
 
-fn is_there(
-    source: &dyn ObjectSource,
-    keys: &ReaderKeys,
-    snap: &LoadedSnapshot,
-    path: &[u8],
-) -> Outcome<bool> {
+fn is_there(open: &Snapshot<'_>, path: &[u8]) -> Outcome<bool> {
     let mut there = false;
-    let mut look = |_: &Entry| {
+    let looked = open.below(path).each(|_| {
         there = true;
         false
-    };
-    let looked = restore::tree(source, keys, snap, Some(path), &mut look);
+    });
     if !there {
         looked?;
     }

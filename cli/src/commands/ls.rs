@@ -12,10 +12,11 @@ use crate::args::LsArgs;
 use crate::bundle::Bundle;
 use crate::choice::chosen_text;
 use crate::exit::{Exit, Outcome};
+use crate::keys::ReaderKeys;
 use crate::records::choose;
 use crate::render::{self, output_failure};
-use crate::restore::{self, ReaderKeys};
 use crate::sets::of_set;
+use crate::snapshot::{Snapshot, snapshots};
 
 /// Runs the command. With `--json` every entry is one line.
 ///
@@ -27,7 +28,7 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
     let own = Bundle::load_if_there(&context.home)?.map(|bundle| bundle.device());
     let keys = ReaderKeys::new(key);
     let client = context.node()?;
-    let snaps = restore::snapshots(&client, &keys)?;
+    let snaps = snapshots(&client, &keys)?;
     let sets = sets_of(context, &client, &keys, &snaps)?;
     let set = sets.pick(args.set.as_deref(), &snaps, own)?;
     let snaps = of_set(snaps, set);
@@ -47,7 +48,7 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut broken = None;
     let quiet = context.voice.quiet;
-    let mut visit = |entry: &Entry| {
+    let visit = |entry: &Entry| {
         let line = if context.voice.json {
             entry_json(entry).to_string()
         } else if args.long || context.voice.verbose > 0 {
@@ -63,7 +64,9 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
         broken = written.err();
         broken.is_none()
     };
-    restore::tree(&client, &keys, snap, below.as_deref(), &mut visit)?;
+    let open = Snapshot::open(&client, &keys, snap)?;
+    let entries = below.map_or_else(|| open.entries(&[]), |path| open.below(&path));
+    entries.each(visit)?;
     match broken.map_or_else(|| out.flush(), Err) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(output_failure(&error)),

@@ -40,8 +40,8 @@ use crate::bundle::Bundle;
 use crate::client::Client;
 use crate::exit::{Failure, Outcome};
 use crate::home::Home;
+use crate::keys::ReaderKeys;
 use crate::render::Voice;
-use crate::restore::ReaderKeys;
 use crate::secrets::read_key;
 use crate::spawn::reach_node;
 

@@ -18,13 +18,15 @@ use super::{Context, check_owner};
 use crate::args::{HandedArgs, KeyArgs};
 use crate::bundle::Bundle;
 use crate::choice::{chosen_text, doubts, known_newer};
-use crate::client::{Client, ObjectSource, RemoteHost};
+use crate::client::{Client, RemoteHost};
 use crate::exchange;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
-use crate::records::Catalog;
+use crate::keys::ReaderKeys;
+use crate::records::{Catalog, LoadedSnapshot};
 use crate::render;
-use crate::restore::{self, LoadedSnapshot, ReaderKeys};
+use crate::restore::RestoreError;
+use crate::snapshot::{ObjectSource, closed_sessions, visible_sessions};
 
 /// A recovery may take days over a slow line.
 const GRANT_LIFETIME_S: u64 = 14 * 86_400;
@@ -108,14 +110,14 @@ impl Reading {
         if self.keys.key().is_some() {
             return Ok(None);
         }
-        let visible = restore::visible_sessions(source, snap, snaps)?;
+        let visible = visible_sessions(source, snap, snaps)?;
         let mut missing: BTreeSet<SessionName> = visible
             .into_iter()
             .filter(|(epk, epoch)| self.keys.session(epk, *epoch).is_err())
             .collect();
         if missing.is_empty() {
             let ask = handed.unseal_request.is_some();
-            missing = restore::closed_sessions(source, &self.keys, snap, ask)?;
+            missing = closed_sessions(source, &self.keys, snap, ask)?;
         }
         match &handed.unseal_request {
             _ if missing.is_empty() => Ok(None),
@@ -209,7 +211,7 @@ fn write_request(
     let named = (snap.snap.device, snap.snap.cert_serial);
     let cert = catalog.all_certs.get(&named);
     let (Some(listed), Some(cert)) = (listed, cert) else {
-        return Err(restore::RestoreError::NoSnapshot.into());
+        return Err(RestoreError::NoSnapshot.into());
     };
     let secret = exchange::load_or_make(&context.home)?;
     let request = UnsealRequest {

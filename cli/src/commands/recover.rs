@@ -16,13 +16,13 @@ use super::restore::SAFE_TO_STOP;
 use bring::{All, Work};
 
 use crate::args::RecoverArgs;
-use crate::client::{Client, ObjectSource, Remote, RemoteHost};
+use crate::client::{Client, RemoteHost};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::records::{Catalog, choose, standing_text};
+use crate::records::{Catalog, LoadedSnapshot, choose, standing_text};
 use crate::recovered::{keep_records, note_owner};
 use crate::render;
-use crate::restore::{self, LoadedSnapshot};
 use crate::sets::{Sets, present};
+use crate::snapshot::{ObjectSource, Remote, Snapshot, named};
 use crate::spawn::reach_node;
 use crate::system;
 
@@ -175,7 +175,7 @@ fn ask_all(
     }
     let records: Vec<Vec<u8>> = records.into_values().collect();
     let catalog = Catalog::build(owner, &records, &view);
-    let snaps = restore::named(&catalog, &reading.keys);
+    let snaps = named(&catalog, &reading.keys);
     match last {
         Some(failure) if snaps.is_empty() => Err(whose_words(failure, owner)),
         _ => Ok(Found {
@@ -294,7 +294,9 @@ impl Found {
             let mut at = self.holders.get(&snap.id).into_iter().flatten();
             let root = at.find_map(|addr| {
                 reading.open_host(client, addr, true).ok()?;
-                restore::about(&Remote(client), &reading.keys, snap).ok()
+                let remote = Remote(client);
+                let open = Snapshot::open(&remote, &reading.keys, snap).ok()?;
+                Some(open.root().clone())
             });
             if let Some(root) = root {
                 self.sets.learn(snap.snap.set, &root);

@@ -9,16 +9,17 @@ use super::patterns::patterns;
 use super::reading::{Reading, own_catalog, tell_choice};
 use super::{Context, inside};
 use crate::args::{OverwriteArg, RestoreArgs, WriteArgs};
-use crate::backup::{Cancel, FileNote};
 use crate::bundle::Bundle;
-use crate::client::{ObjectSource, Remote};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fs;
+use crate::keys::ReaderKeys;
 use crate::meter::Meter;
-use crate::records::choose;
+use crate::pipeline::{Cancel, FileNote};
+use crate::records::{LoadedSnapshot, choose};
 use crate::render::{self, Voice};
-use crate::restore::{self, LoadedSnapshot, ReaderKeys, RestoreOptions, RestoreReport, Survey};
+use crate::restore::{self, RestoreOptions, RestoreReport, Survey};
 use crate::sets::{Sets, of_set, present};
+use crate::snapshot::{ObjectSource, Remote, Snapshot, snapshots};
 use crate::system;
 
 const NOTES_SHOWN: usize = 20;
@@ -47,7 +48,7 @@ pub fn run(context: &Context, args: RestoreArgs) -> Outcome {
         }
         None => &client,
     };
-    let all = restore::snapshots(source, keys)?;
+    let all = snapshots(source, keys)?;
     let sets = sets_of(context, source, keys, &all)?;
     let set = sets.pick(args.set.as_deref(), &all, own)?;
     let snaps = of_set(all.clone(), set);
@@ -98,9 +99,9 @@ pub fn sets_of(
     let newest = snaps.iter().filter(|snap| seen.insert(snap.snap.set));
     for snap in newest.take(SETS_NAMED).filter(|_| several) {
         if sets.name(&snap.snap.set).is_none()
-            && let Ok(root) = restore::about(source, keys, snap)
+            && let Ok(open) = Snapshot::open(source, keys, snap)
         {
-            sets.learn(snap.snap.set, &root);
+            sets.learn(snap.snap.set, open.root());
         }
     }
     Ok(sets)
@@ -154,7 +155,8 @@ impl Job<'_> {
             self.below = Some(found);
         }
         if write.delete && !write.dry_run {
-            self.confirm_delete(voice, &restore::about(source, keys, snap)?.paths)?;
+            let open = Snapshot::open(source, keys, snap)?;
+            self.confirm_delete(voice, &open.root().paths)?;
         }
         let options = self.options(snap)?;
         let survey = restore::survey(&options, keys, source)?;

@@ -11,8 +11,9 @@ use super::{Context, reader_keys};
 use crate::args::StatsArgs;
 use crate::client::Client;
 use crate::exit::{Exit, Outcome};
+use crate::keys::ReaderKeys;
 use crate::render;
-use crate::restore::{self, ReaderKeys};
+use crate::snapshot::{Snapshot, snapshots};
 
 const LISTED_MAX: usize = 20;
 
@@ -48,12 +49,12 @@ fn sources(
     stats: &OwnerStats,
 ) -> Outcome<BTreeMap<SnapshotId, u64>> {
     let mut found = BTreeMap::new();
-    for snap in restore::snapshots(client, keys)? {
+    for snap in snapshots(client, keys)? {
         if !stats.snaps.iter().any(|known| known.snap == snap.id) {
             continue;
         }
-        match restore::about(client, keys, &snap) {
-            Ok(root) => drop(found.insert(snap.id, root.stats.bytes)),
+        match Snapshot::open(client, keys, &snap) {
+            Ok(open) => drop(found.insert(snap.id, open.root().stats.bytes)),
             Err(error) => context
                 .voice
                 .note(&format!("note: {}: {error}", snap.id.short())),

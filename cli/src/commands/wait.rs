@@ -7,9 +7,9 @@ use packnback_proto::ids::SnapshotId;
 use packnback_proto::wire::local::HostCopy;
 
 use crate::args::WaitFor;
-use crate::backup::Cancel;
 use crate::client::{Client, ClientError};
 use crate::meter::one_line;
+use crate::pipeline::Cancel;
 use crate::render::Voice;
 
 /// The node is asked again at least this often, for progress and for Ctrl-C.

@@ -3,24 +3,25 @@
 use packnback_proto::format::entry::EntryType;
 use packnback_proto::format::root::Root;
 
-use super::ctx::{Ctx, Stop};
-use super::tree::{Found, Tree};
+use super::ctx::Ctx;
 use crate::fs::{NoteKind, Pruner, is_at_or_below};
+use crate::pipeline::Stop;
+use crate::snapshot::Found;
 
 /// Removes what is not in the snapshot though it would have been, in a pass of its own: nothing is being
 /// written any more, and all of the tree is known to be readable.
-pub(super) fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
+pub(super) fn prune(ctx: &Ctx<'_>) -> Result<(), Stop> {
     let Some(asked) = &ctx.asked else {
         return Ok(());
     };
     let below = ctx.options.below.as_deref();
     let is_in_part = |path: &[u8]| below.is_none_or(|below| is_at_or_below(path, below));
-    let mut pruner = Pruner::new(asked, &tree.root.paths);
+    let mut pruner = Pruner::new(asked, &ctx.snapshot.root().paths);
     let mut lost = false;
-    let walked = tree.walk(below, &mut |found| {
-        match found {
+    for found in ctx.snapshot.parts(below) {
+        match found.map_err(|error| ctx.fail(error.into()))? {
             Found::Part(part) => {
-                let entries = part.segment.entries.iter();
+                let entries = part.entries.iter();
                 for entry in entries.filter(|entry| is_in_part(&entry.path)) {
                     pruner.visit(ctx.target, &entry.path, entry.kind == EntryType::Dir);
                 }
@@ -28,10 +29,11 @@ pub(super) fn prune(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
             // Not knowing what belongs here, nothing may be removed.
             Found::Lost { .. } => lost = true,
         }
-        Ok(!lost && ctx.check().is_ok())
-    });
-    walked.map_err(|error| ctx.fail(error))?;
-    ctx.check()?;
+        ctx.check()?;
+        if lost {
+            break;
+        }
+    }
     let swept = if lost {
         ctx.note(
             &[],

@@ -6,39 +6,14 @@ use packnback_proto::format::entry::Entry;
 use parking_lot::Mutex;
 
 use super::held::Asked;
-use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
-use super::packs::Packs;
-use crate::backup::FileNote;
 use crate::fs::{Done, Kept, Swept, Target, WriteError};
+use crate::pipeline::{Budget, FileNote, Notes, Run, Stop};
 use crate::progress::{Counters, Progress};
+use crate::snapshot::{Fault, Snapshot};
 
-/// Damage kept with texts.
-const LISTED_MAX: usize = 4096;
-
-/// The restore is over; why, is in [`Ctx::failure`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stop;
-
-#[derive(Default)]
-struct Notes {
-    listed: Vec<FileNote>,
-    more: u64,
-}
-
-impl Notes {
-    fn add(&mut self, path: &[u8], reason: String) {
-        if self.listed.len() < LISTED_MAX {
-            self.listed.push(FileNote {
-                path: path.to_vec(),
-                reason,
-            });
-        } else {
-            self.more = self.more.saturating_add(1);
-        }
-    }
-}
-
+/// Plain bytes of large files that may be on their way.
+const AHEAD: usize = 48 << 20;
 #[derive(Default)]
 pub(super) struct Numbers {
     entries: AtomicU64,
@@ -50,10 +25,11 @@ pub(super) struct Numbers {
 
 pub(super) struct Ctx<'a> {
     pub(super) options: &'a RestoreOptions,
-    pub(super) reader: Reader<'a>,
+    pub(super) snapshot: Snapshot<'a>,
     pub(super) target: &'a Target,
     pub(super) progress: &'a dyn Progress,
-    pub(super) packs: Packs,
+    /// Plain bytes asked for and not written yet.
+    pub(super) ahead: Budget,
     /// Something is in the target already: ask before fetching.
     pub(super) resumes: bool,
     /// What may be removed, if anything.
@@ -63,24 +39,24 @@ pub(super) struct Ctx<'a> {
     pub(super) numbers: Numbers,
     damage: Mutex<Notes>,
     notes: Mutex<Notes>,
-    stopped: AtomicBool,
-    failure: Mutex<Option<RestoreError>>,
+    run: Run<RestoreError>,
 }
 
 impl<'a> Ctx<'a> {
     pub(super) fn new(
         options: &'a RestoreOptions,
-        reader: Reader<'a>,
+        snapshot: Snapshot<'a>,
         target: &'a Target,
         progress: &'a dyn Progress,
         asked: Option<Asked<'a>>,
     ) -> Self {
+        let ahead = Budget::new(AHEAD);
         Self {
             options,
-            reader,
+            snapshot,
             target,
             progress,
-            packs: Packs::default(),
+            ahead: ahead.clone(),
             resumes: !target.is_empty(),
             asked,
             swept: Mutex::default(),
@@ -88,30 +64,20 @@ impl<'a> Ctx<'a> {
             numbers: Numbers::default(),
             damage: Mutex::default(),
             notes: Mutex::default(),
-            stopped: AtomicBool::new(false),
-            failure: Mutex::default(),
+            run: Run::new(options.cancel.clone(), vec![ahead.clone()]),
         }
     }
 
     pub(super) fn fail(&self, error: RestoreError) -> Stop {
-        self.failure.lock().get_or_insert(error);
-        self.stopped.store(true, Ordering::Release);
-        Stop
+        self.run.fail(error)
     }
 
     pub(super) fn check(&self) -> Result<(), Stop> {
-        if self.options.cancel.is_cancelled() {
-            return Err(self.fail(RestoreError::Cancelled));
-        }
-        if self.stopped.load(Ordering::Acquire) {
-            Err(Stop)
-        } else {
-            Ok(())
-        }
+        self.run.check()
     }
 
     pub(super) fn failure(&self) -> Option<RestoreError> {
-        self.failure.lock().take()
+        self.run.failure()
     }
 
     /// A file that is not restored as it was saved.
@@ -153,10 +119,10 @@ impl<'a> Ctx<'a> {
     /// An object is unusable: so are these files. Ends the run if the source is gone.
     pub(super) fn lost<'e>(
         &self,
-        fault: &ObjectFault,
+        fault: &Fault,
         paths: impl Iterator<Item = &'e [u8]>,
     ) -> Result<(), Stop> {
-        if let ObjectFault::Source(error) = fault {
+        if let Fault::Source(error) = fault {
             return Err(self.fail(error.clone().into()));
         }
         for path in paths {
@@ -220,8 +186,7 @@ impl<'a> Ctx<'a> {
 
     /// Notes of which only the number is known.
     pub(super) fn more_notes(&self, count: u64) {
-        let mut notes = self.notes.lock();
-        notes.more = notes.more.saturating_add(count);
+        self.notes.lock().add_more(count);
     }
 
     pub(super) fn report(&self) -> RestoreReport {

@@ -12,8 +12,8 @@ use packnback_proto::record::{Record, decode_record};
 use packnback_sys::files::write_usual;
 
 use super::options::{RawExport, RestoreError};
-use crate::client::ObjectSource;
 use crate::progress::{Counters, Progress};
+use crate::snapshot::{ObjectSource, object_path, records_dir};
 
 /// Objects fetched together.
 const TOGETHER: usize = 16;
@@ -36,7 +36,7 @@ pub fn export_raw(
         done: RawExport::default(),
         progress,
     };
-    export.make_dir(&dir.join("records"))?;
+    export.make_dir(&records_dir(dir))?;
     let mut roots = Vec::new();
     for envelope in source.records(owner)? {
         let Ok(record) = decode_record(&envelope) else {
@@ -80,7 +80,7 @@ impl Export<'_> {
     }
 
     fn record(&mut self, id: &str, envelope: &[u8]) -> Result<(), RestoreError> {
-        let path = self.dir.join("records").join(format!("{id}.cbor"));
+        let path = records_dir(self.dir).join(format!("{id}.cbor"));
         write_usual(&path, envelope).map_err(|e| self.fault(&e))?;
         self.done.records = self.done.records.saturating_add(1);
         Ok(())
@@ -145,8 +145,6 @@ impl Export<'_> {
     }
 
     fn path(&self, id: ObjectId) -> PathBuf {
-        let hex = id.to_string();
-        let start = hex.get(..2).unwrap_or_default();
-        self.dir.join("objects").join(start).join(&hex)
+        object_path(self.dir, id)
     }
 }

@@ -3,34 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use packnback_proto::crypto::secret::Secret32;
-use packnback_proto::format::entry::{DOM_PRIVATE, Entry, Part};
+use packnback_proto::format::entry::Entry;
 use packnback_proto::format::frame::Decompressor;
-use packnback_proto::format::header::Kind;
-use packnback_proto::format::keyblob::{chunk_ids, open_key_blob};
-use packnback_proto::format::map::{self, MapPart};
-use packnback_proto::format::object::open_chunk_into;
-use packnback_proto::format::segment::Session;
 use packnback_proto::ids::ObjectId;
+use packnback_proto::limits::GET_IDS_MAX;
 use parking_lot::{Mutex, RwLock};
 
-use super::ctx::{Ctx, Stop};
-use super::keys::ReaderKeys;
-use super::open::{ObjectFault, bad};
-use super::tree::reference;
+use super::ctx::Ctx;
 use super::verify::{self, Check};
 use crate::fs::{Created, Done, FileSink};
+use crate::pipeline::{Permit, Stop};
 use crate::progress::Counters;
+use crate::snapshot::{Asked, Fault, Layout, Piece, Place, Stretch};
 
 /// Plain bytes fetched together.
 const TOGETHER_BYTES: u64 = 4 << 20;
 
 /// A chunk and its place in the file.
-pub(super) struct Place {
-    pub(super) id: ObjectId,
-    pub(super) k: Secret32,
-    pub(super) len: u32,
-    pub(super) off: u64,
+struct At {
+    place: Place,
+    off: u64,
 }
 
 /// A file being restored by several workers.
@@ -47,11 +39,13 @@ pub(super) struct Large {
     checks: Mutex<Vec<Check>>,
 }
 
-/// Some chunks of a file.
-pub(super) struct ChunkJob {
-    pub(super) file: Arc<Large>,
-    pub(super) ck: Arc<Secret32>,
-    pub(super) places: Vec<Place>,
+/// Some chunks of a file, on their way.
+pub(super) struct ChunkJob<'a> {
+    file: Arc<Large>,
+    chunks: Vec<At>,
+    coming: Asked<'a>,
+    /// Room for them.
+    _permit: Permit,
 }
 
 impl Large {
@@ -130,19 +124,9 @@ impl Large {
     }
 }
 
-impl ChunkJob {
-    /// Announces work on a file.
-    pub(super) fn new(file: &Arc<Large>, ck: &Arc<Secret32>, places: Vec<Place>) -> Self {
-        file.open.fetch_add(1, Ordering::AcqRel);
-        Self {
-            file: Arc::clone(file),
-            ck: Arc::clone(ck),
-            places,
-        }
-    }
-
+impl ChunkJob<'_> {
     pub(super) fn run(
-        self,
+        mut self,
         ctx: &Ctx<'_>,
         decompressor: &mut Decompressor,
         buf: &mut Vec<u8>,
@@ -150,7 +134,7 @@ impl ChunkJob {
         if !self.file.is_spoiled() {
             match self.write(ctx, decompressor, buf) {
                 Ok(()) => {}
-                Err(ObjectFault::Source(error)) => return Err(ctx.fail(error.into())),
+                Err(Fault::Source(error)) => return Err(ctx.fail(error.into())),
                 Err(fault) => {
                     ctx.blame_source();
                     self.file.spoil(fault.reason());
@@ -161,32 +145,20 @@ impl ChunkJob {
     }
 
     fn write(
-        &self,
+        &mut self,
         ctx: &Ctx<'_>,
         decompressor: &mut Decompressor,
         buf: &mut Vec<u8>,
-    ) -> Result<(), ObjectFault> {
-        let ids: Vec<ObjectId> = self.places.iter().map(|place| place.id).collect();
-        let objects = ctx.reader.fetch(&ids)?;
-        for (place, bytes) in self.places.iter().zip(objects) {
-            let bytes = bytes.ok_or(ObjectFault::Missing(place.id))?;
-            Counters::add(&ctx.numbers.objects, 1);
-            let len = usize::try_from(place.len).map_err(|e| bad(place.id, e))?;
-            open_chunk_into(
-                decompressor,
-                &bytes,
-                &place.id,
-                &place.k,
-                Some(&self.ck),
-                len,
-                buf,
-            )
-            .map_err(|e| bad(place.id, e))?;
-            drop(bytes);
+    ) -> Result<(), Fault> {
+        let reader = ctx.snapshot.reader();
+        for at in &self.chunks {
+            let bytes = self.coming.take()?;
+            Counters::add(&ctx.numbers.objects, u64::from(bytes.is_some()));
+            reader.open_chunk(decompressor, &at.place, bytes, buf)?;
             let sink = self.file.sink.read();
             let written = sink
                 .as_ref()
-                .map_or(Ok(()), |sink| sink.write_at(place.off, buf));
+                .map_or(Ok(()), |sink| sink.write_at(at.off, buf));
             if let Err(error) = written {
                 if error.is_fatal() {
                     let fatal = super::options::RestoreError::Target {
@@ -200,153 +172,77 @@ impl ChunkJob {
             }
         }
         // Once for all of them: a few megabytes.
-        let written = self.places.iter().map(|place| u64::from(place.len)).sum();
+        let lens = self.chunks.iter().map(|at| u64::from(at.place.len));
+        let written = lens.sum();
         Counters::add(&self.file.shown, written);
         Counters::add(&ctx.progress.counters().bytes_done, written);
         Ok(())
     }
 }
 
-/// The key of chunk keys of a domain.
-fn key_of_keys(keys: &ReaderKeys, dom: u32, session: Session) -> Result<Secret32, String> {
-    if dom == DOM_PRIVATE {
-        let session = keys
-            .session(&session.0, session.1)
-            .map_err(|e| e.to_string())?;
-        Ok(session.chunk_priv.duplicate())
-    } else {
-        let group = keys.group(dom).map_err(|e| e.to_string())?;
-        Ok(group.chunk().duplicate())
-    }
-}
+/// Takes the work on one file.
+pub(super) type Send<'s, 'c> = &'s mut dyn FnMut(ChunkJob<'c>) -> Result<(), Stop>;
 
 /// Hands out the work on one file: jobs to `send`, holes at once.
 pub(super) struct Spread<'s, 'c> {
     ctx: &'s Ctx<'c>,
     file: Arc<Large>,
-    ck: Option<Arc<Secret32>>,
     off: u64,
-    places: Vec<Place>,
+    chunks: Vec<At>,
     bytes: u64,
-    send: &'s mut dyn FnMut(ChunkJob) -> Result<(), Stop>,
+    send: Send<'s, 'c>,
 }
 
 impl<'s, 'c> Spread<'s, 'c> {
-    pub(super) fn new(
-        ctx: &'s Ctx<'c>,
-        file: Arc<Large>,
-        send: &'s mut dyn FnMut(ChunkJob) -> Result<(), Stop>,
-    ) -> Self {
+    pub(super) fn new(ctx: &'s Ctx<'c>, file: Arc<Large>, send: Send<'s, 'c>) -> Self {
         Self {
             ctx,
             file,
-            ck: None,
             off: 0,
-            places: Vec::new(),
+            chunks: Vec::new(),
             bytes: 0,
             send,
         }
     }
 
-    /// A file whose chunks are in its entry.
-    pub(super) fn inline(
-        mut self,
-        (dom, session): (u32, Session),
-        parts: &[Part],
-        kb: &[u8],
-        refs: &[ObjectId],
-    ) -> Result<(), Stop> {
-        let opened = self.open_inline((dom, session), parts, kb, refs);
-        match opened {
-            Ok((ids, keys)) => {
-                let mut chunks = ids.into_iter().zip(keys.iter());
-                for part in parts {
-                    match *part {
-                        Part::Hole { len } => self.hole(len),
-                        Part::Chunk { len, .. } => {
-                            if let Some((id, k)) = chunks.next() {
-                                self.chunk(id, Secret32::init_with(|out| *out = *k), len)?;
-                            }
+    /// All of the file.
+    pub(super) fn all(mut self, layout: Result<Layout, String>) -> Result<(), Stop> {
+        match layout {
+            Ok(Layout::Inline(stretch)) => self.stretch(stretch)?,
+            Ok(Layout::Maps(maps)) => {
+                for id in maps {
+                    match self.ctx.snapshot.reader().map(id) {
+                        Ok(stretch) => self.stretch(stretch)?,
+                        Err(Fault::Source(error)) => return Err(self.ctx.fail(error.into())),
+                        Err(fault) => {
+                            self.spoil(fault.reason());
+                            break;
                         }
                     }
                 }
             }
-            Err(reason) => {
-                self.ctx.blame_source();
-                self.file.spoil(reason);
-            }
+            Ok(Layout::Empty | Layout::Pack { .. }) => {}
+            Err(reason) => self.spoil(reason),
         }
-        self.finish()
-    }
-
-    #[expect(
-        clippy::type_complexity,
-        reason = "ids and their keys, taken apart at once"
-    )]
-    fn open_inline(
-        &mut self,
-        (dom, session): (u32, Session),
-        parts: &[Part],
-        kb: &[u8],
-        refs: &[ObjectId],
-    ) -> Result<(Vec<ObjectId>, zeroize::Zeroizing<Vec<[u8; 32]>>), String> {
-        let keys = self.ctx.reader.keys;
-        let ids = chunk_ids(parts, refs).map_err(|e| e.to_string())?;
-        self.ck = Some(Arc::new(key_of_keys(keys, dom, session)?));
-        let session = keys
-            .session(&session.0, session.1)
-            .map_err(|e| e.to_string())?;
-        let opened = open_key_blob(&session.blob, dom, &ids, kb).map_err(|e| e.to_string())?;
-        Ok((ids, opened))
-    }
-
-    /// A file whose chunks are in maps.
-    pub(super) fn maps(mut self, maps: &[ObjectId]) -> Result<(), Stop> {
-        for id in maps {
-            match self.map(*id) {
-                Ok(Ok(())) => {}
-                Ok(Err(ObjectFault::Source(error))) => return Err(self.ctx.fail(error.into())),
-                Ok(Err(fault)) => {
-                    self.ctx.blame_source();
-                    self.file.spoil(fault.reason());
-                    break;
-                }
-                Err(stop) => return Err(stop),
-            }
-        }
-        self.finish()
-    }
-
-    fn map(&mut self, id: ObjectId) -> Result<Result<(), ObjectFault>, Stop> {
-        let opened = Decompressor::new()
-            .map_err(|e| bad(id, e))
-            .and_then(|mut d| self.ctx.reader.get(&mut d, id, &[Kind::Map]));
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let raw = zeroize::Zeroizing::new(opened.raw);
-        let map = match map::decode(&raw, opened.header.refs.len()) {
-            Ok(map) => map,
-            Err(error) => return Ok(Err(bad(id, error))),
-        };
-        let session = (opened.header.epk.unwrap_or_default(), opened.header.epoch);
-        match key_of_keys(self.ctx.reader.keys, map.dom, session) {
-            Ok(ck) => self.ck = Some(Arc::new(ck)),
-            Err(reason) => return Ok(Err(bad(id, reason))),
-        }
-        for part in &map.parts {
-            match part {
-                MapPart::Hole { len } => self.hole(*len),
-                MapPart::Chunk { ref_idx, len, key } => {
-                    let chunk = reference(&opened.header.refs, *ref_idx);
-                    self.chunk(chunk, Secret32::init_with(|out| *out = *key), *len)?;
-                }
-            }
-        }
-        // The next map may be of another domain.
         self.flush()?;
-        Ok(Ok(()))
+        self.file.release(self.ctx)
+    }
+
+    fn spoil(&self, reason: String) {
+        self.ctx.blame_source();
+        self.file.spoil(reason);
+    }
+
+    fn stretch(&mut self, stretch: Stretch) -> Result<(), Stop> {
+        for piece in stretch.pieces {
+            let len = piece.len();
+            match piece {
+                Piece::Hole(len) => self.hole(len),
+                Piece::Chunk(place) => self.chunk(place)?,
+            }
+            self.off = self.off.saturating_add(len);
+        }
+        Ok(())
     }
 
     fn hole(&mut self, len: u64) {
@@ -357,47 +253,42 @@ impl<'s, 'c> Spread<'s, 'c> {
                 .lock()
                 .push(Check::Hole { off: self.off, len });
         }
-        self.off = self.off.saturating_add(len);
     }
 
-    fn chunk(&mut self, id: ObjectId, k: Secret32, len: u32) -> Result<(), Stop> {
-        if self.bytes.saturating_add(len.into()) > TOGETHER_BYTES {
+    fn chunk(&mut self, place: Place) -> Result<(), Stop> {
+        let len = u64::from(place.len);
+        let is_full = self.chunks.len() >= GET_IDS_MAX;
+        if is_full || self.bytes.saturating_add(len) > TOGETHER_BYTES {
             self.flush()?;
         }
-        if let Some(ck) = self.ck.as_ref().filter(|_| self.ctx.options.verify) {
-            let (k, ck) = (k.duplicate(), Arc::clone(ck));
-            let check = Check::Chunk {
-                off: self.off,
-                len,
-                k,
-                ck,
-            };
-            self.file.checks.lock().push(check);
+        let off = self.off;
+        if self.ctx.options.verify {
+            let place = place.duplicate();
+            self.file.checks.lock().push(Check::Chunk { off, place });
         }
-        self.places.push(Place {
-            id,
-            k,
-            len,
-            off: self.off,
-        });
-        self.off = self.off.saturating_add(len.into());
-        self.bytes = self.bytes.saturating_add(len.into());
+        self.chunks.push(At { place, off });
+        self.bytes = self.bytes.saturating_add(len);
         Ok(())
     }
 
+    /// Asks for the chunks that are waiting, once there is room for them, and hands them on.
     fn flush(&mut self) -> Result<(), Stop> {
-        self.bytes = 0;
-        let places = std::mem::take(&mut self.places);
-        match &self.ck {
-            Some(ck) if !places.is_empty() && self.file.is_written() => {
-                (self.send)(ChunkJob::new(&self.file, ck, places))
-            }
-            _ => Ok(()),
+        let bytes = usize::try_from(std::mem::take(&mut self.bytes)).unwrap_or(usize::MAX);
+        let chunks = std::mem::take(&mut self.chunks);
+        if chunks.is_empty() || !self.file.is_written() {
+            return Ok(());
         }
-    }
-
-    fn finish(mut self) -> Result<(), Stop> {
-        self.flush()?;
-        self.file.release(self.ctx)
+        let permit = self.ctx.ahead.acquire(bytes);
+        self.ctx.check()?;
+        let ids: Vec<ObjectId> = chunks.iter().map(|at| at.place.id).collect();
+        let coming = self.ctx.snapshot.reader().ask(&ids);
+        let coming = coming.map_err(|error| self.ctx.fail(error.into()))?;
+        self.file.open.fetch_add(1, Ordering::AcqRel);
+        (self.send)(ChunkJob {
+            file: Arc::clone(&self.file),
+            chunks,
+            coming,
+            _permit: permit,
+        })
     }
 }

@@ -1,9 +1,9 @@
-//! Restore: records, tree, content; every byte checked against id and key before it is used.
+//! Restore: what the reading room gives of a snapshot, written below a directory.
 //!
 //! ```text
-//! records ─> snapshot ─> root ─> indexes ─> segments ─> one pass in path order ─┬─> packs  ─┐
-//!                                                                                ├─> chunks ─┼─> workers: fetch,
-//!                                                                                └─> others ─┘   open, write
+//! snapshot ─> one pass over its parts in path order ─┬─> packs  ─┐ asked for ahead
+//!                                                     ├─> chunks ─┼─> workers: take, open, write
+//!                                                     └─> others ─┘
 //! then: hard links, deletions, attributes of directories
 //! ```
 
@@ -11,26 +11,16 @@ mod after;
 mod ctx;
 mod export;
 mod held;
-mod keys;
 mod large;
-mod open;
 mod options;
-mod packs;
-mod records;
 mod run;
 mod select;
-mod sessions;
 mod survey;
 mod totals;
-mod tree;
 mod verify;
 mod work;
 
 pub use export::export_raw;
-pub use keys::ReaderKeys;
-pub use options::{LoadedSnapshot, RawExport, RestoreError, RestoreOptions, RestoreReport};
-pub use records::{named, snapshots};
+pub use options::{RawExport, RestoreError, RestoreOptions, RestoreReport};
 pub use run::run;
-pub use sessions::{closed_sessions, visible_sessions};
 pub use survey::{Survey, survey};
-pub use tree::{about, tree};

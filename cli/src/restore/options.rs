@@ -2,27 +2,12 @@
 
 use std::path::PathBuf;
 
-use packnback_proto::ids::{ObjectId, SnapshotId};
-use packnback_proto::newest::Standing;
-use packnback_proto::record::Snap;
+use packnback_proto::ids::ObjectId;
 
-use crate::backup::{Cancel, FileNote};
 use crate::client::ClientError;
-
-/// A snapshot whose record is verified: signed by a device that the owner certified.
-#[derive(Debug, Clone)]
-pub struct LoadedSnapshot {
-    /// Its id.
-    pub id: SnapshotId,
-    /// The record.
-    pub snap: Snap,
-    /// Label of the device, opened from its certificate.
-    pub device_label: Option<String>,
-    /// When hosts that count received it first, unix seconds.
-    pub received: Option<u64>,
-    /// Whether it may be taken for the newest.
-    pub standing: Standing,
-}
+use crate::pipeline::{Cancel, FileNote, RunError};
+use crate::records::LoadedSnapshot;
+use crate::snapshot::Fault;
 
 /// What to restore and where to.
 pub struct RestoreOptions {
@@ -169,4 +154,24 @@ pub enum RestoreError {
     /// A thread of the pipeline ended early.
     #[error("a part of the restore failed: {0}")]
     Internal(String),
+}
+
+impl From<Fault> for RestoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Missing(id) => Self::Object {
+                id,
+                reason: "it is missing".into(),
+            },
+            Fault::Bad(id, reason) => Self::Object { id, reason },
+            Fault::Closed(_, lack) => Self::Key(lack),
+            Fault::Source(error) => error.into(),
+        }
+    }
+}
+
+impl RunError for RestoreError {
+    fn cancelled() -> Self {
+        Self::Cancelled
+    }
 }

@@ -5,23 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::{Sender, bounded};
 use packnback_proto::format::entry::{Entry, EntryType, FileData};
-use packnback_proto::format::segment::Session;
+use packnback_proto::format::root::Root;
 use packnback_proto::ids::ObjectId;
 
 use super::after::{finish, prune};
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::held::Asked;
-use super::keys::ReaderKeys;
 use super::large::{Large, Spread};
-use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
 use super::select::{Selection, Wanted};
 use super::totals::{Claim, check_totals};
-use super::tree::{Found, Part, Tree, reference};
 use super::work::{self, Small, Task};
-use crate::client::ObjectSource;
 use crate::fs::{Target, show};
+use crate::keys::ReaderKeys;
+use crate::pipeline::Stop;
 use crate::progress::{Counters, Progress};
+use crate::snapshot::{Found, Layout, ObjectSource, Part, Reader, Snapshot, Tables};
 
 /// Entries without content handed over together.
 const PLAIN_TOGETHER: usize = 128;
@@ -38,15 +37,12 @@ pub fn run(
 ) -> Result<RestoreReport, RestoreError> {
     // Told before anything is made.
     keys.check_contents()?;
-    let reader = Reader {
-        source,
-        keys,
-        counters: Some(progress),
-    };
-    let tree = Tree::open(reader, options.snapshot.snap.root).map_err(ObjectFault::into_error)?;
-    check_totals(&tree.root)?;
+    let reader = Reader::new(source, keys).counting(progress);
+    let open = Snapshot::read(reader, &options.snapshot)?;
+    let root = open.shared_root();
+    check_totals(&root)?;
     let asked = if options.delete {
-        Some(Asked::of(options, &tree.root)?)
+        Some(Asked::of(options, &root)?)
     } else {
         None
     };
@@ -56,13 +52,13 @@ pub fn run(
         path: options.target.clone(),
         reason: e.to_string(),
     })?;
-    let ctx = Ctx::new(options, reader, &target, progress, asked);
-    Counters::add(&progress.counters().entries_found, entries_of(&tree));
-    Counters::add(&progress.counters().bytes_found, tree.root.stats.bytes);
+    let ctx = Ctx::new(options, open.fresh(), &target, progress, asked);
+    Counters::add(&progress.counters().entries_found, entries_of(&root));
+    Counters::add(&progress.counters().bytes_found, root.stats.bytes);
     Counters::add(&progress.counters().found_all, 1);
-    match restore(&ctx, &tree) {
+    match restore(&ctx) {
         Ok(()) => {
-            finish(&ctx, &tree.root);
+            finish(&ctx, &root);
             Ok(ctx.report())
         }
         Err(Stop) => Err(ctx
@@ -71,8 +67,8 @@ pub fn run(
     }
 }
 
-fn entries_of(tree: &Tree<'_>) -> u64 {
-    tree.root.children.iter().map(|child| child.entries).sum()
+fn entries_of(root: &Root) -> u64 {
+    root.children.iter().map(|child| child.entries).sum()
 }
 
 fn threads(wanted: usize) -> usize {
@@ -88,8 +84,8 @@ fn threads(wanted: usize) -> usize {
     }
 }
 
-fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
-    let mut rest = passes(ctx, tree, None)?;
+fn restore(ctx: &Ctx<'_>) -> Result<(), Stop> {
+    let mut rest = passes(ctx, None)?;
     if rest.seen == 0 && ctx.options.below.is_some() {
         let below = show(ctx.options.below.as_deref().unwrap_or_default());
         return Err(ctx.fail(RestoreError::NoPath(below)));
@@ -97,7 +93,7 @@ fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
     // Links whose file is outside of what was asked for: its content is found in the whole tree.
     let orphans = std::mem::take(&mut rest.orphans);
     if !orphans.is_empty() {
-        let found = passes(ctx, tree, Some(orphans))?;
+        let found = passes(ctx, Some(orphans))?;
         rest.links.extend(found.links);
         for (_, entries) in found.orphans {
             for entry in entries {
@@ -120,7 +116,7 @@ fn restore(ctx: &Ctx<'_>, tree: &Tree<'_>) -> Result<(), Stop> {
         }
         return Ok(());
     }
-    prune(ctx, tree)
+    prune(ctx)
 }
 
 /// What a pass leaves for later.
@@ -136,11 +132,7 @@ struct Rest {
 }
 
 /// One pass over the tree with workers. With `orphans`, only to find their content.
-fn passes(
-    ctx: &Ctx<'_>,
-    tree: &Tree<'_>,
-    orphans: Option<HashMap<[u8; 8], Vec<Entry>>>,
-) -> Result<Rest, Stop> {
+fn passes(ctx: &Ctx<'_>, orphans: Option<HashMap<[u8; 8], Vec<Entry>>>) -> Result<Rest, Stop> {
     let n = threads(ctx.options.threads);
     let (tasks_in, tasks_out) = bounded(n.saturating_mul(2));
     std::thread::scope(|scope| {
@@ -161,10 +153,10 @@ fn passes(
                 ..Rest::default()
             },
             plain: Vec::new(),
-            roots: &tree.root.paths,
-            left: Claim::of(&tree.root),
+            roots: &ctx.snapshot.root().paths,
+            left: Claim::of(ctx.snapshot.root()),
         };
-        let walked = pass.walk(tree);
+        let walked = pass.walk();
         let rest = walked.and_then(|()| pass.finish());
         let mut result = rest;
         for worker in workers {
@@ -182,7 +174,7 @@ fn passes(
 
 struct Pass<'p, 'c> {
     ctx: &'p Ctx<'c>,
-    tasks: Sender<Task>,
+    tasks: Sender<Task<'c>>,
     /// Path of the file of each group of hard links.
     firsts: HashMap<[u8; 8], Vec<u8>>,
     finding: bool,
@@ -192,8 +184,8 @@ struct Pass<'p, 'c> {
     left: Claim,
 }
 
-impl Pass<'_, '_> {
-    fn walk(&mut self, tree: &Tree<'_>) -> Result<(), Stop> {
+impl<'c> Pass<'_, 'c> {
+    fn walk(&mut self) -> Result<(), Stop> {
         let options = self.ctx.options;
         let within = if self.finding {
             None
@@ -202,10 +194,9 @@ impl Pass<'_, '_> {
         };
         let mut selection = Selection::new(options, self.roots);
         let ctx = self.ctx;
-        let mut stopped = false;
-        let walked = tree.walk(within, &mut |found| {
-            let step = match found {
-                Found::Part(part) => self.part(part, &mut selection),
+        for found in ctx.snapshot.parts(within) {
+            match found.map_err(|error| ctx.fail(error.into()))? {
+                Found::Part(part) => self.part(part, &mut selection)?,
                 Found::Lost { first, fault } => {
                     self.rest.lost = true;
                     if !self.finding {
@@ -215,14 +206,11 @@ impl Pass<'_, '_> {
                         );
                         self.rest.seen = self.rest.seen.saturating_add(1);
                     }
-                    Ok(())
                 }
-            };
-            stopped |= step.is_err();
-            Ok(step.is_ok() && ctx.check().is_ok())
-        });
-        walked.map_err(|error| ctx.fail(error))?;
-        if stopped { Err(Stop) } else { ctx.check() }
+            }
+            ctx.check()?;
+        }
+        ctx.check()
     }
 
     fn finish(mut self) -> Result<Rest, Stop> {
@@ -230,7 +218,7 @@ impl Pass<'_, '_> {
         Ok(self.rest)
     }
 
-    fn send(&self, task: Task) -> Result<(), Stop> {
+    fn send(&self, task: Task<'c>) -> Result<(), Stop> {
         self.tasks.send(task).map_err(|_| Stop)
     }
 
@@ -243,13 +231,13 @@ impl Pass<'_, '_> {
     }
 
     fn part(&mut self, part: Part, selection: &mut Selection<'_>) -> Result<(), Stop> {
-        let Part { segment, refs } = part;
+        let Part { entries, tables } = part;
         let mut packs: BTreeMap<ObjectId, Vec<Small>> = BTreeMap::new();
         if !self.finding {
-            let taken = self.left.take(&segment.entries);
+            let taken = self.left.take(&entries);
             taken.map_err(|error| self.ctx.fail(error))?;
         }
-        for entry in segment.entries {
+        for entry in entries {
             let wanted = if self.finding {
                 self.found(entry)
             } else {
@@ -261,11 +249,16 @@ impl Pass<'_, '_> {
                     let result = self.ctx.target.add_passage(&entry);
                     self.ctx.done(&entry, result)?;
                 } else if entry.kind == EntryType::Dir || self.ctx.clear(&entry)? {
-                    self.entry(entry, &refs, &segment.sessions, &mut packs)?;
+                    self.entry(entry, &tables, &mut packs)?;
                 }
             }
         }
         for (id, files) in packs {
+            // Where something is in place already it may not be wanted.
+            if !self.ctx.resumes {
+                let asked = self.ctx.snapshot.pack_ahead(id);
+                asked.map_err(|fault| self.ctx.fail(fault.into()))?;
+            }
             self.send(Task::Pack(id, files))?;
         }
         self.send_plain()
@@ -296,8 +289,7 @@ impl Pass<'_, '_> {
     fn entry(
         &mut self,
         mut entry: Entry,
-        refs: &[ObjectId],
-        sessions: &[Session],
+        tables: &Tables,
         packs: &mut BTreeMap<ObjectId, Vec<Small>>,
     ) -> Result<(), Stop> {
         if entry.kind == EntryType::Dir {
@@ -326,21 +318,15 @@ impl Pass<'_, '_> {
                 }
             }
             Some(FileData::Pack { ref_idx, off, len }) => {
-                let files = packs.entry(reference(refs, ref_idx)).or_default();
+                let files = packs.entry(tables.object(ref_idx)).or_default();
                 files.push(Small { entry, off, len });
                 Ok(())
             }
-            Some(data) => self.large(entry, data, refs, sessions),
+            Some(data) => self.large(entry, &data, tables),
         }
     }
 
-    fn large(
-        &mut self,
-        entry: Entry,
-        data: FileData,
-        refs: &[ObjectId],
-        sessions: &[Session],
-    ) -> Result<(), Stop> {
+    fn large(&mut self, entry: Entry, data: &FileData, tables: &Tables) -> Result<(), Stop> {
         let ctx = self.ctx;
         ctx.progress.file(&entry.path);
         let Some(file) = Large::start(ctx, entry)? else {
@@ -348,25 +334,7 @@ impl Pass<'_, '_> {
         };
         let tasks = &self.tasks;
         let mut send = |job| tasks.send(Task::Chunks(job)).map_err(|_| Stop);
-        let spread = Spread::new(ctx, file, &mut send);
-        match data {
-            FileData::Chunks {
-                dom,
-                ses_idx,
-                parts,
-                kb,
-            } => {
-                let session = usize::try_from(ses_idx)
-                    .ok()
-                    .and_then(|at| sessions.get(at));
-                let session = session.copied().unwrap_or(([0; 32], 0));
-                spread.inline((dom, session), &parts, &kb, refs)
-            }
-            FileData::Maps { refs: maps } => {
-                let maps: Vec<ObjectId> = maps.iter().map(|map| reference(refs, *map)).collect();
-                spread.maps(&maps)
-            }
-            FileData::Pack { .. } => Ok(()),
-        }
+        let layout = Layout::of(ctx.snapshot.reader().keys(), Some(data), tables);
+        Spread::new(ctx, file, &mut send).all(layout)
     }
 }

@@ -3,21 +3,15 @@
 
 use std::path::Path;
 
-use packnback_proto::format::entry::{Entry, EntryType, FileData, Part as Piece};
-use packnback_proto::format::frame::Decompressor;
-use packnback_proto::format::header::Kind as ObjectKind;
-use packnback_proto::format::map::{self, MapPart};
-use packnback_proto::ids::ObjectId;
+use packnback_proto::format::entry::{Entry, EntryType, FileData, Part};
 
 use super::held::Held;
-use super::keys::ReaderKeys;
-use super::open::{ObjectFault, Reader};
 use super::options::{RestoreError, RestoreOptions};
 use super::select::Selection;
 use super::totals::check_totals;
-use super::tree::{Found, Tree, reference};
-use crate::client::ObjectSource;
 use crate::fs::{Kind, Overwrite, Stat, Target, is_at_or_below};
+use crate::keys::ReaderKeys;
+use crate::snapshot::{Found, ObjectSource, Piece, Reader, Snapshot, Tables};
 
 /// Paths that are named.
 const NAMED_MAX: usize = 4096;
@@ -43,15 +37,11 @@ pub fn survey(
     source: &dyn ObjectSource,
 ) -> Result<Survey, RestoreError> {
     keys.check_contents()?;
-    let reader = Reader {
-        source,
-        keys,
-        counters: None,
-    };
-    let tree = Tree::open(reader, options.snapshot.snap.root).map_err(ObjectFault::into_error)?;
-    check_totals(&tree.root)?;
+    let open = Snapshot::open(source, keys, &options.snapshot)?;
+    let root = open.root();
+    check_totals(root)?;
     if options.delete {
-        Held::of(&tree.root)?;
+        Held::of(root)?;
     }
     let mut write = options.write.clone();
     write.dry_run = true;
@@ -60,14 +50,14 @@ pub fn survey(
         reason: e.to_string(),
     })?;
     let free = target.free_bytes().or_else(|| free_above(&options.target));
-    let is_short = free.is_some_and(|free| free < tree.root.stats.bytes);
+    let is_short = free.is_some_and(|free| free < root.stats.bytes);
     let is_there = !target.is_empty() && !target.is_made();
     let looks = is_there && options.write.overwrite != Overwrite::Never;
     if !looks && !is_short {
         return Ok(Survey::default());
     }
     let mut look = Look {
-        reader,
+        reader: open.reader(),
         target: &target,
         looks,
         measures: is_short && !options.ignore_space && !options.dry_run,
@@ -76,19 +66,21 @@ pub fn survey(
         foreign: None,
         found: Survey::default(),
     };
-    let mut selection = Selection::new(options, &tree.root.paths);
-    tree.walk(options.below.as_deref(), &mut |found| {
+    let mut selection = Selection::new(options, &root.paths);
+    for found in open.parts(options.below.as_deref()) {
         // What is lost is told by the restore itself.
-        let Found::Part(part) = found else {
-            return Ok(true);
+        let Found::Part(part) = found? else {
+            continue;
         };
-        for entry in part.segment.entries {
+        for entry in part.entries {
             for wanted in selection.next(entry) {
-                look.entry(&wanted.entry, wanted.is_passage, &part.refs);
+                look.entry(&wanted.entry, wanted.is_passage, &part.tables);
             }
         }
-        Ok(!options.cancel.is_cancelled())
-    })?;
+        if options.cancel.is_cancelled() {
+            break;
+        }
+    }
     let needed = look.needed.saturating_sub(look.freed);
     match free {
         Some(free) if look.measures && needed > free => Err(RestoreError::Space {
@@ -122,7 +114,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn entry(&mut self, entry: &Entry, is_passage: bool, refs: &[ObjectId]) {
+    fn entry(&mut self, entry: &Entry, is_passage: bool, tables: &Tables) {
         let there = self.target.stat(&entry.path).ok().flatten();
         if self.looks && !is_passage && there.is_some_and(|there| is_newer(entry, &there)) {
             if self.found.newer.len() < NAMED_MAX {
@@ -132,12 +124,12 @@ impl Look<'_> {
             }
         }
         if self.measures {
-            self.measure(entry, there, refs);
+            self.measure(entry, there, tables);
         }
     }
 
     /// Adds up what is to be written into the file system of the target, holes left out.
-    fn measure(&mut self, entry: &Entry, there: Option<Stat>, refs: &[ObjectId]) {
+    fn measure(&mut self, entry: &Entry, there: Option<Stat>, tables: &Tables) {
         let is_under = |dir: &Vec<u8>| is_at_or_below(&entry.path, dir);
         if self.foreign.as_ref().is_some_and(is_under) {
             return;
@@ -162,34 +154,21 @@ impl Look<'_> {
             FileData::Pack { len, .. } => u64::from(*len),
             FileData::Chunks { parts, .. } => parts.iter().map(chunk_len).sum(),
             FileData::Maps { refs: maps } => {
-                let maps = maps.iter().map(|map| reference(refs, *map));
-                maps.map(|map| self.map(map).unwrap_or(0)).sum()
+                // What is wrong with one is told by the restore itself.
+                let maps = maps.iter().map(|map| self.reader.map(tables.object(*map)));
+                let pieces = maps.flatten().flat_map(|map| map.pieces);
+                let chunks = pieces.filter(|piece| matches!(piece, Piece::Chunk(_)));
+                chunks.map(|chunk| chunk.len()).sum()
             }
         };
         self.needed = self.needed.saturating_add(bytes);
     }
-
-    /// Bytes of the chunks in a map; what is wrong with one is told by the restore itself.
-    fn map(&self, id: ObjectId) -> Option<u64> {
-        let mut decompressor = Decompressor::new().ok()?;
-        let opened = self
-            .reader
-            .get(&mut decompressor, id, &[ObjectKind::Map])
-            .ok()?;
-        let raw = zeroize::Zeroizing::new(opened.raw);
-        let map = map::decode(&raw, opened.header.refs.len()).ok()?;
-        let lens = map.parts.iter().map(|part| match part {
-            MapPart::Chunk { len, .. } => u64::from(*len),
-            MapPart::Hole { .. } => 0,
-        });
-        Some(lens.sum())
-    }
 }
 
-fn chunk_len(part: &Piece) -> u64 {
+fn chunk_len(part: &Part) -> u64 {
     match part {
-        Piece::Chunk { len, .. } => u64::from(*len),
-        Piece::Hole { .. } => 0,
+        Part::Chunk { len, .. } => u64::from(*len),
+        Part::Hole { .. } => 0,
     }
 }
 

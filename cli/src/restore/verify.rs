@@ -4,13 +4,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use packnback_proto::crypto::keys::chunk_key;
-use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::format::entry::Entry;
 
 use super::ctx::Ctx;
+use crate::snapshot::Place;
 
 /// Bytes of a hole looked at together.
 const PIECE: u64 = 1 << 20;
@@ -18,12 +17,7 @@ const PIECE: u64 = 1 << 20;
 /// What a stretch of a file must be.
 pub(super) enum Check {
     /// The content this key was made from.
-    Chunk {
-        off: u64,
-        len: u32,
-        k: Secret32,
-        ck: Arc<Secret32>,
-    },
+    Chunk { off: u64, place: Place },
     /// Zeros.
     Hole { off: u64, len: u64 },
 }
@@ -46,10 +40,10 @@ pub(super) fn large(ctx: &Ctx<'_>, entry: &Entry, checks: &[Check]) {
         let mut buf = Vec::new();
         for check in checks {
             let same = match check {
-                Check::Chunk { off, len, k, ck } => {
-                    buf.resize(usize::try_from(*len).unwrap_or(0), 0);
+                Check::Chunk { off, place } => {
+                    buf.resize(usize::try_from(place.len).unwrap_or(0), 0);
                     file.read_exact_at(&mut buf, *off)?;
-                    chunk_key(ck, &buf).expose() == k.expose()
+                    chunk_key(&place.ck, &buf).expose() == place.k.expose()
                 }
                 Check::Hole { off, len } => is_zero(file, *off, *len, &mut buf)?,
             };

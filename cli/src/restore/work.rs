@@ -5,11 +5,12 @@ use packnback_proto::format::entry::{Entry, EntryType};
 use packnback_proto::format::frame::Decompressor;
 use packnback_proto::ids::ObjectId;
 
-use super::ctx::{Ctx, Stop};
+use super::ctx::Ctx;
 use super::large::ChunkJob;
 use super::options::RestoreError;
 use super::verify;
 use crate::fs::Kind;
+use crate::pipeline::Stop;
 use crate::progress::Counters;
 
 /// A small file and where it is in its pack.
@@ -20,24 +21,24 @@ pub(super) struct Small {
 }
 
 /// Work for one worker.
-pub(super) enum Task {
+pub(super) enum Task<'a> {
     /// Files of one pack.
     Pack(ObjectId, Vec<Small>),
     /// Chunks of a file.
-    Chunks(ChunkJob),
+    Chunks(ChunkJob<'a>),
     /// Entries without content.
     Plain(Vec<Entry>),
 }
 
 /// Runs until there are no more tasks.
-pub(super) fn run(ctx: &Ctx<'_>, tasks: &Receiver<Task>) -> Result<(), Stop> {
+pub(super) fn run(ctx: &Ctx<'_>, tasks: &Receiver<Task<'_>>) -> Result<(), Stop> {
     let mut decompressor =
         Decompressor::new().map_err(|e| ctx.fail(RestoreError::Internal(e.to_string())))?;
     let mut buf = Vec::new();
     for task in tasks {
         ctx.check()?;
         match task {
-            Task::Pack(id, files) => pack(ctx, &mut decompressor, id, files)?,
+            Task::Pack(id, files) => pack(ctx, id, files)?,
             Task::Chunks(job) => job.run(ctx, &mut decompressor, &mut buf)?,
             Task::Plain(entries) => {
                 for entry in entries {
@@ -76,12 +77,7 @@ fn is_kept(ctx: &Ctx<'_>, entry: &Entry) -> bool {
     }
 }
 
-fn pack(
-    ctx: &Ctx<'_>,
-    decompressor: &mut Decompressor,
-    id: ObjectId,
-    mut files: Vec<Small>,
-) -> Result<(), Stop> {
+fn pack(ctx: &Ctx<'_>, id: ObjectId, mut files: Vec<Small>) -> Result<(), Stop> {
     if ctx.resumes {
         let (kept, wanted): (Vec<_>, Vec<_>) = files
             .into_iter()
@@ -102,7 +98,7 @@ fn pack(
     if files.is_empty() {
         return Ok(());
     }
-    let content = match ctx.packs.get(ctx.reader, decompressor, id) {
+    let content = match ctx.snapshot.pack(id) {
         Ok(content) => content,
         Err(fault) => return ctx.lost(&fault, files.iter().map(|f| f.entry.path.as_slice())),
     };
@@ -113,7 +109,7 @@ fn pack(
         let range = usize::try_from(file.off)
             .ok()
             .zip(usize::try_from(file.len).ok());
-        let bytes = range.and_then(|(off, len)| content.get(off..off.checked_add(len)?));
+        let bytes = range.and_then(|(off, len)| content.bytes().get(off..off.checked_add(len)?));
         let Some(bytes) = bytes else {
             ctx.damaged_in_source(
                 &file.entry.path,

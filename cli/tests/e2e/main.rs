@@ -27,6 +27,7 @@ mod orders;
 mod parts;
 mod policy;
 mod process;
+mod prompts;
 mod restoring;
 mod revoked;
 mod round_trip;

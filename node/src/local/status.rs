@@ -52,12 +52,14 @@ impl Session {
             snap.copies = self.node.network.copies(&snap.snap);
         }
         let sum = |of: fn(&OwnerInfo) -> u64| owners.iter().map(of).fold(0, u64::saturating_add);
+        let up = self.node.host.env.clock.instant();
+        let up = up.saturating_duration_since(self.node.started);
         let status = StatusInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             node: me,
             owner,
             pid: std::process::id(),
-            uptime_s: self.node.started.elapsed().as_secs(),
+            uptime_s: up.as_secs(),
             listen: self.node.network.listen_addrs(),
             objects: sum(|owner| owner.objects),
             bytes: sum(|owner| owner.bytes),

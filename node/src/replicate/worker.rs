@@ -246,6 +246,12 @@ impl Worker {
         if self.now() >= self.ask_all_at {
             self.ask_all_at = self.now() + ASK_ALL;
         }
+        if heeded.lost {
+            // With what it lost goes what it was told since this process started.
+            self.told_orders.clear();
+            self.told_receipts.clear();
+            self.told_addrs.clear();
+        }
         if heeded != Heeded::default() {
             // There may be less to bring now, or more.
             self.done.clear();

@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+mod machine;
 mod rooms;
 mod rules;
 mod samples;
@@ -19,6 +20,7 @@ use source::{Source, files, root, test_modules};
 fn check(source: &Source) -> Vec<Finding> {
     let mut found = rules::check(source);
     found.extend(rooms::check(source));
+    found.extend(machine::check(source));
     found
 }
 

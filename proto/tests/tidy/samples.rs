@@ -227,6 +227,79 @@ fn rooms_do_not_reach_into_each_other() {
 }
 
 #[test]
+fn rooms_behind_ports_do_not_name_what_is_behind_them() {
+    for (path, line) in [
+        (
+            "node/src/network/a.rs",
+            "use crate::net::{Multiaddr, reach_of};",
+        ),
+        ("node/src/replicate/a.rs", "use crate::net::NetHandle;"),
+        (
+            "node/src/replicate/pull/a.rs",
+            "use crate::net::PeerStream;",
+        ),
+        ("node/src/peers/a.rs", "fn f() { crate::net::peer_id(&x); }"),
+        ("node/src/service/a.rs", "use crate::store::rocks::open;"),
+        (
+            "node/src/local/a.rs",
+            "use crate::store::memory::MemoryDisk;",
+        ),
+        (
+            "node/src/work/a.rs",
+            "use crate::ports::{Clock, SystemClock};",
+        ),
+        ("node/src/api/a.rs", "use crate::net::Libp2p;"),
+        ("node/src/chores/a.rs", "use crate::ports::memory::Wire;"),
+    ] {
+        bad(path, &format!("{line}\n"), "port");
+    }
+    good("node/src/runtime.rs", "use crate::net::Libp2p;\n");
+    good("node/src/network/a.rs", "use crate::net::reach_of;\n");
+    good(
+        "node/src/network/a.rs",
+        "#[cfg(test)]\nmod tests {\n    use crate::net::Libp2p;\n}\n",
+    );
+}
+
+#[test]
+fn only_ports_ask_the_machine() {
+    for (path, line) in [
+        ("node/src/network/a.rs", "fn f() { SystemTime::now(); }"),
+        (
+            "node/src/store/a.rs",
+            "fn f() { std::time::SystemTime::now(); }",
+        ),
+        (
+            "node/src/service/a.rs",
+            "fn f() { tokio::time::Instant::now(); }",
+        ),
+        ("node/src/local/a.rs", "fn f() { started.elapsed(); }"),
+        ("node/src/peers/a.rs", "fn f() { now_s(); }"),
+        (
+            "node/src/identity.rs",
+            "fn f() { getrandom::fill(&mut x); }",
+        ),
+        ("node/src/work/a.rs", "fn f() { random_u32(); }"),
+        (
+            "node/src/replicate/a.rs",
+            "fn f() { tokio::task::spawn_blocking(g); }",
+        ),
+        ("node/src/ports/dice.rs", "fn f() { getrandom::u32(); }"),
+        ("node/src/ports/clock.rs", "fn f() { SystemTime::now(); }"),
+    ] {
+        bad(path, &format!("{line}\n"), "machine");
+    }
+    good(
+        "node/src/ports/system.rs",
+        "fn f() { SystemTime::now(); }\n",
+    );
+    good("node/src/net/a.rs", "fn f() { Instant::now(); }\n");
+    good("node/src/network/a.rs", "use tokio::time::Instant;\n");
+    good("node/src/store/a.rs", "fn f() { unknown_s(a_random_x); }\n");
+    good("cli/src/a.rs", "fn f() { Instant::now(); }\n");
+}
+
+#[test]
 fn comments_and_literals_are_no_code() {
     let text = "let a = \"fn { \\\" {\"; /* { /* { */ } */ let b = '{'; let c = '\\''; let d: &'static str = r#\"\"{\"#; // {\n";
     let code = blank(text);

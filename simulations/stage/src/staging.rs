@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use packnback_cli::backup::Cancel;
 use packnback_cli::client::Client;
 use packnback_cli::exit::{Exit, Failure, Outcome};
 use packnback_cli::home::Home;
+use packnback_cli::pipeline::Cancel;
 use packnback_cli::render::Voice;
 use packnback_cli::spawn::{COMPANION_WORD, find_node_program, log_tail};
 use packnback_cli::system;

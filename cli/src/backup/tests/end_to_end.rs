@@ -8,6 +8,7 @@ use super::stub::{World, assert_same};
 use crate::backup::{BackupError, Dedup, StdinFile};
 use crate::progress::Silent;
 use crate::restore::{self, RestoreError};
+use crate::snapshot;
 
 /// Bytes that do not compress and do not repeat.
 pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -216,7 +217,7 @@ fn interrupted_first_run_is_taken_up() {
         Err(BackupError::Node(_))
     ));
     assert!(
-        restore::snapshots(&world.node, &world.reader)
+        snapshot::snapshots(&world.node, &world.reader)
             .unwrap()
             .is_empty()
     );
@@ -244,7 +245,7 @@ fn cancelled_run_keeps_what_it_sent() {
         .store(12, std::sync::atomic::Ordering::SeqCst);
     assert!(matches!(world.run(options), Err(BackupError::Cancelled)));
     assert!(
-        restore::snapshots(&world.node, &world.reader)
+        snapshot::snapshots(&world.node, &world.reader)
             .unwrap()
             .is_empty()
     );

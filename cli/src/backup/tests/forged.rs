@@ -10,7 +10,7 @@ use packnback_proto::format::segment::{self, Segment};
 use packnback_proto::ids::ObjectId;
 
 use super::stub::World;
-use crate::restore::LoadedSnapshot;
+use crate::records::LoadedSnapshot;
 
 fn open(world: &World, id: ObjectId, kind: Kind) -> (Vec<ObjectId>, Vec<u8>) {
     let bytes = world.node.objects.lock()[&id].clone();

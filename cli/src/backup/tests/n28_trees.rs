@@ -11,7 +11,9 @@ use super::end_to_end::noise;
 use super::forged::{reroot, resegment, store};
 use super::stub::World;
 use crate::progress::Silent;
-use crate::restore::{self, LoadedSnapshot, RestoreError, RestoreOptions, RestoreReport};
+use crate::records::LoadedSnapshot;
+use crate::restore::{self, RestoreError, RestoreOptions, RestoreReport};
+use crate::snapshot::Snapshot;
 
 fn three_files() -> (World, LoadedSnapshot) {
     let mut world = World::new();
@@ -82,16 +84,11 @@ fn n28_paths_out_of_order_or_twice_are_refused_and_nothing_is_removed() {
         assert_eq!(report.deleted, 0);
         assert_eq!(std::fs::read(inside.join("mine")).unwrap(), b"mine");
         let mut seen = Vec::new();
-        let listed = restore::tree(
-            &world.node,
-            &world.reader,
-            &options.snapshot,
-            None,
-            &mut |e| {
-                seen.push(e.path.clone());
-                true
-            },
-        );
+        let open = Snapshot::open(&world.node, &world.reader, &options.snapshot).unwrap();
+        let listed = open.entries(&[]).each(|e| {
+            seen.push(e.path.clone());
+            true
+        });
         assert!(listed.is_err(), "a list is refused as well");
         assert!(seen.is_sorted_by(|a, b| crate::fs::path_cmp(a, b).is_lt()));
     }

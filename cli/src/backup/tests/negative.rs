@@ -13,6 +13,7 @@ use packnback_proto::ids::ObjectId;
 use super::end_to_end::noise;
 use super::stub::{SEED, World};
 use crate::progress::Silent;
+use crate::records::LoadedSnapshot;
 use crate::restore;
 
 fn every_file_below(dir: &std::path::Path) -> Vec<u8> {
@@ -108,7 +109,7 @@ fn n13_device_keys_open_nothing() {
 fn tampered(
     world: &World,
     change: impl FnOnce(&mut Segment, &mut Vec<ObjectId>),
-) -> restore::LoadedSnapshot {
+) -> LoadedSnapshot {
     use packnback_proto::format::root;
     let report = world.backup();
     let mut snapshot = world.snapshot(report.snapshot.unwrap());
@@ -176,7 +177,7 @@ fn two_large_files() -> World {
 }
 
 /// Restores and returns which files are damaged; nothing of them is left in the target.
-fn damaged(world: &World, snapshot: restore::LoadedSnapshot) -> Vec<String> {
+fn damaged(world: &World, snapshot: LoadedSnapshot) -> Vec<String> {
     let mut options = world.restore_options(snapshot.id);
     options.snapshot = snapshot;
     let report = restore::run(&options, &world.reader, &world.node, &Silent::default()).unwrap();
@@ -229,7 +230,7 @@ fn n14_chunks_swapped_between_files_fail_closed() {
 #[test]
 fn n14_session_swapped_fails_closed() {
     let world = two_large_files();
-    let other = crate::restore::ReaderKeys::new(OwnerSeed::from_bytes(SEED));
+    let other = crate::keys::ReaderKeys::new(OwnerSeed::from_bytes(SEED));
     let epk = packnback_proto::crypto::primitives::x25519_public(&Secret32::new([5; 32]));
     assert!(other.session(&epk, 0).is_ok());
     let snapshot = tampered(&world, |tree, _| {

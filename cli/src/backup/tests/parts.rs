@@ -12,9 +12,11 @@ use packnback_proto::record::{Record, decode_record};
 
 use super::end_to_end::noise;
 use super::stub::{SEED, World, assert_same};
-use crate::client::ObjectSource;
+use crate::keys::ReaderKeys;
 use crate::progress::Silent;
-use crate::restore::{self, LoadedSnapshot, ReaderKeys, RestoreError};
+use crate::records::LoadedSnapshot;
+use crate::restore::{self, RestoreError};
+use crate::snapshot::{self, ObjectSource, Snapshot};
 
 fn part(kind: KeyKind) -> ReaderKeys {
     let full = OwnerKey::from(OwnerSeed::from_bytes(SEED));
@@ -23,7 +25,8 @@ fn part(kind: KeyKind) -> ReaderKeys {
 
 fn names(world: &World, keys: &ReaderKeys, id: SnapshotId) -> Result<Vec<Vec<u8>>, RestoreError> {
     let mut names = Vec::new();
-    restore::tree(&world.node, keys, &world.snapshot(id), None, &mut |entry| {
+    let open = Snapshot::open(&world.node, keys, &world.snapshot(id))?;
+    open.entries(&[]).each(|entry| {
         names.push(entry.path.clone());
         true
     })?;
@@ -66,7 +69,7 @@ fn n22_list_only_lists_and_restores_nothing() {
         names(&world, &keys, id).unwrap(),
         names(&world, &world.reader, id).unwrap()
     );
-    let label = restore::snapshots(&world.node, &keys).unwrap()[0]
+    let label = snapshot::snapshots(&world.node, &keys).unwrap()[0]
         .device_label
         .clone();
     assert_eq!(label.as_deref(), Some("box"));
@@ -92,7 +95,7 @@ fn n22_read_only_lists_and_restores() {
 fn n22_sign_only_names_devices_and_opens_nothing() {
     let (world, id) = saved();
     let keys = part(KeyKind::SignOnly);
-    let label = restore::snapshots(&world.node, &keys).unwrap()[0]
+    let label = snapshot::snapshots(&world.node, &keys).unwrap()[0]
         .device_label
         .clone();
     assert_eq!(label.as_deref(), Some("box"));
@@ -150,7 +153,7 @@ fn two_runs() -> (World, LoadedSnapshot, Vec<LoadedSnapshot>) {
     world.write("new", b"another small file");
     let second = world.backup();
     assert!(second.totals.objects_new < 10, "it rests on the first run");
-    let snaps = restore::snapshots(&world.node, &world.reader).unwrap();
+    let snaps = snapshot::snapshots(&world.node, &world.reader).unwrap();
     let snap = world.snapshot(second.snapshot.unwrap());
     (world, snap, snaps)
 }
@@ -158,14 +161,14 @@ fn two_runs() -> (World, LoadedSnapshot, Vec<LoadedSnapshot>) {
 #[test]
 fn session_keys_of_one_question_restore_what_several_runs_saved() {
     let (world, snap, snaps) = two_runs();
-    let visible = restore::visible_sessions(&world.node, &snap, &snaps).unwrap();
+    let visible = snapshot::visible_sessions(&world.node, &snap, &snaps).unwrap();
     assert_eq!(visible.len(), 2, "both runs");
     let keys = reader(unsealed(&world, snap.id, visible));
-    let missing = restore::closed_sessions(&world.node, &keys, &snap, true).unwrap();
+    let missing = snapshot::closed_sessions(&world.node, &keys, &snap, true).unwrap();
     assert!(missing.is_empty());
     restored(&world, &keys, snap.id).unwrap();
     // The label of a device is not among what was opened.
-    let snaps = restore::snapshots(&world.node, &keys).unwrap();
+    let snaps = snapshot::snapshots(&world.node, &keys).unwrap();
     assert_eq!(snaps[0].device_label, None);
 }
 
@@ -178,17 +181,17 @@ fn what_a_forgotten_run_saved_is_found_by_a_second_question() {
         .find_map(|_| {
             let (world, snap, _) = two_runs();
             let only = std::slice::from_ref(&snap);
-            let visible = restore::visible_sessions(&world.node, &snap, only).unwrap();
+            let visible = snapshot::visible_sessions(&world.node, &snap, only).unwrap();
             (visible.len() == 1).then_some((world, snap, visible))
         })
         .unwrap();
     let only = std::slice::from_ref(&snap);
     let keys = reader(unsealed(&world, snap.id, visible));
-    let missing = restore::closed_sessions(&world.node, &keys, &snap, false).unwrap();
+    let missing = snapshot::closed_sessions(&world.node, &keys, &snap, false).unwrap();
     assert_eq!(missing.len(), 1, "the session of the chunks");
-    let all = restore::closed_sessions(&world.node, &keys, &snap, true).unwrap();
+    let all = snapshot::closed_sessions(&world.node, &keys, &snap, true).unwrap();
     assert_eq!(all, missing, "and of the pack");
-    let visible = restore::visible_sessions(&world.node, &snap, only).unwrap();
+    let visible = snapshot::visible_sessions(&world.node, &snap, only).unwrap();
     let both: BTreeSet<_> = visible.union(&all).copied().collect();
     restored(&world, &reader(unsealed(&world, snap.id, both)), snap.id).unwrap();
 }

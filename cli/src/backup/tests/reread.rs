@@ -23,7 +23,7 @@ fn known(world: &World) -> Vec<(FileKey, FileRecord)> {
 fn rewrite(world: &World, records: impl IntoIterator<Item = (FileKey, FileRecord, FileRecord)>) {
     let files = records.into_iter().map(|(key, old, new)| FileFact {
         key,
-        old: Some(old),
+        old: Some(Box::new(old)),
         new: Some(new),
     });
     let facts = Facts {

@@ -12,12 +12,16 @@ use packnback_proto::ids::{ObjectId, OwnerId, SetId, SnapshotId};
 use packnback_proto::record::{Cert, Signed, Snap, perms, seal_label};
 use parking_lot::Mutex;
 
-use crate::backup::{BackupError, BackupOptions, BackupReport, Cancel, Dedup, DeviceBundleKeys};
+use crate::backup::{BackupError, BackupOptions, BackupReport, Dedup};
 use crate::cache::{Cache, CacheKey};
-use crate::client::{ClientError, Committed, NodeLink, ObjectSource, Opened};
+use crate::client::{ClientError, Committed, NodeLink, Opened};
 use crate::fs::WalkOptions;
+use crate::keys::{DeviceBundleKeys, ReaderKeys};
+use crate::pipeline::Cancel;
 use crate::progress::Silent;
-use crate::restore::{self, LoadedSnapshot, ReaderKeys, RestoreOptions, RestoreReport};
+use crate::records::LoadedSnapshot;
+use crate::restore::{self, RestoreOptions, RestoreReport};
+use crate::snapshot::{self, ObjectSource};
 
 pub(crate) const SEED: [u8; 32] = [7; 32];
 pub(crate) const CACHE_KEY: [u8; 32] = [9; 32];
@@ -280,7 +284,7 @@ impl World {
     }
 
     pub(crate) fn snapshot(&self, id: SnapshotId) -> LoadedSnapshot {
-        let snaps = restore::snapshots(&self.node, &self.reader).unwrap();
+        let snaps = snapshot::snapshots(&self.node, &self.reader).unwrap();
         snaps.into_iter().find(|snap| snap.id == id).unwrap()
     }
 

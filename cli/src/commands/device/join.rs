@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::super::Context;
 use crate::args::InitArgs;
-use crate::backup::DeviceBundleKeys;
 use crate::bundle::Bundle;
 use crate::client::Client;
 use crate::exchange;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::keys::DeviceBundleKeys;
 use crate::render;
 use crate::spawn::reach_node;
 use crate::system;

@@ -11,11 +11,13 @@ use super::super::reading::{Reading, tell_choice};
 use super::super::restore::{Finished, Job};
 use super::Found;
 use crate::args::RecoverArgs;
-use crate::backup::Cancel;
-use crate::client::{Client, Remote};
+use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::Cancel;
+use crate::records::LoadedSnapshot;
 use crate::recovered::{Folders, folder_name};
-use crate::restore::{self, LoadedSnapshot};
+use crate::restore::RestoreError;
+use crate::snapshot::Remote;
 
 /// What came of one snapshot.
 enum Came {
@@ -106,7 +108,7 @@ impl Work<'_> {
         let holders = self.found.holders.get(&snap.id).unwrap_or(&none);
         let mut left = holders.len();
         let mut partly = None;
-        let mut last = Failure::from(restore::RestoreError::NoSnapshot);
+        let mut last = Failure::from(RestoreError::NoSnapshot);
         for addr in holders {
             left = left.saturating_sub(1);
             match self.restore_from(addr, snap, several) {

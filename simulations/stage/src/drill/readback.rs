@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use packnback_cli::bundle::Bundle;
-use packnback_cli::client::Remote;
 use packnback_cli::commands::recover::grant_all;
 use packnback_cli::exit::{Failure, Outcome};
 use packnback_cli::home::Home;
 use packnback_cli::progress::Silent;
 use packnback_cli::restore::export_raw;
+use packnback_cli::snapshot::Remote;
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::format::frame::Decompressor;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use packnback_cli::bundle::Bundle;
-use packnback_cli::client::Remote;
 use packnback_cli::commands::recover::grant_all;
 use packnback_cli::exit::{Failure, Outcome};
 use packnback_cli::secrets::{KeySource, PassphraseSource, read_owner_key};
+use packnback_cli::snapshot::Remote;
 use packnback_cli::system;
 use packnback_compare::compare_trees;
 use packnback_proto::crypto::keys::OwnerSeed;
@@ -251,7 +251,7 @@ impl Scene {
     pub(super) fn records(&self, host: &Node) -> Outcome<Vec<Vec<u8>>> {
         let client = self.paper.client()?;
         grant_all(&client, &self.seed, &host.address(), true)?;
-        Ok(packnback_cli::client::ObjectSource::records(
+        Ok(packnback_cli::snapshot::ObjectSource::records(
             &Remote(&client),
             None,
         )?)

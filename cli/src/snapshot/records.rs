@@ -1,42 +1,22 @@
 //! From records to snapshots: certificate, then snapshot, both verified.
 
-use packnback_proto::ids::SnapshotId;
-use packnback_proto::newest::Standing;
 use packnback_proto::record::{Snap, open_label};
 
-use super::keys::ReaderKeys;
-use super::options::{LoadedSnapshot, RestoreError};
-use crate::client::ObjectSource;
-use crate::records::{Catalog, Snapshot};
-
-impl Snapshot for LoadedSnapshot {
-    fn id(&self) -> SnapshotId {
-        self.id
-    }
-
-    fn snap(&self) -> &Snap {
-        &self.snap
-    }
-
-    fn received(&self) -> Option<u64> {
-        self.received
-    }
-
-    fn standing(&self) -> Standing {
-        self.standing
-    }
-}
+use super::source::ObjectSource;
+use crate::client::ClientError;
+use crate::keys::ReaderKeys;
+use crate::records::{Catalog, LoadedSnapshot};
 
 /// Every snapshot of the owner this source knows, newest first. Records that do not verify, or
 /// belong to somebody else, or name a certificate the owner did not sign, are not shown: a host can
 /// withhold, not invent.
 ///
 /// # Errors
-/// [`RestoreError::Node`].
+/// [`ClientError`].
 pub fn snapshots(
     source: &dyn ObjectSource,
     keys: &ReaderKeys,
-) -> Result<Vec<LoadedSnapshot>, RestoreError> {
+) -> Result<Vec<LoadedSnapshot>, ClientError> {
     let records = source.records(Some(keys.owner()))?;
     let catalog = Catalog::build(keys.owner(), &records, &source.viewpoint());
     Ok(named(&catalog, keys))

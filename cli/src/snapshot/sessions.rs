@@ -10,14 +10,15 @@ use std::collections::BTreeSet;
 
 use packnback_proto::exchange::SessionName;
 use packnback_proto::format::entry::FileData;
-use packnback_proto::format::header::{Kind, parse_header};
+use packnback_proto::format::header::{Header, Kind, parse_header, verify_object};
 use packnback_proto::ids::ObjectId;
 
-use super::keys::ReaderKeys;
-use super::open::{ObjectFault, Reader};
-use super::options::{LoadedSnapshot, RestoreError};
-use super::tree::{Found, Tree, reference};
-use crate::client::ObjectSource;
+use super::Snapshot;
+use super::open::Fault;
+use super::source::ObjectSource;
+use super::tree::Found;
+use crate::keys::ReaderKeys;
+use crate::records::LoadedSnapshot;
 
 /// Objects fetched together.
 const TOGETHER: usize = 16;
@@ -26,12 +27,12 @@ const TOGETHER: usize = 16;
 /// those of the same device. Opens nothing, so it needs no key.
 ///
 /// # Errors
-/// [`RestoreError`] if a part of the snapshot's own tree is missing; roots of others may be.
+/// [`Fault`] if a part of the snapshot's own tree is missing; roots of others may be.
 pub fn visible_sessions(
     source: &dyn ObjectSource,
     snapshot: &LoadedSnapshot,
     snapshots: &[LoadedSnapshot],
-) -> Result<BTreeSet<SessionName>, RestoreError> {
+) -> Result<BTreeSet<SessionName>, Fault> {
     let mut found = BTreeSet::new();
     let mut waiting = vec![snapshot.snap.root];
     let mut known: BTreeSet<ObjectId> = waiting.iter().copied().collect();
@@ -60,57 +61,49 @@ pub fn visible_sessions(
     Ok(found)
 }
 
-fn read_header(
-    id: ObjectId,
-    bytes: Option<Vec<u8>>,
-) -> Result<packnback_proto::format::header::Header, RestoreError> {
-    let fault = |reason: String| RestoreError::Object { id, reason };
-    let bytes = bytes.ok_or_else(|| fault("it is missing".into()))?;
-    packnback_proto::format::header::verify_object(&id, &bytes).map_err(|e| fault(e.to_string()))
+fn read_header(id: ObjectId, bytes: Option<Vec<u8>>) -> Result<Header, Fault> {
+    let bytes = bytes.ok_or(Fault::Missing(id))?;
+    verify_object(&id, &bytes).map_err(|e| Fault::Bad(id, e.to_string()))
 }
 
 /// Sessions that are needed and not open, once names can be opened. With `contents`, packs and maps
 /// are fetched to see theirs, too.
 ///
 /// # Errors
-/// [`RestoreError`].
+/// [`Fault`].
 pub fn closed_sessions(
     source: &dyn ObjectSource,
     keys: &ReaderKeys,
     snapshot: &LoadedSnapshot,
     contents: bool,
-) -> Result<BTreeSet<SessionName>, RestoreError> {
-    let reader = Reader {
-        source,
-        keys,
-        counters: None,
-    };
+) -> Result<BTreeSet<SessionName>, Fault> {
     let mut needed = BTreeSet::new();
     let mut objects: BTreeSet<ObjectId> = BTreeSet::new();
-    let mut fault = None;
-    let tree = Tree::open(reader, snapshot.snap.root).map_err(ObjectFault::into_error)?;
-    tree.walk(None, &mut |found| {
-        match found {
-            Found::Part(part) => {
-                needed.extend(part.segment.sessions.iter().copied());
-                for entry in &part.segment.entries {
-                    match &entry.data {
-                        Some(FileData::Pack { ref_idx, .. }) => {
-                            objects.insert(reference(&part.refs, *ref_idx));
-                        }
-                        Some(FileData::Maps { refs }) => {
-                            objects.extend(refs.iter().map(|at| reference(&part.refs, *at)));
-                        }
-                        Some(FileData::Chunks { .. }) | None => {}
-                    }
-                }
+    let mut lost = None;
+    let open = Snapshot::open(source, keys, snapshot)?;
+    for found in open.parts(None) {
+        let part = match found? {
+            Found::Part(part) => part,
+            Found::Lost { fault, .. } => {
+                lost = lost.or(Some(fault));
+                continue;
             }
-            Found::Lost { fault: lost, .. } => fault = fault.take().or(Some(lost)),
+        };
+        needed.extend(part.tables.sessions.iter().copied());
+        for entry in &part.entries {
+            match &entry.data {
+                Some(FileData::Pack { ref_idx, .. }) => {
+                    objects.insert(part.tables.object(*ref_idx));
+                }
+                Some(FileData::Maps { refs }) => {
+                    objects.extend(refs.iter().map(|at| part.tables.object(*at)));
+                }
+                Some(FileData::Chunks { .. }) | None => {}
+            }
         }
-        Ok(true)
-    })?;
-    if let Some(fault) = fault {
-        return Err(fault.into_error());
+    }
+    if let Some(fault) = lost {
+        return Err(fault);
     }
     if contents {
         let objects: Vec<ObjectId> = objects.into_iter().collect();

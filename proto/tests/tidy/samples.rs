@@ -348,3 +348,52 @@ fn modules_of_tests_are_known() {
     let of_others = test_modules(&Source::new("node/src/store/mod.rs", text));
     assert_eq!(of_others, ["node/src/store/kit.rs", "node/src/store/kit/"]);
 }
+
+#[test]
+fn tuples_as_parameters_are_found() {
+    for line in [
+        "fn f((from, to): (u64, u64)) {}",
+        "fn f(pair: (u64, u64)) {}",
+        "fn f<T: Fn(u8) -> u8>(row: &(Vec<u8>, T)) {}",
+        "async fn f(&self, a: u8, pair: &'a mut (u8, u8)) {}",
+        "trait T { fn f(&self, both: (u8, u8)); }",
+    ] {
+        bad("node/src/a.rs", &format!("{line}\n"), "tuple-parameter");
+        bad("node/tests/a.rs", &format!("{line}\n"), "tuple-parameter");
+    }
+    for line in [
+        "fn f(a: u8, b: Vec<(u8, u8)>) -> (u8, u8) {}",
+        "fn f(done: &(dyn Fn(u8, u8) + Sync), nothing: ()) {}",
+        "fn f(g: fn((u8, u8)) -> u8) {}",
+        "fn f(all: &[(u8, u8)], one: impl Fn(u8) -> (u8, u8), last: m::T) {}",
+        "fn f() { g(|(a, b): (u8, u8)| a); }",
+    ] {
+        good("node/src/a.rs", &format!("{line}\n"));
+    }
+}
+
+#[test]
+fn modules_that_need_each_other_are_found() {
+    let circles = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> = files.iter().map(|(p, t)| Source::new(p, t)).collect();
+        let found = crate::shape::circles(&sources);
+        found.into_iter().map(|f| f.place).collect::<Vec<_>>()
+    };
+    let a = ("node/src/a.rs", "use crate::b::B;\n");
+    let b = ("node/src/b/mod.rs", "\nuse crate::c::{C, D};\n");
+    let c = ("node/src/c/deep.rs", "fn f() { super::super::a::g() }\n");
+    assert_eq!(
+        circles(&[a, b, c]),
+        [
+            "node/src/a.rs:1",
+            "node/src/b/mod.rs:2",
+            "node/src/c/deep.rs:1"
+        ]
+    );
+    assert!(circles(&[a, b]).is_empty());
+    let other = ("cli/src/b.rs", "use crate::a::A;\n");
+    let own = ("node/src/a/x.rs", "use crate::a::y;\nuse super::y::Z;\n");
+    let test = "#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n";
+    let lib = ("node/src/lib.rs", "pub use crate::a::A;\n");
+    assert!(circles(&[a, other, own, lib, ("node/src/b.rs", test)]).is_empty());
+}

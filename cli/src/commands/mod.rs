@@ -29,6 +29,7 @@ pub mod status;
 pub mod verdict;
 pub mod version;
 pub mod wait;
+pub mod workers;
 
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::crypto::keyset::OwnerKey;
@@ -150,7 +151,7 @@ fn check_device(bundle: &Bundle, client: &Client) -> Outcome<()> {
     }
     // A crash between the bundle and the node's own record of it: say it again.
     if hello.owner.is_none() {
-        client.adopt(bundle.cert.envelope())?;
+        client.adopt(bundle.cert.envelope().into())?;
     }
     Ok(())
 }

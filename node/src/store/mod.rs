@@ -23,6 +23,7 @@ mod error;
 mod import;
 mod intake;
 mod keys;
+mod lines;
 mod lots;
 pub mod memory;
 mod objects;
@@ -35,6 +36,7 @@ mod records;
 mod retention;
 #[cfg(feature = "rocks")]
 pub mod rocks;
+mod scrub;
 mod space;
 mod stands;
 mod stats;
@@ -43,6 +45,7 @@ pub mod stored;
 pub mod suite;
 mod sweep;
 mod tables;
+mod tx;
 mod unclaimed;
 mod walks;
 
@@ -69,6 +72,7 @@ pub use error::StoreError;
 pub use import::Offer;
 pub use intake::Intake;
 pub use records::{RecordFilter, RecordList};
+pub use scrub::{ScrubRow, Scrubbed};
 pub use space::DiskReserve;
 
 use disk::Disk;
@@ -102,6 +106,7 @@ pub struct Store {
     lots: lots::Lots,
     unclaimed: unclaimed::Unclaimed,
     walks: walks::Walks,
+    lines: lines::Lines,
     /// Bytes of dropped and moved objects whose files were not given back yet; `None`: not known,
     /// because this process has just begun.
     garbage: Mutex<Option<u64>>,
@@ -127,6 +132,7 @@ impl Store {
             lots: lots::Lots::default(),
             unclaimed: unclaimed::Unclaimed::default(),
             walks: walks::Walks::default(),
+            lines: lines::Lines::default(),
             garbage: Mutex::default(),
             dropped: Mutex::default(),
             grace_d: GRACE_D,
@@ -158,7 +164,8 @@ impl Store {
         self.pins.of(owner).len()
     }
 
-    fn owner_lock(&self, owner: &OwnerId) -> Arc<RwLock<()>> {
-        Arc::clone(self.locks.lock().entry(*owner).or_default())
+    fn owner_lock(&self, owner: &OwnerId) -> tx::OwnerLock<'_> {
+        let lock = Arc::clone(self.locks.lock().entry(*owner).or_default());
+        tx::OwnerLock::new(self, owner, lock)
     }
 }

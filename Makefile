@@ -67,6 +67,11 @@ bench-prune: build ## measure forgetting 970 of 1,000 snapshots (hours; SNAPS=40
 	@$(ROOT)/scripts/setup bench
 	SNAPS="$(or $(SNAPS),1000)" FILES="$(or $(FILES),20000)" $(ROOT)/bench/prune.sh
 
+.PHONY: bench-growth
+bench-growth: build ## measure how a first backup grows: to 1,000,000 files, to 30 GB (root, 70 GB of disk; ARGS="--gb 1,10")
+	@$(ROOT)/scripts/setup bench
+	PATH="$(BIN):$$PATH" $(ROOT)/bench/growth $(ARGS)
+
 .PHONY: kill-test
 kill-test: build ## kill -9 the cli or a node at N random moments (N=100, SEED=1)
 	@$(ROOT)/scripts/kill-test "$(or $(N),100)" "$(or $(SEED),1)"

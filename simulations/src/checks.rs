@@ -10,7 +10,7 @@ use crate::actors::device::Made;
 use crate::actors::folder::Reader;
 use crate::actors::owner::{GROUP, Owner};
 use crate::disk;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, QUOTA};
 use crate::net::Machine;
 use crate::plan::Shape;
 use crate::site::{Running, Site};
@@ -188,7 +188,7 @@ impl View<'_> {
             let used = used
                 .map_err(|error| Broken::World(error.to_string()))?
                 .bytes;
-            let limit = crate::world::QUOTA;
+            let limit = QUOTA;
             if used > limit {
                 return Err(Broken::Quota {
                     machine,

@@ -10,6 +10,8 @@ use crate::site::GRACE_D;
 
 const DAY: u64 = 86_400;
 
+/// Bytes agreed for each device at each host.
+pub const QUOTA: u64 = 8 << 20;
 /// Days nothing younger expires, by the policy of every run.
 pub const MIN_AGE_D: u64 = 10;
 /// Days by which the clocks of a run can be wrong together.

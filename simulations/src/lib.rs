@@ -4,6 +4,7 @@
 //! | Module | Does |
 //! |---|---|
 //! | [`scenario`] | what is run: shapes and seeds |
+//! | [`jobs`] | several seeds at once |
 //! | [`plan`] | what is to happen when |
 //! | [`world`] | lives through a plan |
 //! | [`actors`] | devices, an owner, a blank machine that restores |
@@ -21,6 +22,7 @@
 pub mod actors;
 pub mod checks;
 pub mod disk;
+pub mod jobs;
 pub mod ledger;
 pub mod net;
 pub mod plan;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use packnback_simulations::plan::Shape;
-use packnback_simulations::scenario::{self, Ended};
+use packnback_simulations::jobs::Jobs;
+use packnback_simulations::scenario;
 
 #[derive(Parser)]
 #[command(version, about = "packnback under virtual time")]
@@ -42,56 +42,15 @@ fn main() -> anyhow::Result<ExitCode> {
         Scenario::Smoke(runs) => (scenario::SHORT, runs),
         Scenario::Month(runs) => (scenario::MONTH, runs),
     };
-    let jobs = match runs.jobs {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        jobs => jobs,
+    let jobs = Jobs {
+        shape,
+        seeds: runs.seed..runs.seed.saturating_add(runs.runs),
+        tells_all: runs.trace,
+        say: |line| println!("{line}"),
     };
-    let next = std::sync::Mutex::new(runs.seed..runs.seed.saturating_add(runs.runs));
-    let broken = std::thread::scope(|scope| {
-        let work = || -> std::io::Result<bool> {
-            let mut broken = false;
-            while let Some(seed) = next.lock().ok().and_then(|mut seeds| seeds.next()) {
-                broken |= one(shape, seed, runs.trace)?;
-            }
-            Ok(broken)
-        };
-        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        let mut broken = false;
-        for thread in threads {
-            let ended = thread.join();
-            broken |= ended.map_err(|_| anyhow::anyhow!("a run panicked"))??;
-        }
-        anyhow::Ok(broken)
-    })?;
-    if broken {
-        return Ok(ExitCode::FAILURE);
+    if jobs.run(runs.jobs)? {
+        println!("{} runs, no promise broken", runs.runs);
+        return Ok(ExitCode::SUCCESS);
     }
-    println!("{} runs, no promise broken", runs.runs);
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Runs a seed and tells how it went; whether a promise was broken.
-fn one(shape: Shape, seed: u64, tells_all: bool) -> std::io::Result<bool> {
-    let tell = |line: &str| println!("{line}");
-    let Ended { outcome, trace } = scenario::run(shape, seed, tells_all.then_some(tell))?;
-    match outcome {
-        Ok(report) => {
-            println!(
-                "seed {seed}: {} events, {} faults, {} backups and {} that failed, trace {:016x}",
-                report.events, report.faults, report.made, report.failed, report.trace
-            );
-            Ok(false)
-        }
-        Err(broken) => {
-            println!(
-                "seed {seed}: at {} after {} events: {broken}",
-                trace.time(),
-                trace.len()
-            );
-            if !tells_all {
-                trace.last().iter().for_each(|line| println!("  {line}"));
-            }
-            Ok(true)
-        }
-    }
+    Ok(ExitCode::FAILURE)
 }

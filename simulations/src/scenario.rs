@@ -2,8 +2,8 @@
 
 use crate::checks::Broken;
 use crate::plan::Shape;
-use crate::trace::{Tell, Trace};
-use crate::world::{Report, World};
+use crate::trace::{Report, Tell, Trace};
+use crate::world::World;
 
 /// Three hosts and two devices for a month: 25 days of trouble, then five in which everything has to be put right.
 pub const MONTH: Shape = Shape {

@@ -25,6 +25,21 @@ struct Inner {
     tell: Option<Tell>,
 }
 
+/// What happened in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Events.
+    pub events: u64,
+    /// A number that depends on every event.
+    pub trace: u64,
+    /// Backups acknowledged.
+    pub made: usize,
+    /// Backups that failed.
+    pub failed: u64,
+    /// Faults.
+    pub faults: u64,
+}
+
 /// Is told of each event.
 pub type Tell = fn(&str);
 

@@ -11,36 +11,19 @@ use crate::actors::device::{Device, Made};
 use crate::actors::owner::Owner;
 use crate::actors::restorer;
 use crate::checks::{Broken, View};
-use crate::ledger::{Deletion, Ledger, MIN_AGE_D};
+use crate::ledger::{Deletion, Ledger, MIN_AGE_D, QUOTA};
 use crate::net::{Machine, Net, Wiring};
 use crate::plan::{Act, Shape, plan};
 use crate::rng::Rng;
 use crate::site::Site;
 use crate::time::Epoch;
-use crate::trace::Trace;
+use crate::trace::{Report, Trace};
 
-/// Bytes agreed for each device at each host.
-pub const QUOTA: u64 = 8 << 20;
 /// Longest a backup or a restore may take.
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// A node that did not come up is tried again after this.
 const START_AGAIN: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// What happened in a run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    /// Events.
-    pub events: u64,
-    /// A number that depends on every event.
-    pub trace: u64,
-    /// Backups acknowledged.
-    pub made: usize,
-    /// Backups that failed.
-    pub failed: u64,
-    /// Faults.
-    pub faults: u64,
-}
 
 /// See the module.
 pub struct World {
@@ -493,7 +476,7 @@ impl World {
         for host in self.sites.iter().take(self.shape.hosts) {
             let listens = host.up()?.api.hello(API_VERSION)?.listen;
             let address = listens.first().context("it listens nowhere")?;
-            let restoring = restorer::restore(api, &self.owner, (host.node(), address), made);
+            let restoring = restorer::restore(api, &self.owner, host.node(), address, made);
             let restored = tokio::time::timeout(PATIENCE, restoring).await;
             let from = format!("recovery from host {}", host.machine);
             restored

@@ -128,7 +128,7 @@ impl Folder {
         };
         let count = u64::try_from(segment.entries.len())?;
         let raw = segment::encode(&segment)?;
-        let id = sealer.node((Kind::Segment, 2), refs, &raw)?;
+        let id = sealer.node(Kind::Segment, 2, refs, &raw)?;
         let root = Root {
             label: String::new(),
             start: now,
@@ -152,7 +152,7 @@ impl Folder {
             set: String::new(),
             left: None,
         };
-        let root = sealer.node((Kind::Root, 8), vec![id], &root::encode(&root)?)?;
+        let root = sealer.node(Kind::Root, 8, vec![id], &root::encode(&root)?)?;
         Ok(Draft {
             root,
             fresh: sealer.fresh,
@@ -247,11 +247,12 @@ struct Sealer {
 impl Sealer {
     fn node(
         &mut self,
-        kind: (Kind, u8),
+        kind: Kind,
+        height: u8,
         refs: Vec<ObjectId>,
         raw: &[u8],
     ) -> anyhow::Result<ObjectId> {
-        let header = self.session.header(kind.0, kind.1, refs);
+        let header = self.session.header(kind, height, refs);
         let sealed = seal_object(&mut self.compressor, &header, &self.session.node, raw)?;
         let id = sealed.id;
         self.fresh.push(sealed);

@@ -24,15 +24,15 @@ const ASK: usize = 64;
 pub async fn restore(
     api: &Arc<Api>,
     owner: &Owner,
-    host: (NodeId, &str),
+    host: NodeId,
+    address: &str,
     made: &Made,
 ) -> anyhow::Result<()> {
-    let (node, address) = host;
     let reading = api.reading();
     let seed = SecretBytes::new(*owner.seed.recovery_seed().expose());
     let opened = reading.open(address.to_owned(), Some(seed)).await?;
-    ensure!(opened.host == node, "another host answers");
-    let grant = owner.grant(opened.reader, node, opened.nonce.0, opened.time)?;
+    ensure!(opened.host == host, "another host answers");
+    let grant = owner.grant(opened.reader, host, opened.nonce.0, opened.time)?;
     reading.grant(grant.into()).await?;
     let mut objects = BTreeMap::new();
     let mut wanted = vec![made.root];

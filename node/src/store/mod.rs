@@ -38,6 +38,7 @@ mod records;
 mod retention;
 #[cfg(feature = "rocks")]
 pub mod rocks;
+mod scrub;
 mod space;
 mod stands;
 mod stats;
@@ -72,6 +73,7 @@ pub use error::StoreError;
 pub use import::Offer;
 pub use intake::Intake;
 pub use records::{RecordFilter, RecordList};
+pub use scrub::{ScrubRow, Scrubbed};
 pub use space::DiskReserve;
 
 use disk::Disk;

@@ -11,12 +11,12 @@ use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 
 use super::disk::{Row, Table};
 use super::error::StoreError;
+use super::keys;
 use super::pins::Pin;
 use super::reclaim::Reclaim;
 use super::stored::{ObjectMeta, Totals};
 use super::tx::OwnerTx;
 use super::unclaimed::Note;
-use super::keys;
 
 /// Loose objects looked at under one lock.
 const AT_ONCE: usize = 2048;

@@ -105,8 +105,12 @@ mutations: setup ## take each guard out in turn and see its test fail (slow; ONL
 	$(ROOT)/scripts/mutation-check --only "$(ONLY)"
 
 .PHONY: sim
-sim: build ## run the simulation (SEED=number to start from, RUNS=how many)
-	@$(BIN)/packnback-sim smoke $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+sim: build ## real nodes in a simulated month (SEEDS=how many, SEED=first, SCENARIO=month or smoke)
+	@$(BIN)/packnback-sim $(or $(SCENARIO),month) --seed $(or $(SEED),1) --runs $(or $(SEEDS),$(RUNS),20)
+
+.PHONY: sim-faults
+sim-faults: setup ## put known faults back by hand and see the simulation find each (slow)
+	@$(ROOT)/scripts/mutation-check --file $(ROOT)/scripts/sim-faults.txt
 
 .PHONY: docker-sim
 docker-sim: build ## three nodes in containers, a backup between them

@@ -246,15 +246,6 @@ impl Dir {
         Ok(fd)
     }
 
-    /// Attributes of the file `name` in this directory; a symbolic link is not followed.
-    ///
-    /// # Errors
-    /// What `fstatat` says.
-    pub fn stat_child(self: &Arc<Dir>, name: &[u8]) -> io::Result<Stat> {
-        let fd = self.fd()?;
-        stat_at(&fd, name)
-    }
-
     /// Device and inode, once it has been open.
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
         self.state.lock().identity

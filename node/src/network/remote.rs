@@ -173,7 +173,8 @@ async fn fetch(
         };
         for id in batch {
             let reply = in_time(progress, client.reply()).await?;
-            let object = object_of(reply, *id).map_err(client_failure)?;
+            let (reply, body) = reply;
+            let object = object_of(&reply, body, *id).map_err(client_failure)?;
             if out.send((*id, object)).await.is_err() {
                 // The conversation has answers under way that nobody will read: it is of no more use.
                 return Err(Failure::new(ErrorCode::Internal, "the reader went away"));
@@ -184,16 +185,17 @@ async fn fetch(
 
 /// The answer for one id. Bytes that do not fit their address count as not there.
 fn object_of(
-    reply: (StoreReply, Vec<u8>),
+    reply: &StoreReply,
+    body: Vec<u8>,
     wanted: ObjectId,
 ) -> Result<Option<Vec<u8>>, ClientError> {
     match reply {
-        (StoreReply::Object { id, .. }, _) if id != wanted => {
+        StoreReply::Object { id, .. } if *id != wanted => {
             Err(ClientError::Protocol("an object nobody asked for"))
         }
-        (StoreReply::Object { found: false, .. }, _) => Ok(None),
-        (StoreReply::Object { .. }, bytes) if object_id(&bytes) == wanted => Ok(Some(bytes)),
-        (StoreReply::Object { id, .. }, _) => {
+        StoreReply::Object { found: false, .. } => Ok(None),
+        StoreReply::Object { .. } if object_id(&body) == wanted => Ok(Some(body)),
+        StoreReply::Object { id, .. } => {
             tracing::warn!(object = ?id, "the host sent a damaged object");
             Ok(None)
         }

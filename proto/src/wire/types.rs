@@ -266,14 +266,3 @@ text_enum! {
         Internal = "internal",
     }
 }
-
-impl ErrorCode {
-    /// Whether the same request may succeed later without anything being changed by a person.
-    #[must_use]
-    pub const fn may_retry(self) -> bool {
-        matches!(
-            self,
-            Self::DayBudget | Self::Unreachable | Self::Busy | Self::Internal
-        )
-    }
-}

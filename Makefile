@@ -67,6 +67,11 @@ bench-prune: build ## measure forgetting 970 of 1,000 snapshots (hours; SNAPS=40
 	@$(ROOT)/scripts/setup bench
 	SNAPS="$(or $(SNAPS),1000)" FILES="$(or $(FILES),20000)" $(ROOT)/bench/prune.sh
 
+.PHONY: bench-growth
+bench-growth: build ## measure how a first backup grows: to 1,000,000 files, to 30 GB (root, 70 GB of disk; ARGS="--gb 1,10")
+	@$(ROOT)/scripts/setup bench
+	PATH="$(BIN):$$PATH" $(ROOT)/bench/growth $(ARGS)
+
 .PHONY: kill-test
 kill-test: build ## kill -9 the cli or a node at N random moments (N=100, SEED=1)
 	@$(ROOT)/scripts/kill-test "$(or $(N),100)" "$(or $(SEED),1)"
@@ -100,8 +105,12 @@ mutations: setup ## take each guard out in turn and see its test fail (slow; ONL
 	$(ROOT)/scripts/mutation-check --only "$(ONLY)"
 
 .PHONY: sim
-sim: build ## run the simulation (SEED=number to start from, RUNS=how many)
-	@$(BIN)/packnback-sim smoke $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+sim: build ## real nodes in a simulated month (SEEDS=how many, SEED=first, SCENARIO=month or smoke)
+	@$(BIN)/packnback-sim $(or $(SCENARIO),month) --seed $(or $(SEED),1) --runs $(or $(SEEDS),$(RUNS),20)
+
+.PHONY: sim-faults
+sim-faults: setup ## put known faults back by hand and see the simulation find each (slow)
+	@$(ROOT)/scripts/mutation-check --file $(ROOT)/scripts/sim-faults.txt
 
 .PHONY: docker-sim
 docker-sim: build ## three nodes in containers, a backup between them

@@ -14,11 +14,14 @@
 //! | [`log`] | what is told of what happens, bounded |
 //! | `runtime`, [`config`], [`settings`], [`listen`], [`identity`] | put a node together |
 //! | `reader` | a node for one program, from a home that cannot be written |
+//! | [`chores`] | what a node does with its own store as time goes by |
+//! | [`work`] | everything a node does by itself: workers and what runs them |
 //! | [`ports`] | what these need from the world and from each other |
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
 pub mod api;
+pub mod chores;
 pub mod config;
 pub mod frames;
 pub mod identity;
@@ -37,3 +40,4 @@ pub mod runtime;
 pub mod service;
 pub mod settings;
 pub mod store;
+pub mod work;

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::api::Api;
+use crate::chores;
 use crate::config::Config;
 use crate::identity;
 use crate::listen::{Ports, Try, Wish};
@@ -28,9 +29,8 @@ use crate::service::Host;
 use crate::settings::Settings;
 use crate::store::rocks;
 use crate::store::{DiskReserve, Store};
+use crate::work::Runner;
 
-/// Pause between two rounds of expiry and collection.
-const COLLECT_EVERY: Duration = Duration::from_secs(600);
 /// Threads for work that blocks: hashing, the disk.
 const BLOCKING_THREADS: usize = 16;
 
@@ -87,48 +87,28 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     store
         .mend(env.clock.now())
         .context("cannot put the damaged store in order")?;
-    let composed = compose(config, &settings, Arc::clone(&store), &seed, &env).await?;
+    let runner = Runner::new(env.clone());
+    let composed = compose(config, &settings, Arc::clone(&store), &seed, &env, &runner).await?;
     let network = composed.network;
     if is_new && let Err(error) = settings.save(dir) {
         tracing::warn!(%error, "where this node listens now is forgotten at its next start");
     }
     let stop = Arc::new(Notify::new());
     let api = Api::new(composed.host, Arc::clone(&network), Arc::clone(&stop));
-    let api = Arc::new(api.with_settings(dir, settings, composed.note));
+    let api = api.with_settings(dir, settings, composed.note);
+    let api = Arc::new(api.with_workers(runner.clone()));
     // Last: a program that can connect finds a node that is ready.
     let listener = lock.listen()?;
     no_core_dumps();
     tracing::info!(node = %store.node_id(), listen = ?network.listen_addrs(), "node is ready");
     let local = tokio::spawn(local::serve(listener, api));
-    let collecting = tokio::spawn(collect_now_and_then(store, env));
+    chores::start(&runner, &store);
     told_to_end(&stop).await?;
     tracing::info!("node is ending");
     local.abort();
-    collecting.abort();
+    runner.shutdown().await;
     network.shutdown().await;
     Ok(())
-}
-
-/// A round of everything that goes with time, every few minutes, for ever.
-async fn collect_now_and_then(store: Arc<Store>, env: Env) {
-    let mut ticks = tokio::time::interval(COLLECT_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let store = Arc::clone(&store);
-        let moment = env.clock.moment();
-        let round = env.blocking.run(move || store.collect(moment, false));
-        match round.await {
-            Ok(Ok(round)) if round.done.snaps > 0 || round.done.objects > 0 => {
-                tracing::info!(done = ?round.done, marked = round.marked, "collected");
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, "collecting failed; nothing in doubt was freed")
-            }
-            Err(error) => tracing::error!(%error, "collecting broke off"),
-        }
-    }
 }
 
 /// What was set, with what is said at this start, which stays; whether that is new.
@@ -154,6 +134,7 @@ async fn compose(
     store: Arc<Store>,
     seed: &Secret32,
     env: &Env,
+    runner: &Runner,
 ) -> anyhow::Result<Composed> {
     if config.offline {
         let network = Arc::new(Offline::default());
@@ -172,7 +153,12 @@ async fn compose(
     };
     let state = StoredState::new(Arc::clone(&store));
     let ports = Ports::new(&state);
-    let start = async |one: &Try| start_at(one, settings, &store, seed, env.clone()).await;
+    let config = P2pConfig {
+        name: settings.shown_name(),
+        runner: Some(runner.clone()),
+        ..P2pConfig::default()
+    };
+    let start = async |one: &Try| start_at(one, &config, &store, seed, env.clone()).await;
     let started = start_somewhere(&ports, &wish, start).await;
     started.context("cannot start the network")
 }
@@ -232,7 +218,7 @@ async fn start_somewhere(
 
 async fn start_at(
     one: &Try,
-    settings: &Settings,
+    config: &P2pConfig,
     store: &Arc<Store>,
     seed: &Secret32,
     env: Env,
@@ -243,12 +229,8 @@ async fn start_at(
     };
     let listen: Vec<String> = one.addrs.iter().map(ToString::to_string).collect();
     let net = Libp2p::start(seed, &listen, tune).await;
-    let config = P2pConfig {
-        name: settings.shown_name(),
-        ..P2pConfig::default()
-    };
     let net = net.map_err(net_failure)?;
-    let (host, network) = P2p::start(&config, net, seed, Arc::clone(store), env)?;
+    let (host, network) = P2p::start(config, net, seed, Arc::clone(store), env)?;
     Ok((host, network))
 }
 

@@ -1,6 +1,9 @@
 //! `packnback-sim`: runs a scenario from a seed.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use packnback_simulations::jobs::Jobs;
 use packnback_simulations::scenario;
 
 #[derive(Parser)]
@@ -12,33 +15,42 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// One device, three hosts, a day of trouble, then a day to catch up.
-    Smoke {
-        /// First seed. The same seed gives the same run.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// How many seeds to run.
-        #[arg(long, default_value_t = 20)]
-        runs: u64,
-    },
+    /// Three hosts and two devices for nine days, four of them in trouble.
+    Smoke(Runs),
+    /// The same for a month.
+    Month(Runs),
 }
 
-fn main() -> anyhow::Result<()> {
-    let Scenario::Smoke { seed, runs } = Args::parse().scenario;
-    for seed in (seed..).take(usize::try_from(runs)?) {
-        println!("seed {seed}: {:?}", scenario::smoke_options(seed));
-        let report =
-            scenario::smoke(seed).map_err(|broken| anyhow::anyhow!("seed {seed}: {broken}"))?;
-        println!(
-            "  {} events, {} backups, {} receipts, {} crashes, {} broken sessions, trace {:016x}",
-            report.events,
-            report.backups,
-            report.receipts,
-            report.crashes,
-            report.broken_sessions,
-            report.trace
-        );
+#[derive(clap::Args)]
+struct Runs {
+    /// First seed. The same seed gives the same run.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 20)]
+    runs: u64,
+    /// Tell every event.
+    #[arg(long)]
+    trace: bool,
+    /// Runs at the same time; 0: one for each processor.
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let (shape, runs) = match Args::parse().scenario {
+        Scenario::Smoke(runs) => (scenario::SHORT, runs),
+        Scenario::Month(runs) => (scenario::MONTH, runs),
+    };
+    let jobs = Jobs {
+        shape,
+        seeds: runs.seed..runs.seed.saturating_add(runs.runs),
+        tells_all: runs.trace,
+        say: |line| println!("{line}"),
+    };
+    if jobs.run(runs.jobs)? {
+        println!("{} runs, no promise broken", runs.runs);
+        return Ok(ExitCode::SUCCESS);
     }
-    println!("{runs} runs, no promise broken");
-    Ok(())
+    Ok(ExitCode::FAILURE)
 }

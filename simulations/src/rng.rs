@@ -32,6 +32,29 @@ impl Rng {
         self.below(of) < parts
     }
 
+    /// Fills a buffer.
+    pub fn fill(&mut self, out: &mut [u8]) {
+        for some in out.chunks_mut(8) {
+            for (to, from) in some.iter_mut().zip(self.draw().to_le_bytes()) {
+                *to = from;
+            }
+        }
+    }
+
+    /// So many bytes.
+    #[must_use]
+    pub fn bytes(&mut self, len: u64) -> Vec<u8> {
+        let mut out = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.fill(&mut out);
+        out
+    }
+
+    /// A generator of its own, for what must not depend on how often others draw.
+    #[must_use]
+    pub fn branch(&mut self, what: u64) -> Self {
+        Self(self.draw() ^ what.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     /// 32 bytes, for ids.
     #[must_use]
     pub fn bytes32(&mut self) -> [u8; 32] {

@@ -92,6 +92,8 @@ pub enum NodeCommand {
     Stop,
     /// Show the end of the node's log
     Log,
+    /// List what the node does by itself: since when, until when, and what went wrong
+    Workers,
 }
 
 /// `drill`.

@@ -82,7 +82,11 @@ impl Drop for OpenPack {
 
 /// The open pack of one worker.
 #[derive(Default)]
-pub(super) struct PackBox(Mutex<Option<OpenPack>>);
+pub(super) struct PackBox {
+    open: Mutex<Option<OpenPack>>,
+    /// The memory of the pack before: a buffer of this size made anew each time leaves holes that nothing else fills.
+    spare: Mutex<Vec<u8>>,
+}
 
 impl PackBox {
     /// Adds a file; seals the pack if it is full.
@@ -92,10 +96,15 @@ impl PackBox {
         compressor: &mut Compressor,
         content: &[u8],
     ) -> Result<(Arc<PackSlot>, u32), Stop> {
-        let mut open = self.0.lock();
-        let pack = open.get_or_insert_with(|| OpenPack {
-            raw: Vec::with_capacity(PACK_TARGET.saturating_add(SMALL_MAX)),
-            slot: Arc::new(PackSlot::new()),
+        let mut open = self.open.lock();
+        let pack = open.get_or_insert_with(|| {
+            let mut raw = std::mem::take(&mut *self.spare.lock());
+            raw.clear();
+            raw.reserve_exact(PACK_TARGET.saturating_add(SMALL_MAX));
+            OpenPack {
+                raw,
+                slot: Arc::new(PackSlot::new()),
+            }
         });
         let slot = Arc::clone(&pack.slot);
         let off = u32::try_from(pack.raw.len())
@@ -108,20 +117,31 @@ impl PackBox {
         };
         drop(open);
         if let Some(pack) = full {
-            seal(ctx, compressor, &pack)?;
+            self.seal(ctx, compressor, pack)?;
         }
         Ok((slot, off))
     }
 
     /// Seals what is in it.
     pub(super) fn flush(&self, ctx: &Ctx<'_>, compressor: &mut Compressor) -> Result<(), Stop> {
-        let open = self.0.lock().take();
-        open.map_or(Ok(()), |pack| seal(ctx, compressor, &pack))
+        let open = self.open.lock().take();
+        open.map_or(Ok(()), |pack| self.seal(ctx, compressor, pack))
     }
 
     /// Gives up what is in it.
     pub(super) fn abandon(&self) {
-        drop(self.0.lock().take());
+        drop(self.open.lock().take());
+    }
+
+    fn seal(
+        &self,
+        ctx: &Ctx<'_>,
+        compressor: &mut Compressor,
+        mut pack: OpenPack,
+    ) -> Result<(), Stop> {
+        seal(ctx, compressor, &pack)?;
+        *self.spare.lock() = std::mem::take(&mut pack.raw);
+        Ok(())
     }
 }
 

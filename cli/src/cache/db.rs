@@ -19,7 +19,9 @@ const BLOCK_CACHE_PARTS: i32 = 2;
 /// Filters and indexes come in blocks of this size, so that those in use stay, however large a table is.
 const FILTER_BLOCK: usize = 16 << 10;
 /// Memory for writes before they go to disk; two of them at most.
-const WRITE_BUFFER: usize = 8 << 20;
+const WRITE_BUFFER: usize = 4 << 20;
+/// Written buffers that are merged into the tables below at a time: fewer would write those again and again.
+const MERGED_AT_ONCE: i32 = 8;
 
 /// The cache cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +119,7 @@ fn options() -> Options {
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(WRITE_BUFFER);
     options.set_max_write_buffer_number(2);
+    options.set_level_zero_file_num_compaction_trigger(MERGED_AT_ONCE);
     options.set_max_open_files(128);
     options.set_max_background_jobs(1);
     options.set_keep_log_file_num(1);

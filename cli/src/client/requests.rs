@@ -13,6 +13,7 @@ use packnback_proto::wire::local::{
     LocalRequest, NodeSettings, Opened, PeerAnswer, PeersAnswer, RecordPage, RemoteOpened,
     RemovedAnswer, StatusAnswer, SyncedAnswer,
 };
+use packnback_proto::wire::work::WorkerInfo;
 use packnback_proto::wire::{Bytes, SecretBytes};
 
 use super::ClientError;

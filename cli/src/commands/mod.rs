@@ -29,6 +29,7 @@ pub mod status;
 pub mod verdict;
 pub mod version;
 pub mod wait;
+pub mod workers;
 
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::crypto::keyset::OwnerKey;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::Context;
+use super::{Context, workers};
 use crate::args::NodeCommand;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render;
@@ -26,6 +26,7 @@ pub fn run(context: &Context, command: NodeCommand) -> Outcome {
         NodeCommand::Set { listen, name } => set(context, &listen, name),
         NodeCommand::Stop => stop(context),
         NodeCommand::Log => log(context),
+        NodeCommand::Workers => workers::run(context),
     }
 }
 

@@ -36,3 +36,4 @@ mod signer;
 mod support;
 mod trees;
 mod waiting;
+mod workers;

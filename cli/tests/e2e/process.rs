@@ -120,7 +120,12 @@ fn a_node_goes_on_where_its_log_cannot_be_written() {
         .stdout(full())
         .stderr(full());
     let mut child = command.spawn().unwrap();
-    // Any command waits for the node that holds the lock.
+    // Whoever asks before it holds the lock starts a node of its own.
+    let socket = machine.home().join("node/node.sock");
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        assert!(child.try_wait().unwrap().is_none(), "the node ended");
+        std::thread::yield_now();
+    }
     machine.backup(&tree);
     assert_eq!(machine.node_pid(), i32::try_from(child.id()).unwrap());
     machine.ok(["node", "stop"]);

@@ -7,12 +7,14 @@ use packnback_proto::wire::admin::{
     RetentionInfo,
 };
 use packnback_proto::wire::local::EvictDays;
+use packnback_proto::wire::work::WorkerInfo;
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
 
 use super::Api;
 use crate::ports::Failure;
 use crate::store::stored::{OrderRow, OrderStand};
 use crate::store::{Store, StoreError};
+use crate::work::Runner;
 
 /// Longest time to warn and to stand still before everything of an owner goes, days.
 const EVICT_DAYS_MAX: u32 = 3650;
@@ -127,6 +129,18 @@ impl Api {
             None => self.owner()?.owner,
         };
         self.blocking(move |store| store.stats(&owner, skip)).await
+    }
+
+    /// The workers of this node.
+    ///
+    /// # Errors
+    /// None so far.
+    pub async fn workers(&self) -> Result<Vec<WorkerInfo>, Failure> {
+        Ok(self
+            .runner
+            .as_ref()
+            .map(Runner::workers)
+            .unwrap_or_default())
     }
 
     /// Carries out what is due and frees space, now.

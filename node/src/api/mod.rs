@@ -41,6 +41,7 @@ use crate::service::{Host, Refusal};
 use crate::settings::Settings;
 use crate::store::stored::DeviceRow;
 use crate::store::{Store, StoreError};
+use crate::work::Runner;
 
 /// A node, to be asked.
 pub struct Api {
@@ -52,6 +53,8 @@ pub struct Api {
     read_only: bool,
     started: Instant,
     own: Option<Own>,
+    /// What runs the workers, where there are any.
+    runner: Option<Runner>,
 }
 
 /// What this node has of its own beside the store.
@@ -74,6 +77,16 @@ impl Api {
             read_only: false,
             started,
             own: None,
+            runner: None,
+        }
+    }
+
+    /// With the workers of this runner, to be listed.
+    #[must_use]
+    pub fn with_workers(self, runner: Runner) -> Self {
+        Self {
+            runner: Some(runner),
+            ..self
         }
     }
 

@@ -16,6 +16,7 @@ use packnback_proto::wire::local::{
     LocalRequest, NO_TAG, NodeSettings, Nothing, Objects, Opened, PeerAnswer, PeersAnswer,
     RecordPage, RemoteOpened, RemovedAnswer, Reply, StatusAnswer, SyncedAnswer,
 };
+use packnback_proto::wire::work::WorkerInfo;
 use packnback_proto::wire::{Bytes, ErrorCode, SecretBytes};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};

@@ -11,6 +11,7 @@ use packnback_proto::machine::rate::Allowance;
 use packnback_proto::wire::contact::{Bond, CONTACT_VERSION, Contact};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -18,7 +19,8 @@ use super::P2p;
 use crate::frames::{StreamError, read_frame, write_frame};
 use crate::net::{reach_of, seen_from};
 use crate::peers::Heard;
-use crate::ports::{Arrived, Failure, NetError, PathEvent, PeerBook as _, Protocol};
+use crate::ports::{Arrived, Env, Failure, NetError, PathEvent, PeerBook as _, Protocol};
+use crate::work::{Context, Handle, Next, OnStall, Rules, Status, WorkError, Worker};
 
 /// Longest silence of the other side.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -97,58 +99,99 @@ impl Greetings {
     }
 }
 
-/// Runs until the network ends.
-pub(super) async fn run(p2p: Weak<P2p>) {
-    let Some(this) = p2p.upgrade() else { return };
-    let mut events = this.net.events();
-    let (mut friends, mut listen) = (this.table.changed(), this.net.listen_changed());
-    let mut name = this.name.subscribe();
-    let env = this.env.clone();
-    drop(this);
-    let (mut told, mut under_way) = (Told::default(), JoinSet::new());
-    loop {
-        let Some(this) = p2p.upgrade() else { return };
-        greet_all(&this, &mut told, &mut under_way);
-        drop(this);
-        let next = told.next();
-        let clock = &env.clock;
-        let wait = async {
-            match next {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
+/// Pauses after errors: only a broken program makes any.
+const RETRY: Duration = Duration::from_secs(1);
+/// A step starts greetings and waits for none.
+const BOUND: Duration = Duration::from_secs(60);
+
+pub(super) fn start(p2p: &Arc<P2p>) -> Handle {
+    let (this, net) = (Arc::downgrade(p2p), Arc::clone(&p2p.net));
+    let (table, name, env) = (
+        Arc::clone(&p2p.table),
+        p2p.name.subscribe(),
+        p2p.env.clone(),
+    );
+    let rules = Rules::new(RETRY, AGAIN).bound(BOUND, OnStall::Restart);
+    p2p.runner.start(rules, move || Greet {
+        p2p: Weak::clone(&this),
+        env: env.clone(),
+        events: net.events(),
+        friends: table.changed(),
+        listen: net.listen_changed(),
+        name: name.clone(),
+        told: Told::default(),
+        under_way: JoinSet::new(),
+        is_over: false,
+    })
+}
+
+/// Greets whoever is connected and has not been told yet.
+struct Greet {
+    p2p: Weak<P2p>,
+    env: Env,
+    events: broadcast::Receiver<PathEvent>,
+    friends: watch::Receiver<u64>,
+    listen: watch::Receiver<Vec<String>>,
+    name: watch::Receiver<String>,
+    told: Told,
+    under_way: JoinSet<(NodeId, bool)>,
+    /// The network has ended.
+    is_over: bool,
+}
+
+impl Worker for Greet {
+    fn name(&self) -> String {
+        "greet".to_owned()
+    }
+
+    async fn step(&mut self, cx: &Context) -> Result<Next, WorkError> {
+        let Some(this) = self.p2p.upgrade().filter(|_| !self.is_over) else {
+            return Ok(Next::Done);
         };
+        let now = cx.now();
+        self.told.failed.retain(|_, failed| now < *failed + AGAIN);
+        greet_all(&this, &mut self.told, &mut self.under_way);
+        Ok(self.told.next().map_or(Next::WhenWoken, Next::At))
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            queue: u64::try_from(self.under_way.len()).ok(),
+            ..Status::default()
+        }
+    }
+
+    async fn nudge(&mut self) {
         tokio::select! {
             biased;
-            event = events.recv() => match event {
+            event = self.events.recv() => match event {
                 Ok(PathEvent::Gone(node)) => {
-                    told.gone(&node);
-                    if let Some(this) = p2p.upgrade() {
-                        this.table.note(node, this.env.clock.now(), Heard::Left);
+                    self.told.gone(&node);
+                    if let Some(this) = self.p2p.upgrade() {
+                        this.table.note(node, self.env.clock.now(), Heard::Left);
                     }
                 }
                 Ok(_) => {}
                 // Some may have gone and come back unseen: greeting twice does no harm.
-                Err(RecvError::Lagged(_)) => told.said.clear(),
-                Err(RecvError::Closed) => return,
+                Err(RecvError::Lagged(_)) => self.told.said.clear(),
+                Err(RecvError::Closed) => self.is_over = true,
             },
-            done = under_way.join_next(), if !under_way.is_empty() => {
+            done = self.under_way.join_next(), if !self.under_way.is_empty() => {
                 match done {
                     Some(Ok((node, is_told))) => {
-                        told.done(&node);
+                        self.told.done(&node);
                         if !is_told {
-                            told.failed(node, clock.instant());
+                            self.told.failed(node, self.env.clock.instant());
                         }
                     }
                     // Which one it was is not known.
-                    Some(Err(_)) => told = Told::default(),
+                    Some(Err(_)) => self.told = Told::default(),
                     None => {}
                 }
             }
-            () = wait => told.failed.retain(|_, failed| clock.instant() < *failed + AGAIN),
-            changed = friends.changed() => if changed.is_err() { return },
-            changed = listen.changed() => if changed.is_err() { return },
-            changed = name.changed() => if changed.is_err() { return },
+            changed = self.friends.changed() => self.is_over = changed.is_err(),
+            changed = self.listen.changed() => self.is_over = changed.is_err(),
+            changed = self.name.changed() => self.is_over = changed.is_err(),
         }
     }
 }

@@ -6,39 +6,68 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use packnback_proto::ids::{NodeId, OwnerId};
+use tokio::sync::watch;
 
 use super::P2p;
 use crate::service::{Host, Refusal};
 use crate::store::{Store, StoreError};
+use crate::work::{Context, Handle, Next, OnStall, Rules, WorkError, Worker};
 
 /// The lists are looked at this often even if nobody said that one changed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Runs until the network ends.
-pub(super) async fn run(p2p: Weak<P2p>, host: Arc<Host>) {
-    let Some(mut orders) = p2p.upgrade().map(|p2p| p2p.table.orders()) else {
-        return;
-    };
-    let mut is_news = true;
-    loop {
-        orders.mark_unchanged();
-        let Some(p2p) = p2p.upgrade() else { return };
-        if let Err(refusal) = follow(&p2p, &host, is_news).await {
-            tracing::error!(
-                "cannot follow the owners' lists of hosts: {}",
-                refusal.message
-            );
-        }
+/// Pause after the first error.
+const RETRY: Duration = Duration::from_secs(5);
+/// Looking takes less.
+const BOUND: Duration = Duration::from_secs(600);
+
+pub(super) fn start(p2p: &Arc<P2p>, host: &Arc<Host>) -> Handle {
+    let (this, host, table) = (
+        Arc::downgrade(p2p),
+        Arc::clone(host),
+        Arc::clone(&p2p.table),
+    );
+    let rules = Rules::new(RETRY, LOOK_EVERY).bound(BOUND, OnStall::Report);
+    p2p.runner.start(rules, move || Follow {
+        p2p: Weak::clone(&this),
+        host: Arc::clone(&host),
+        orders: table.orders(),
+        is_news: true,
+    })
+}
+
+struct Follow {
+    p2p: Weak<P2p>,
+    host: Arc<Host>,
+    orders: watch::Receiver<u64>,
+    /// Somebody said that a list changed, or nobody has looked yet.
+    is_news: bool,
+}
+
+impl Worker for Follow {
+    fn name(&self) -> String {
+        "follow lists of hosts".to_owned()
+    }
+
+    async fn step(&mut self, cx: &Context) -> Result<Next, WorkError> {
+        let (Some(p2p), Ok(has_changed)) = (self.p2p.upgrade(), self.orders.has_changed()) else {
+            return Ok(Next::Done);
+        };
+        self.orders.mark_unchanged();
+        let is_news = std::mem::take(&mut self.is_news) | has_changed;
+        let followed = follow(&p2p, &self.host, is_news).await;
         if is_news {
             // The own hosts want to know of orders that came from elsewhere.
             p2p.replicator.wake();
         }
-        drop(p2p);
-        match tokio::time::timeout(LOOK_EVERY, orders.changed()).await {
-            Ok(Ok(())) => is_news = true,
-            Err(_) => is_news = false,
-            Ok(Err(_)) => return,
-        }
+        followed?;
+        Ok(Next::At(cx.now() + LOOK_EVERY))
+    }
+
+    async fn nudge(&mut self) {
+        // An error means that the table is gone: the next step sees it.
+        let _ = self.orders.changed().await;
+        self.is_news = true;
     }
 }
 

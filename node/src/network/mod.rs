@@ -3,7 +3,10 @@
 mod address;
 mod contact;
 mod hosts;
+#[cfg(test)]
+mod idle_tests;
 mod invite;
+mod keep;
 mod remote;
 mod serve;
 mod shares;
@@ -27,6 +30,7 @@ use crate::replicate::pull::Puller;
 use crate::replicate::{Replicator, StoreSource, Timing};
 use crate::service::Host;
 use crate::store::Store;
+use crate::work::{Handle, Runner};
 use invite::Offered;
 
 /// How a node takes part.
@@ -36,6 +40,8 @@ pub struct P2pConfig {
     pub timing: Timing,
     /// What this node calls itself to friends; may be empty.
     pub name: String,
+    /// What runs the workers; `None`: a runner of its own.
+    pub runner: Option<Runner>,
 }
 
 /// See the module.
@@ -49,7 +55,9 @@ pub struct P2p {
     /// What this node calls itself to friends.
     name: watch::Sender<String>,
     greetings: Mutex<contact::Greetings>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    runner: Runner,
+    workers: Mutex<Vec<Handle>>,
+    serving: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl P2p {
@@ -80,18 +88,22 @@ impl P2p {
         store.note_earlier_snaps()?;
         let source = Arc::new(StoreSource::new(store));
         let timing = config.timing;
+        let own = || Runner::new(env.clone());
+        let runner = config.runner.clone().unwrap_or_else(own);
         let replicator = Replicator::start(
             Arc::clone(&net),
             Arc::clone(&table),
             source,
             env.clone(),
             timing,
+            &runner,
         );
         let puller = Puller::new(
             Arc::clone(&net),
             Arc::clone(&table),
             Arc::clone(&host),
             timing,
+            runner.clone(),
         );
         let this = Arc::new(Self {
             net,
@@ -102,21 +114,20 @@ impl P2p {
             puller,
             name: watch::Sender::new(clean_name(&config.name)),
             greetings: Mutex::default(),
-            tasks: Mutex::default(),
+            runner,
+            workers: Mutex::default(),
+            serving: Mutex::default(),
         });
         let serving = serve::run(
             Arc::clone(&this.net),
             Arc::clone(&host),
             Arc::downgrade(&this),
         );
-        let keeping = serve::keep_friends(Arc::clone(&this.net), Arc::clone(&this.table));
-        let following = hosts::run(Arc::downgrade(&this), Arc::clone(&host));
-        let greeting = contact::run(Arc::downgrade(&this));
-        *this.tasks.lock() = vec![
-            tokio::spawn(serving),
-            tokio::spawn(keeping),
-            tokio::spawn(following),
-            tokio::spawn(greeting),
+        *this.serving.lock() = Some(tokio::spawn(serving));
+        *this.workers.lock() = vec![
+            keep::start(&this),
+            hosts::start(&this, &host),
+            contact::start(&this),
         ];
         Ok((host, this))
     }
@@ -131,6 +142,12 @@ impl P2p {
     #[must_use]
     pub fn table(&self) -> &Arc<PeerTable> {
         &self.table
+    }
+
+    /// What runs the workers of this node.
+    #[must_use]
+    pub fn runner(&self) -> &Runner {
+        &self.runner
     }
 
     fn own_addrs(&self) -> Vec<String> {
@@ -232,31 +249,22 @@ impl P2p {
 
 /// A network error for people.
 pub(crate) fn net_failure(error: NetError) -> Failure {
-    let (code, next) = match &error {
-        NetError::Unreachable { .. } | NetError::Timeout(_) | NetError::Closed(_) => (
-            ErrorCode::Unreachable,
-            "check that the other node runs, that its address is right and that it knows this node",
-        ),
-        NetError::NoAddress(_) => (
-            ErrorCode::Unreachable,
-            "give its address, or wait until it connects by itself",
-        ),
-        NetError::Refused { .. } | NetError::NotAllowed(_) => (
-            ErrorCode::Denied,
-            "the two nodes must be friends: invite one from the other",
-        ),
-        NetError::BadAddress { .. } => (
-            ErrorCode::Protocol,
-            "an address looks like /ip4/192.0.2.1/tcp/4711/p2p/12D3KooW...",
-        ),
-        NetError::Listen { .. } => (
-            ErrorCode::Internal,
-            "free the port or choose another one with --listen",
-        ),
-        NetError::Busy(_) => (ErrorCode::Busy, "try again"),
-        NetError::BadKey(_) | NetError::Setup(_) | NetError::Down => (ErrorCode::Internal, ""),
+    let next = match &error {
+        NetError::Unreachable { .. } | NetError::Timeout(_) | NetError::Closed(_) => {
+            "check that the other node runs, that its address is right and that it knows this node"
+        }
+        NetError::NoAddress(_) => "give its address, or wait until it connects by itself",
+        NetError::Refused { .. } | NetError::NotAllowed(_) => {
+            "the two nodes must be friends: invite one from the other"
+        }
+        NetError::BadAddress { .. } => {
+            "an address looks like /ip4/192.0.2.1/tcp/4711/p2p/12D3KooW..."
+        }
+        NetError::Listen { .. } => "free the port or choose another one with --listen",
+        NetError::Busy(_) => "try again",
+        NetError::BadKey(_) | NetError::Setup(_) | NetError::Down => "",
     };
-    Failure::new(code, error.to_string())
+    Failure::new(error.code(), error.to_string())
         .safe("nothing was changed")
         .next(next)
 }
@@ -391,8 +399,11 @@ impl Network for P2p {
                     .note(path.node, self.env.clock.now(), Heard::Left);
             }
             self.net.shutdown().await;
-            for task in std::mem::take(&mut *self.tasks.lock()) {
-                task.abort();
+            for worker in std::mem::take(&mut *self.workers.lock()) {
+                worker.end();
+            }
+            if let Some(serving) = self.serving.lock().take() {
+                serving.abort();
             }
         })
     }

@@ -1,15 +1,13 @@
-//! Takes the streams that peers open, and stays in touch with friends.
+//! Takes the streams that peers open.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use packnback_proto::ids::NodeId;
 use packnback_proto::wire::{Nonce16, Role};
 
 use super::shares::{Asker, Shares};
 use super::{P2p, contact};
 use crate::net::reach_of;
-use crate::peers::{Heard, PeerTable, serve_invite};
+use crate::peers::{Heard, serve_invite};
 use crate::ports::{Arrived, Network as _, Protocol, Sponsor, Transport};
 use crate::service::{Host, serve_session};
 
@@ -100,37 +98,4 @@ async fn invite(mut arrived: Arrived, p2p: &P2p) -> Result<(), crate::frames::St
         p2p.wake_replication();
     }
     served.map(|_| ())
-}
-
-/// Keeps a connection to every friend, as they come, go and move.
-pub(super) async fn keep_friends(net: Arc<dyn Transport>, table: Arc<PeerTable>) {
-    let mut changed = table.changed();
-    let mut kept: BTreeMap<NodeId, Vec<String>> = BTreeMap::new();
-    loop {
-        let mut friends = table.friends();
-        // Who ended the friendship is left in peace.
-        friends.retain(|(_, friend)| friend.ended.is_none());
-        for gone in kept
-            .keys()
-            .filter(|node| !friends.iter().any(|(f, _)| f == *node))
-        {
-            if net.unkeep(*gone).await.is_err() {
-                return;
-            }
-        }
-        kept.retain(|node, _| friends.iter().any(|(friend, _)| friend == node));
-        for (node, _) in friends {
-            let addrs = table.addrs_of(&node);
-            if kept.get(&node) == Some(&addrs) {
-                continue;
-            }
-            if net.keep(node, addrs.clone()).await.is_err() {
-                return;
-            }
-            kept.insert(node, addrs);
-        }
-        if changed.changed().await.is_err() {
-            return;
-        }
-    }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use packnback_proto::ids::NodeId;
-use packnback_proto::wire::{CONTACT_PROTOCOL, INVITE_PROTOCOL, Role, STORE_PROTOCOL, SecretBytes};
+use packnback_proto::wire::{
+    CONTACT_PROTOCOL, ErrorCode, INVITE_PROTOCOL, Role, STORE_PROTOCOL, SecretBytes,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, watch};
 
@@ -180,6 +182,22 @@ pub enum NetError {
 }
 
 impl NetError {
+    /// Kind of the error, as others are told.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout(_) | Self::Closed(_) | Self::NoAddress(_) => {
+                ErrorCode::Unreachable
+            }
+            Self::Refused { .. } | Self::NotAllowed(_) => ErrorCode::Denied,
+            Self::BadAddress { .. } => ErrorCode::Protocol,
+            Self::Busy(_) => ErrorCode::Busy,
+            Self::BadKey(_) | Self::Setup(_) | Self::Down | Self::Listen { .. } => {
+                ErrorCode::Internal
+            }
+        }
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

@@ -51,6 +51,12 @@ impl Board {
         });
     }
 
+    /// What a host that is being sent to still lacks.
+    pub(super) fn left(&self, host: &NodeId) -> Option<Left> {
+        let hosts = self.hosts.read();
+        Some(hosts.get(host)?.sending?.1)
+    }
+
     pub(super) fn idle(&self, host: NodeId) {
         self.set(host, |standing| {
             standing.sending = None;

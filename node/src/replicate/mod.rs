@@ -10,7 +10,8 @@
 //! | `client` | the asking side of a storage session |
 //! | `carry` | runs an upload over a stream |
 //! | `look` | when a worker looks for work, and what it sees |
-//! | `worker` | one task per friend: rounds, pauses, retries |
+//! | `friends` | a worker for every friend that stores for us, as they come and go |
+//! | `worker` | one per friend: rounds |
 //! | `error` | why a round failed, and what that says of the host |
 //! | `board` | where every copy stands |
 //! | [`pull`] | copies from other hosts what the device cannot bring |
@@ -19,6 +20,7 @@ mod board;
 mod carry;
 mod client;
 mod error;
+mod friends;
 mod heads;
 mod heed;
 mod local;
@@ -45,7 +47,6 @@ use packnback_proto::ids::{NodeId, RecordId, SnapshotId};
 use packnback_proto::wire::local::HostCopy;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 pub use carry::{CarryError, carry};
 pub use client::{ClientError, Greeting, Opened, StoreClient};
@@ -57,14 +58,16 @@ pub use upload::{Action, Left, Reply, Shapes, Upload, UploadError};
 
 use crate::peers::PeerTable;
 use crate::ports::{Env, Transport};
+use crate::work::{Bell, Handle, Runner};
 use board::Board;
-use worker::{Common, Worker};
+use worker::Common;
 
 /// Replication to all friends that store for us.
 pub struct Replicator {
     common: Arc<Common>,
-    workers: Mutex<BTreeMap<NodeId, JoinHandle<()>>>,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
+    runner: Runner,
+    workers: Mutex<BTreeMap<NodeId, Handle>>,
+    supervisor: Mutex<Option<Handle>>,
 }
 
 impl Replicator {
@@ -76,35 +79,24 @@ impl Replicator {
         source: Arc<dyn Source>,
         env: Env,
         timing: Timing,
+        runner: &Runner,
     ) -> Arc<Self> {
-        let (board, wake) = (Board::default(), watch::Sender::default());
         let common = Arc::new(Common {
             net,
             peers,
             source,
             env,
-            board,
-            wake,
+            board: Board::default(),
+            bell: Bell::new("something to carry"),
             timing,
         });
         let this = Arc::new(Self {
             common,
+            runner: runner.clone(),
             workers: Mutex::default(),
             supervisor: Mutex::default(),
         });
-        let weak = Arc::downgrade(&this);
-        let mut changed = this.common.peers.changed();
-        let supervisor = tokio::spawn(async move {
-            loop {
-                match weak.upgrade() {
-                    Some(this) => this.match_workers(),
-                    None => return,
-                }
-                if changed.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
+        let supervisor = friends::start(&this);
         *this.supervisor.lock() = Some(supervisor);
         this
     }
@@ -113,10 +105,10 @@ impl Replicator {
     fn match_workers(&self) {
         let hosts: Vec<NodeId> = self.hosts().into_iter().map(|(host, _)| host).collect();
         let mut workers = self.workers.lock();
-        workers.retain(|host, task| {
-            let stays = hosts.contains(host) && !task.is_finished();
+        workers.retain(|host, worker| {
+            let stays = hosts.contains(host);
             if !stays {
-                task.abort();
+                worker.end();
                 self.common.board.forget(host);
             }
             stays
@@ -124,7 +116,7 @@ impl Replicator {
         for host in hosts {
             workers
                 .entry(host)
-                .or_insert_with(|| tokio::spawn(Worker::new(Arc::clone(&self.common), host).run()));
+                .or_insert_with(|| worker::start(&self.runner, &self.common, host));
         }
         drop(workers);
         self.common.board.touch();
@@ -140,7 +132,7 @@ impl Replicator {
 
     /// There may be something new to carry. Returns at once.
     pub fn wake(&self) {
-        self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+        self.common.bell.ring();
         self.common.board.touch();
     }
 
@@ -182,10 +174,10 @@ impl Replicator {
     /// Ends all workers. What they had sent and synced stays at the hosts.
     pub fn stop(&self) {
         if let Some(supervisor) = self.supervisor.lock().take() {
-            supervisor.abort();
+            supervisor.end();
         }
         for worker in std::mem::take(&mut *self.workers.lock()).into_values() {
-            worker.abort();
+            worker.end();
         }
     }
 }

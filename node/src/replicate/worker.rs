@@ -1,4 +1,4 @@
-//! One task per friend that stores for us: brings it what it lacks, and tries again when it fails.
+//! One worker per friend that stores for us: brings it what it lacks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use packnback_proto::record::{Kind, parse_envelope, record_id};
 use packnback_proto::text::Addrs;
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::store::{STORE_VERSION_REPLICATE, STORE_VERSION_STANDS, StoreRequest};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::board::Board;
@@ -28,6 +27,7 @@ use crate::peers::{Heard, PeerTable};
 use crate::ports::{
     ByteStream, Counted, Env, Failure, PeerBook as _, Protocol, Transport, backoff,
 };
+use crate::work::{Bell, Context, Handle, Next, Rules, Runner, Status, WorkError};
 
 /// Hosts whose addresses are told in one message: with all addresses at their longest it still fits
 /// a frame.
@@ -45,8 +45,8 @@ pub(super) struct Common {
     pub(super) source: Arc<dyn Source>,
     pub(super) env: Env,
     pub(super) board: Board,
-    /// Counts reasons to look for work.
-    pub(super) wake: watch::Sender<u64>,
+    /// Rings when there may be something to carry.
+    pub(super) bell: Arc<Bell>,
     pub(super) timing: Timing,
 }
 
@@ -65,6 +65,8 @@ pub(super) struct Worker {
     /// When the host is asked for those again, and how often it was in vain.
     ask_again: Instant,
     in_vain: u32,
+    /// The last round failed.
+    failed: bool,
     /// When a session is due, work or not.
     check_at: Instant,
     /// When the host is asked again whether it still has every snapshot it gave a receipt for.
@@ -89,8 +91,60 @@ enum Ended {
 
 type Client = StoreClient<Counted<ByteStream>>;
 
+/// Starts a worker for this host.
+pub(super) fn start(runner: &Runner, common: &Arc<Common>, host: NodeId) -> Handle {
+    let timing = common.timing;
+    // A session watches itself: it lasts as long as bytes move.
+    let rules = Rules::new(timing.retry_first, timing.retry_max)
+        .look_again(timing.check)
+        .woken_by(&common.bell);
+    let common = Arc::clone(common);
+    runner.start(rules, move || Worker::new(Arc::clone(&common), host))
+}
+
+impl crate::work::Worker for Worker {
+    fn name(&self) -> String {
+        format!("replicate {}", self.host)
+    }
+
+    async fn step(&mut self, _: &Context) -> Result<Next, WorkError> {
+        match self.round().await {
+            Ok(looked) => {
+                self.failed = false;
+                self.common.board.idle(self.host);
+                let ask_again = (!self.lacking.is_empty()).then_some(self.ask_again);
+                Ok(Next::At(next_look(looked, self.check_at, ask_again)))
+            }
+            Err(error) => {
+                self.failed = true;
+                self.common.board.failed(self.host, error.to_string());
+                let now = self.common.env.clock.now();
+                self.common.peers.note(self.host, now, error.heard());
+                Err(error.into())
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let left = self.common.board.left(&self.host);
+        Status {
+            queue: left.map(|left| left.objects),
+            ..Status::default()
+        }
+    }
+
+    /// The host comes back.
+    async fn nudge(&mut self) {
+        if self.failed {
+            self.common.net.comes_back(self.host).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+}
+
 impl Worker {
-    pub(super) fn new(common: Arc<Common>, host: NodeId) -> Self {
+    fn new(common: Arc<Common>, host: NodeId) -> Self {
         let now = common.env.clock.instant();
         Self {
             common,
@@ -102,6 +156,7 @@ impl Worker {
             lacking: BTreeSet::new(),
             ask_again: now,
             in_vain: 0,
+            failed: false,
             check_at: now,
             ask_all_at: now,
         }
@@ -109,65 +164,6 @@ impl Worker {
 
     fn now(&self) -> Instant {
         self.common.env.clock.instant()
-    }
-
-    /// Runs until it is aborted.
-    pub(super) async fn run(mut self) {
-        let mut wake = self.common.wake.subscribe();
-        let mut attempt = 0;
-        loop {
-            wake.mark_unchanged();
-            match self.round().await {
-                Ok(looked) => {
-                    attempt = 0;
-                    self.common.board.idle(self.host);
-                    let ask_again = (!self.lacking.is_empty()).then_some(self.ask_again);
-                    let due = next_look(looked, self.check_at, ask_again);
-                    // Never at once, whatever the look came to: a worker that does not wait takes
-                    // a whole core.
-                    let timing = self.common.timing;
-                    let until = due.max(self.now() + timing.retry_first);
-                    tokio::select! {
-                        biased;
-                        changed = wake.changed() => if changed.is_err() { return },
-                        () = self.common.env.clock.sleep_until(until) => {}
-                    }
-                }
-                Err(error) => {
-                    tracing::info!(host = ?self.host, %error, "replication will be tried again");
-                    self.common.board.failed(self.host, error.to_string());
-                    let now = self.common.env.clock.now();
-                    self.common.peers.note(self.host, now, error.heard());
-                    if self.pause(&mut wake, attempt).await {
-                        attempt = 0;
-                    } else {
-                        attempt = attempt.saturating_add(1);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits for the next try: the time, new work, or the host coming back. Whether something
-    /// happened.
-    async fn pause(&self, wake: &mut watch::Receiver<u64>, attempt: u32) -> bool {
-        let Timing {
-            retry_first,
-            retry_max,
-            ..
-        } = self.common.timing;
-        let random = self.common.env.dice.jitter();
-        let pause = backoff(attempt, retry_first, retry_max, random);
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(pause) => false,
-            () = self.common.net.comes_back(self.host) => true,
-            // A flood of commits must not become a flood of dials.
-            changed = wake.changed() => {
-                tokio::time::sleep(retry_first.min(pause)).await;
-                changed.is_ok()
-            }
-        }
     }
 
     /// Brings the host up to date, in one session if there is anything to do or to ask.
@@ -308,7 +304,7 @@ impl Worker {
     }
 
     fn wake_all(&self) {
-        self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+        self.common.bell.ring();
     }
 
     /// Brings one snapshot, or finds out that it cannot be brought from here.

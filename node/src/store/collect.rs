@@ -9,6 +9,7 @@ use packnback_proto::ids::OwnerId;
 use packnback_proto::policy::{ClockState, Moment};
 use packnback_proto::wire::admin::{AlarmKind, CollectInfo};
 
+use super::damage::Toll;
 use super::error::StoreError;
 use super::sweep::Swept;
 use super::{NewAlarm, Store, keys};
@@ -37,7 +38,7 @@ impl Store {
         let now = moment.wall;
         round.done.disk_before = self.disk.used()?;
         let mut lots = BTreeSet::new();
-        let mut damaged_owners = 0;
+        let mut toll = Toll::default();
         for owner in self.owner_ids()? {
             let mut swept = Swept::default();
             if let Err(error) = self.collect_owner(&owner, moment, &mut round, &mut swept) {
@@ -45,18 +46,15 @@ impl Store {
                 round.failed.push((owner, error));
             }
             match self.look_at_damage(&owner) {
-                Ok(0) => {}
-                Ok(count) => {
-                    round.done.damaged = round.done.damaged.saturating_add(count);
-                    damaged_owners += 1;
-                }
+                Ok(damaged) => toll.add(&damaged),
                 Err(error) => tracing::error!(%error, "damage could not be looked at"),
             }
             round.done.objects = round.done.objects.saturating_add(swept.objects);
             round.done.bytes = round.done.bytes.saturating_add(swept.bytes);
             lots.append(&mut swept.lots);
         }
-        self.tell_damage(round.done.damaged, damaged_owners, now);
+        round.done.damaged = toll.objects;
+        self.tell_damage(&toll, now);
         round.done.stopped = u64::try_from(round.failed.len()).unwrap_or(u64::MAX);
         if round.failed.is_empty() {
             self.end_alarms(AlarmKind::Collect, None)?;

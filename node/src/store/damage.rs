@@ -171,23 +171,24 @@ impl Store {
     }
 
     /// What was damaged and put again, and is whole again down to the last object, is damaged no more.
-    pub(super) fn look_at_damage(&self, owner: &OwnerId) -> Result<u64, StoreError> {
+    /// Returns what still is.
+    pub(super) fn look_at_damage(&self, owner: &OwnerId) -> Result<Vec<ObjectId>, StoreError> {
         let damaged = self.damaged(owner)?;
         if damaged.is_empty() {
-            return Ok(0);
+            return Ok(damaged);
         }
         let lock = self.owner_lock(owner);
         let mut tx = lock.write();
         let view = self.view(&self.own_access(owner))?.remembering();
         let mut survey = packnback_proto::machine::closure::Survey::new(&view);
-        let mut left = 0u64;
+        let mut left = Vec::new();
         for id in damaged {
             // An object nobody needed any more may have gone meanwhile.
             let gone = self.object_meta(owner, &id)?.is_none();
             if gone || survey.is_complete(&id)? {
                 tx.delete(Table::State, keys::damaged(owner, &id));
             } else {
-                left = left.saturating_add(1);
+                left.push(id);
             }
         }
         let (nodes, _) = survey.into_done();
@@ -214,26 +215,75 @@ impl Store {
         self.raise_alarm(&alarm, now).map(|_| ())
     }
 
+    /// What of all owners is damaged: as an alarm as long as it lasts.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub(super) fn tell_all_damage(&self, now: u64) -> Result<(), StoreError> {
+        let mut toll = Toll::default();
+        for owner in self.owner_ids()? {
+            toll.add(&self.damaged(&owner)?);
+        }
+        self.tell_damage(&toll, now);
+        Ok(())
+    }
+
     /// As an alarm as long as it lasts.
-    pub(super) fn tell_damage(&self, objects: u64, owners: usize, now: u64) {
-        let told = if objects == 0 {
+    pub(super) fn tell_damage(&self, toll: &Toll, now: u64) {
+        let told = if toll.objects == 0 {
             self.end_alarms(AlarmKind::Damage, None)
         } else {
-            let text = format!(
-                "{objects} stored objects of {owners} owners are damaged or gone on this node: snapshots that need them cannot be restored whole from here. Everything else is served as before, and copies on other nodes are not touched. Backups bring the objects again where the files still exist; check the disk of this node"
-            );
             let alarm = NewAlarm {
                 kind: AlarmKind::Damage,
                 host: None,
                 device: None,
                 snap: None,
                 order: None,
-                text,
+                text: toll.text(),
             };
             self.raise_alarm(&alarm, now).map(|_| ())
         };
         if let Err(error) = told {
             tracing::error!(%error, "the alarm could not be kept");
         }
+    }
+}
+
+/// Damaged objects by name in an alarm; of the others their number.
+const NAMED: usize = 3;
+
+/// What is damaged here.
+#[derive(Debug, Default)]
+pub(super) struct Toll {
+    pub(super) objects: u64,
+    owners: u64,
+    named: Vec<ObjectId>,
+}
+
+impl Toll {
+    /// Adds what is damaged of one owner.
+    pub(super) fn add(&mut self, damaged: &[ObjectId]) {
+        if damaged.is_empty() {
+            return;
+        }
+        let count = u64::try_from(damaged.len()).unwrap_or(u64::MAX);
+        self.objects = self.objects.saturating_add(count);
+        self.owners = self.owners.saturating_add(1);
+        let room = NAMED.saturating_sub(self.named.len());
+        self.named.extend(damaged.iter().take(room));
+    }
+
+    fn text(&self) -> String {
+        let (objects, owners) = (self.objects, self.owners);
+        let mut names: Vec<String> = self.named.iter().map(ToString::to_string).collect();
+        let named = u64::try_from(names.len()).unwrap_or(u64::MAX);
+        let more = objects.saturating_sub(named);
+        if more > 0 {
+            names.push(format!("and {more} more"));
+        }
+        let names = names.join(", ");
+        format!(
+            "{objects} stored objects of {owners} owners are damaged or gone on this node: snapshots that need them cannot be restored whole from here. Everything else is served as before, and copies on other nodes are not touched. Backups bring the objects again where the files still exist; check the disk of this node. Damaged: {names}"
+        )
     }
 }

@@ -39,6 +39,7 @@
 //! | state | `A` owner | [`super::stored::AdminRow`] |
 //! | state | `W` owner | the clocks as last seen on behalf of this owner |
 //! | state | `V` | version of these tables |
+//! | state | `Z` | how far the reading of everything is: [`super::ScrubRow`] |
 //! | state | `a` number | an alarm; `a` alone: the number of the last one |
 //! | state | `y` snapshot | made on this machine; `y` alone: every such snapshot has its row |
 //! | state | `d` | this node as a device: [`super::stored::DeviceRow`] |
@@ -59,6 +60,8 @@ pub(super) const TOTALS: &[u8] = b"t";
 
 /// Prefix of the rows of bytes to be dropped.
 pub(super) const DROPS: &[u8] = b"x";
+/// How far the reading of everything is.
+pub(super) const SCRUB: &[u8] = b"Z";
 /// Version of the tables.
 pub(super) const VERSION: &[u8] = b"V";
 /// Stands for the policy among the causes of marks, and for all devices among the policies.

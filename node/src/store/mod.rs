@@ -36,6 +36,7 @@ mod records;
 mod retention;
 #[cfg(feature = "rocks")]
 pub mod rocks;
+mod scrub;
 mod space;
 mod stands;
 mod stats;
@@ -71,6 +72,7 @@ pub use error::StoreError;
 pub use import::Offer;
 pub use intake::Intake;
 pub use records::{RecordFilter, RecordList};
+pub use scrub::{ScrubRow, Scrubbed};
 pub use space::DiskReserve;
 
 use disk::Disk;

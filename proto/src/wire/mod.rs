@@ -8,6 +8,7 @@
 //! version does not know is an error value ([`frame::FrameError::UnknownMessage`]), never a panic.
 
 pub mod admin;
+pub mod blame;
 pub mod contact;
 pub mod frame;
 pub mod ids;
@@ -16,6 +17,7 @@ pub mod local;
 pub mod store;
 mod token;
 mod types;
+pub mod work;
 
 pub use types::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
 

@@ -10,7 +10,7 @@
 //! | `walk` | which objects to ask for next: pure |
 //! | `records` | sorts what the other host lists |
 //! | `session` | one conversation |
-//! | `worker` | one task per host: pauses, retries |
+//! | `worker` | one per host: what it has of each owner |
 
 mod records;
 mod session;
@@ -23,17 +23,18 @@ use std::time::Duration;
 
 use packnback_proto::format::header::ObjectError;
 use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
+use packnback_proto::wire::ErrorCode;
+use packnback_proto::wire::blame::{Fault, Retry};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::client::ClientError;
 use super::timing::Timing;
 use crate::peers::PeerTable;
 use crate::ports::{NetError, Transport};
 use crate::service::{Host, Refusal};
+use crate::work::{Bell, Handle, Runner, WorkError};
 use walk::WalkError;
-use worker::Worker;
 
 /// A conversation with another host failed. What was made durable before stays, and the next try
 /// goes on from there.
@@ -68,6 +69,23 @@ pub enum PullError {
 impl From<Refusal> for PullError {
     fn from(refusal: Refusal) -> Self {
         Self::Here(refusal)
+    }
+}
+
+impl From<PullError> for WorkError {
+    fn from(error: PullError) -> Self {
+        let text = error.to_string();
+        match &error {
+            PullError::Net(net) => net.into(),
+            PullError::Client(client) => client.into(),
+            PullError::Here(refusal) => Self::of_own_disk(refusal.code, text),
+            PullError::Object(_) | PullError::Walk(_) => Self::new("object", text)
+                .blame(Fault::Theirs)
+                .retrying(Retry::Slowly),
+            PullError::Stalled(_) => Self::of(ErrorCode::Unreachable, text),
+            PullError::TooOld => Self::of(ErrorCode::Version, text),
+            PullError::NoRoom(_) => Self::of(ErrorCode::Quota, text).blame(Fault::Ours),
+        }
     }
 }
 
@@ -138,14 +156,15 @@ struct Common {
     turns: Turns,
     /// Whose data is copied from whom.
     from: Mutex<BTreeMap<NodeId, Vec<OwnerId>>>,
-    /// Counts reasons to look.
-    wake: watch::Sender<u64>,
+    /// Rings when there is a reason to look.
+    bell: Arc<Bell>,
 }
 
 /// See the module.
 pub struct Puller {
     common: Arc<Common>,
-    workers: Mutex<BTreeMap<NodeId, JoinHandle<()>>>,
+    runner: Runner,
+    workers: Mutex<BTreeMap<NodeId, Handle>>,
 }
 
 impl Puller {
@@ -156,6 +175,7 @@ impl Puller {
         peers: Arc<PeerTable>,
         host: Arc<Host>,
         timing: Timing,
+        runner: Runner,
     ) -> Self {
         let common = Arc::new(Common {
             net,
@@ -165,10 +185,11 @@ impl Puller {
             claims: Claims::default(),
             turns: Turns::new(),
             from: Mutex::default(),
-            wake: watch::Sender::default(),
+            bell: Bell::new("something to copy"),
         });
         Self {
             common,
+            runner,
             workers: Mutex::default(),
         }
     }
@@ -177,10 +198,10 @@ impl Puller {
     /// is news, or if there is another reason to (`look`).
     pub fn copy_from(&self, from: BTreeMap<NodeId, Vec<OwnerId>>, look: bool) {
         let mut workers = self.workers.lock();
-        workers.retain(|host, task| {
-            let stays = from.contains_key(host) && !task.is_finished();
+        workers.retain(|host, worker| {
+            let stays = from.contains_key(host);
             if !stays {
-                task.abort();
+                worker.end();
             }
             stays
         });
@@ -189,17 +210,17 @@ impl Puller {
         for host in hosts {
             workers
                 .entry(host)
-                .or_insert_with(|| tokio::spawn(Worker::new(Arc::clone(&self.common), host).run()));
+                .or_insert_with(|| worker::start(&self.runner, &self.common, host));
         }
         if look || is_news {
-            self.common.wake.send_modify(|n| *n = n.wrapping_add(1));
+            self.common.bell.ring();
         }
     }
 
     /// Ends all copying. What was made durable stays.
     pub fn stop(&self) {
         for worker in std::mem::take(&mut *self.workers.lock()).into_values() {
-            worker.abort();
+            worker.end();
         }
     }
 }

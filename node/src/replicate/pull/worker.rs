@@ -1,97 +1,111 @@
-//! One task per other host.
+//! One worker per other host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use packnback_proto::ids::{NodeId, OwnerId};
-use tokio::sync::watch;
 
 use super::session::{Pulled, Session};
 use super::{Common, PullError};
 use crate::peers::Heard;
 use crate::ports::{Counted, PeerBook as _, Protocol, backoff};
+use crate::replicate::Timing;
 use crate::store::Offer;
+use crate::work::{Context, Handle, Next, Rules, Runner, Status, WorkError};
 
 pub(super) struct Worker {
     common: Arc<Common>,
     from: NodeId,
+    /// Rounds in a row after which something was still to come.
+    in_vain: u32,
+    /// What was to come after the last round.
+    left: u32,
+    /// The last round failed.
+    failed: bool,
+}
+
+/// Starts a worker for this host.
+pub(super) fn start(runner: &Runner, common: &Arc<Common>, from: NodeId) -> Handle {
+    let timing = common.timing;
+    // A session watches itself: it lasts as long as bytes move. A flood of orders must not become a flood of dials.
+    let rules = Rules::new(timing.retry_first, timing.retry_max)
+        .look_again(timing.check)
+        .gather(timing.retry_first)
+        .woken_by(&common.bell);
+    let common = Arc::clone(common);
+    runner.start(rules, move || Worker {
+        common: Arc::clone(&common),
+        from,
+        in_vain: 0,
+        left: 0,
+        failed: false,
+    })
+}
+
+impl crate::work::Worker for Worker {
+    fn name(&self) -> String {
+        format!("copy {}", self.from)
+    }
+
+    async fn step(&mut self, cx: &Context) -> Result<Next, WorkError> {
+        if cx.is_woken() {
+            self.in_vain = 0;
+        }
+        let timing = self.common.timing;
+        match self.round().await {
+            Ok(pulled) => {
+                (self.failed, self.left) = (false, pulled.left);
+                Ok(Next::At(cx.now() + self.pause(&timing, cx)))
+            }
+            Err(error) => {
+                self.failed = true;
+                let said = format!("copying from it: {error}");
+                let heard = match &error {
+                    PullError::Net(_) | PullError::Stalled(_) => Heard::Away(said),
+                    _ => Heard::Failed(said),
+                };
+                self.common.peers.note(self.from, cx.wall(), heard);
+                // That needs a person.
+                let needs_room = matches!(error, PullError::NoRoom(_));
+                let error = WorkError::from(error);
+                Err(if needs_room {
+                    error.not_before(timing.pull_every)
+                } else {
+                    error
+                })
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            queue: Some(u64::from(self.left)),
+            ..Status::default()
+        }
+    }
+
+    /// The host comes back.
+    async fn nudge(&mut self) {
+        if self.failed {
+            self.common.net.comes_back(self.from).await;
+        } else {
+            std::future::pending().await
+        }
+    }
 }
 
 impl Worker {
-    pub(super) fn new(common: Arc<Common>, from: NodeId) -> Self {
-        Self { common, from }
-    }
-
-    /// Runs until it is aborted.
-    pub(super) async fn run(self) {
-        let mut wake = self.common.wake.subscribe();
-        let mut attempt = 0_u32;
-        loop {
-            wake.mark_unchanged();
-            let (timing, env) = (self.common.timing, &self.common.host.env);
-            let ended = self.round().await;
-            let pause = match &ended {
-                Ok(pulled) if pulled.left == 0 => {
-                    attempt = 0;
-                    timing.pull_every
-                }
-                // Something is to come: soon at first, then ever more rarely.
-                Ok(_) => {
-                    attempt = attempt.saturating_add(1);
-                    let first = timing.retry_first.max(timing.pull_after / 4);
-                    backoff(
-                        attempt,
-                        first,
-                        timing.pull_every.max(first),
-                        env.dice.jitter(),
-                    )
-                }
-                Err(error) => {
-                    tracing::info!(from = ?self.from, %error, "copying will be tried again");
-                    let said = format!("copying from it: {error}");
-                    let heard = match &error {
-                        PullError::Net(_) | PullError::Stalled(_) => Heard::Away(said),
-                        _ => Heard::Failed(said),
-                    };
-                    self.common
-                        .peers
-                        .note(self.from, self.common.host.env.clock.now(), heard);
-                    attempt = attempt.saturating_add(1);
-                    match error {
-                        // That needs a person.
-                        PullError::NoRoom(_) => timing.pull_every,
-                        _ => backoff(
-                            attempt,
-                            timing.retry_first,
-                            timing.retry_max,
-                            env.dice.jitter(),
-                        ),
-                    }
-                }
-            };
-            if self.wait(&mut wake, pause, ended.is_err()).await {
-                attempt = 0;
-            }
+    /// After a round that went well.
+    fn pause(&mut self, timing: &Timing, cx: &Context) -> Duration {
+        if self.left == 0 {
+            self.in_vain = 0;
+            return timing.pull_every;
         }
-    }
-
-    /// Waits for the time, a reason to look, or after a failure for the host to come back. Whether
-    /// something happened.
-    async fn wait(
-        &self,
-        wake: &mut watch::Receiver<u64>,
-        pause: std::time::Duration,
-        failed: bool,
-    ) -> bool {
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(pause) => false,
-            () = self.common.net.comes_back(self.from), if failed => true,
-            // A flood of orders must not become a flood of dials.
-            _ = wake.changed() => {
-                tokio::time::sleep(self.common.timing.retry_first).await;
-                true
-            }
-        }
+        // Something is to come: soon at first, then ever more rarely.
+        self.in_vain = self.in_vain.saturating_add(1);
+        let first = timing.retry_first.max(timing.pull_after / 4);
+        let max = timing.pull_every.max(first);
+        backoff(self.in_vain, first, max, cx.env().dice.jitter())
     }
 
     /// Looks at what the host has of each owner.

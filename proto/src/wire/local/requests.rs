@@ -211,6 +211,8 @@ macro_rules! local_requests {
             } => api.stats_page -> Info<OwnerStats>, Rule::look("for sizes", WORK);
             /// Carries out what is due and frees space now, instead of at the next regular time.
             Collect => api.collect -> Info<CollectInfo>, Rule::deed("to free space", LONG);
+            /// The workers of this node.
+            Workers => api.workers -> Info<Vec<WorkerInfo>>, Rule::question("for its workers", QUICK);
             /// A person has seen this alarm.
             Acknowledge {
                 /// Its number.

@@ -1,4 +1,5 @@
 //! How long a walk of a tree takes: `cargo run --release --example walk_bench -- DIR [ROUNDS] [THREADS]`.
+#![allow(clippy::disallowed_methods)]
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -5,41 +5,45 @@
 //! [`cache`] (what the last run knew), [`client`] (the local node's socket), [`commands`] (one file
 //! per command). Around them: the home and its device bundle, secrets typed in, the start of the
 //! node, exit codes, and what people see.
+//!
+//! All of these are private, so that the compiler says what nothing needs; [`parts`] names what others use. [`snapshot`] is a
+//! library for whatever reads snapshots next, and serves it whole.
+#![allow(unreachable_pub)]
 
-pub mod args;
-pub mod backup;
-pub mod bundle;
-pub mod cache;
-pub mod choice;
-pub mod client;
-pub mod commands;
-pub mod enrol;
-pub mod exchange;
-pub mod exit;
+mod args;
+mod backup;
+mod bundle;
+mod cache;
+mod choice;
+mod client;
+mod commands;
+mod enrol;
+mod exchange;
+mod exit;
 mod failures;
-pub mod fs;
-pub mod home;
-pub mod keys;
-pub mod meter;
-pub mod peer_addr;
-pub mod pipeline;
-pub mod progress;
-pub mod records;
-pub mod recovered;
-pub mod render;
-pub mod request;
-pub mod restore;
+mod fs;
+mod home;
+mod keys;
+mod meter;
+mod peer_addr;
+mod pipeline;
+mod progress;
+mod records;
+mod recovered;
+mod render;
+mod request;
+mod restore;
 mod run;
-pub mod secrets;
-pub mod sets;
-pub mod sheet;
+mod secrets;
+mod sets;
+mod sheet;
 pub mod snapshot;
-pub mod spawn;
-pub mod system;
-pub mod tables;
-pub mod units;
+mod spawn;
+mod system;
+mod tables;
+mod units;
 
 pub mod parts;
 
-pub use packnback_sys::files;
+use packnback_sys::files;
 pub use run::{run, run_with};

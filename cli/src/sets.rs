@@ -159,12 +159,6 @@ impl Sets {
             )
         })
     }
-
-    /// For programs.
-    #[must_use]
-    pub fn json(&self, set: &SetId) -> Value {
-        json!({ "id": set.to_string(), "name": self.name(set) })
-    }
 }
 
 /// The sets there are, of a device or of all.

@@ -1,7 +1,7 @@
 //! Small requests to the system: random numbers, the clock, hardening of this process, Ctrl-C.
 
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use packnback_proto::crypto::secret::Secret32;
 use packnback_sys::say::note;
@@ -17,9 +17,7 @@ use crate::pipeline::Cancel;
 /// When the system has none.
 pub fn random<const N: usize>() -> Outcome<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| {
-        Failure::failed("random", format!("the system gave no random numbers: {e}"))
-    })?;
+    fill(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -28,19 +26,27 @@ pub fn random<const N: usize>() -> Outcome<[u8; N]> {
 /// # Errors
 /// When the system has no random numbers.
 pub fn random_secret() -> Outcome<Secret32> {
-    Secret32::try_init_with(|out| {
-        getrandom::fill(out).map_err(|e| {
-            Failure::failed("random", format!("the system gave no random numbers: {e}"))
-        })
-    })
+    Secret32::try_init_with(|out| fill(out))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+fn fill(out: &mut [u8]) -> Outcome<()> {
+    getrandom::fill(out)
+        .map_err(|e| Failure::failed("random", format!("the system gave no random numbers: {e}")))
 }
 
 /// Unix seconds.
 #[must_use]
 pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    since_epoch().as_secs()
+}
+
+/// The clock, as time since 1970; zero before that.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn since_epoch() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
 }
 
 /// Keeps the memory of this process, which holds keys, out of core dumps. Best effort by nature.
@@ -88,6 +94,10 @@ pub fn cancel_and_clean_up() -> Outcome<Cancel> {
     listen()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who presses Ctrl-C twice is told that nothing is cleaned up"
+)]
 fn listen() -> Outcome<Cancel> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let cancel = CANCEL.get_or_init(Cancel::default).clone();

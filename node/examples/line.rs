@@ -5,7 +5,7 @@
 //! said. What is on its way is bounded (`IN_FLIGHT` per direction of a connection): beyond that it takes nothing more,
 //! as a line with a rate would. It counts what went through and how often a direction fell silent for more than half
 //! of the delay, and says so when a connection ends.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)]
 
 use std::io;
 use std::sync::Arc;

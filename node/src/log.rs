@@ -173,12 +173,19 @@ struct Throttle(Mutex<Window>);
 #[derive(Default)]
 struct Window {
     began: Option<Instant>,
-    /// By kind of line, then by peer (zero: all).
-    lines: HashMap<(tracing::callsite::Identifier, u64), u32>,
+    /// How often each was said.
+    lines: HashMap<Told, u32>,
+}
+
+/// A kind of line, and which peer it is about (zero: all).
+#[derive(PartialEq, Eq, Hash)]
+struct Told {
+    kind: tracing::callsite::Identifier,
+    peer: u64,
 }
 
 impl Window {
-    fn has_room(&mut self, key: (tracing::callsite::Identifier, u64), most: u32) -> bool {
+    fn has_room(&mut self, key: Told, most: u32) -> bool {
         let is_full = self.lines.len() >= TOLD_APART_MAX;
         match self.lines.get_mut(&key) {
             Some(count) if *count >= most => false,
@@ -229,8 +236,12 @@ impl<S> Filter<S> for Throttle {
             window.began = Some(now);
             window.lines.clear();
         }
-        let of_peer = !who.1 || window.has_room((kind.clone(), who.0.finish() | 1), PER_PEER_MAX);
-        of_peer && window.has_room((kind, 0), PER_KIND_MAX)
+        let of_peer = Told {
+            kind: kind.clone(),
+            peer: who.0.finish() | 1,
+        };
+        let of_peer = !who.1 || window.has_room(of_peer, PER_PEER_MAX);
+        of_peer && window.has_room(Told { kind, peer: 0 }, PER_KIND_MAX)
     }
 }
 

@@ -19,16 +19,13 @@ pub use devices::{
     RequestArgs, RevokeArgs, UnsealArgs,
 };
 pub use grammar::{FIRST_STEPS, grammar, parse};
-pub use hosting::{HostCommand, Quota, StatsArgs};
-pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs, PassphraseArgs};
+pub use hosting::{HostCommand, StatsArgs};
+pub use keys::{InitArgs, KeyArgs, KeyCommand, NewKeyArgs};
 pub use orders::{
-    ConfirmArgs, ForgetArgs, KeepArgs, OrderCommand, OrderSignArgs, PolicyCommand, PolicySetArgs,
-    SignArgs,
+    ConfirmArgs, ForgetArgs, OrderCommand, OrderSignArgs, PolicyCommand, PolicySetArgs, SignArgs,
 };
 pub use peers::{DrillCommand, NodeCommand, PeerCommand};
-pub use restore::{
-    ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, SnapPath, WriteArgs, stored,
-};
+pub use restore::{ExportArgs, LsArgs, OverwriteArg, RecoverArgs, RestoreArgs, WriteArgs, stored};
 
 /// Backs up to friends' machines: encrypted, deduplicated, and nothing on this machine can delete it.
 #[derive(Debug, Parser)]

@@ -80,7 +80,7 @@ impl LsArgs {
 
     /// Whether it was given from the top, with a slash before it.
     #[must_use]
-    pub fn from_top(&self) -> bool {
+    pub fn is_from_top(&self) -> bool {
         let path = self.path.as_ref();
         path.is_some_and(|path| path.as_bytes().starts_with(b"/"))
     }

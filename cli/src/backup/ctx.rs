@@ -124,8 +124,7 @@ pub(super) struct CtxParts<'a> {
 impl<'a> Ctx<'a> {
     pub(super) fn new(parts: CtxParts<'a>) -> Result<Self, BackupError> {
         let device = &parts.keys.device;
-        let esk = Secret32::try_init_with(|esk| getrandom::fill(esk))
-            .map_err(|e| BackupError::Random(e.to_string()))?;
+        let esk = crate::system::random_secret().map_err(|e| BackupError::Random(e.what))?;
         let session =
             SessionKeys::start(device, esk).map_err(|e| BackupError::Keys(e.to_string()))?;
         let group_keys = device.chunk_keys();

@@ -34,7 +34,7 @@ mod worker;
 mod tests;
 
 pub use options::{BackupOptions, Dedup, StdinFile};
-pub use report::{BackupError, BackupReport, Cause, Totals};
+pub use report::{BackupError, BackupReport, Cause};
 pub use stdin::check_name;
 
 use crate::cache::Cache;

@@ -63,8 +63,10 @@ struct Run {
 impl<'a, 'c> Planner<'a, 'c> {
     pub(super) fn new(
         ctx: &'a Ctx<'c>,
-        (known, turns): (Known, Turns),
-        (batches, out): (Sender<Batch>, Sender<Message>),
+        known: Known,
+        turns: Turns,
+        batches: Sender<Batch>,
+        out: Sender<Message>,
     ) -> Self {
         Self {
             ctx,
@@ -157,7 +159,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         let dir = is_dir.then(|| hash.dir_key());
         let key = self.watch.enter(self.ctx, &path, &hash, dir);
         self.run
-            .describe(self.ctx, &hash, &stat, &item, (hardlink, carries));
+            .describe(self.ctx, &hash, &stat, &item, hardlink, carries);
         self.run.raw = self.run.raw.saturating_add(raw);
         self.run.refs = self.run.refs.saturating_add(refs);
         self.run.files = self
@@ -298,7 +300,8 @@ impl Run {
         hash: &PathHash,
         stat: &Hash16,
         item: &Item,
-        (hardlink, carries): (Option<[u8; 8]>, bool),
+        hardlink: Option<[u8; 8]>,
+        carries: bool,
     ) {
         if self.described.is_empty() {
             self.first = Some(*hash);

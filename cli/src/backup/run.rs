@@ -1,7 +1,6 @@
 //! One run from start to commit.
 
 use std::collections::HashSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::bounded;
 
@@ -36,10 +35,7 @@ const NAMED_MAX: usize = 5;
 
 /// The clock, nanoseconds since the epoch.
 pub(super) fn now_ns() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+    i64::try_from(crate::system::since_epoch().as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn start_ns(time: u64) -> i64 {
@@ -121,7 +117,7 @@ fn pipeline(
     let known = known_segments(ctx, all).map_err(|e| ctx.fail(e))?;
     let turns = turns(ctx, options, &scope);
     let piped = options.stdin.is_some();
-    let mut assembled = stages(ctx, options, sources, (known, turns), scope)?;
+    let mut assembled = stages(ctx, options, sources, known, turns, scope)?;
     let (stats, nodes) = (assembled.stats, std::mem::take(&mut assembled.nodes));
     let named = stats.files.saturating_add(stats.dirs);
     report.totals = Totals {
@@ -345,7 +341,8 @@ fn stages(
     ctx: &Ctx<'_>,
     options: &mut BackupOptions,
     sources: Sources,
-    known: (Known, Turns),
+    known: Known,
+    turns: Turns,
     scope: [u8; 8],
 ) -> Result<Assembled, Stop> {
     let n = threads(options.threads);
@@ -359,10 +356,10 @@ fn stages(
     std::thread::scope(|scope_threads| {
         let saver = scope_threads.spawn(move || checkpoint::run(ctx, &facts));
         for pack in &packs {
-            let ends = (jobs.clone(), queue.clone());
+            let (jobs, queue) = (jobs.clone(), queue.clone());
             let (batches, out) = (batches_out.clone(), messages_in.clone());
             scope_threads.spawn(move || {
-                if worker::run(ctx, pack, ends, &batches, &out).is_err() {
+                if worker::run(ctx, pack, jobs, queue, &batches, &out).is_err() {
                     pack.abandon();
                 }
             });
@@ -372,12 +369,12 @@ fn stages(
             let result = match piped {
                 Some(stdin) => {
                     drop(batches_in);
-                    stdin::run(ctx, stdin, (jobs, queue), &messages_in)
+                    stdin::run(ctx, stdin, &jobs, &queue, &messages_in)
                 }
                 None => {
                     drop((jobs, queue));
                     let walk = Walk::over(sources, walk);
-                    Planner::new(ctx, known, (batches_in, messages_in)).follow(walk)
+                    Planner::new(ctx, known, turns, batches_in, messages_in).follow(walk)
                 }
             };
             // The reason is in the context.

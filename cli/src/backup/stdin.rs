@@ -2,14 +2,13 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use packnback_proto::format::entry::{Entry, EntryType};
 use packnback_proto::format::frame::Compressor;
 use packnback_proto::limits::PATH_LEN_MAX;
 
-use super::chunks::{FileCutter, Hands};
+use super::chunks::{FileCutter, Hands, Job};
 use super::ctx::Ctx;
 use super::options::StdinFile;
 use super::read::stretch;
@@ -50,10 +49,8 @@ pub fn check_name(name: &Path) -> Result<(), BackupError> {
 pub(super) fn run(
     ctx: &Ctx<'_>,
     mut stdin: StdinFile,
-    (jobs, queue): (
-        crossbeam_channel::Receiver<super::chunks::Job>,
-        Sender<super::chunks::Job>,
-    ),
+    jobs: &Receiver<Job>,
+    queue: &Sender<Job>,
     out: &Sender<Message>,
 ) -> Result<(), Stop> {
     let internal = |e: String| ctx.fail(BackupError::Internal(e));
@@ -61,8 +58,8 @@ pub(super) fn run(
     let mut hands = Hands {
         ctx,
         compressor: &mut compressor,
-        jobs: &jobs,
-        queue: &queue,
+        jobs,
+        queue,
         shown: Shown::of(u64::MAX),
     };
     let mut cutter = FileCutter::new(true);
@@ -102,9 +99,7 @@ pub(super) fn run(
 }
 
 fn entry(ctx: &Ctx<'_>, path: Vec<u8>, size: u64) -> Entry {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = crate::system::since_epoch();
     let (uid, gid) = (
         rustix::process::getuid().as_raw(),
         rustix::process::getgid().as_raw(),

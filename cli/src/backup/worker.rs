@@ -43,7 +43,8 @@ pub(super) struct Worker<'a, 'c> {
 pub(super) fn run(
     ctx: &Ctx<'_>,
     packs: &PackBox,
-    (jobs, queue): (Receiver<Job>, Sender<Job>),
+    jobs: Receiver<Job>,
+    queue: Sender<Job>,
     batches: &Receiver<Batch>,
     out: &Sender<Message>,
 ) -> Result<(), Stop> {

@@ -323,8 +323,7 @@ fn options() -> OpenOptions {
 
 /// Writes the start of a new file.
 fn begin(file: &mut File) -> io::Result<[u8; 8]> {
-    let mut id = [0; 8];
-    getrandom::fill(&mut id).map_err(io::Error::other)?;
+    let id: [u8; 8] = crate::system::random().map_err(io::Error::other)?;
     file.write_all(&MAGIC)?;
     file.write_all(&id)?;
     Ok(id)

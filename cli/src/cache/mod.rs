@@ -134,22 +134,10 @@ impl Cache {
         Self::with(db, Some(format!("the cache was damaged: {reason}; {what}")))
     }
 
-    /// Knows nothing, keeps nothing.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::with(None, None)
-    }
-
     /// Why the cache is not in use, or that it was rebuilt.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
-    }
-
-    /// Whether there is nothing in it worth asking for.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.db.as_ref().is_none_or(Db::was_empty)
     }
 
     fn ask(&self) -> Option<&Db> {

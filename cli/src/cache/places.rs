@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use packnback_proto::ids::ObjectId;
 
@@ -12,6 +11,7 @@ use super::kept::{Frames, Kept, Places, Position};
 use super::key::Hash16;
 use super::record::{self, SmallRef};
 use super::{Cache, key, kind};
+use crate::system;
 
 /// How far the cache has taken over the list.
 const POSITION: &[u8] = b"position";
@@ -184,10 +184,7 @@ fn take_over(db: &mut Db, kept: &mut Kept) -> Result<(), String> {
     let mut batch = db.batch();
     batch.put(key(kind::META, POSITION), kept.position().encode());
     if learned {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let day = u32::try_from(now.as_secs() / 86_400).unwrap_or(u32::MAX);
+        let day = u32::try_from(system::now() / 86_400).unwrap_or(u32::MAX);
         batch.put(key(kind::META, TAKEN), day.to_le_bytes());
     }
     db.write(batch)

@@ -19,5 +19,4 @@ mod tests;
 
 pub use error::ClientError;
 pub use link::NodeLink;
-pub use requests::{Hello, RecordsPage};
-pub use threads::{Client, PendingObjects, PendingReply};
+pub use threads::Client;

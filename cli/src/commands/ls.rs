@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: &LsArgs) -> Outcome {
         context.voice.note(&chosen_text(snap, &device_name(snap)));
     }
     let below = args.below();
-    let below = below.map(|path| inside::find(&client, &keys, snap, &path, args.from_top()));
+    let below = below.map(|path| inside::find(&client, &keys, snap, &path, args.is_from_top()));
     let below = below.transpose()?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut broken = None;

@@ -2,7 +2,7 @@
 //! may be closed at any time and is opened again when needed.
 //!
 //! Nothing here ever gives the kernel a path longer than it takes, so the depth of a tree is bounded by
-//! memory alone; and at most [`FdCache::capacity`] directories are open at any moment, whatever the tree.
+//! memory alone; and at most `capacity` directories are open at any moment, whatever the tree.
 
 use std::collections::VecDeque;
 use std::io;
@@ -35,12 +35,6 @@ impl FdCache {
             capacity: capacity.max(4),
             open: Mutex::new(VecDeque::new()),
         })
-    }
-
-    /// Most directories open at a time.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.capacity
     }
 
     fn remember(&self, dir: &Arc<Dir>) {
@@ -250,15 +244,6 @@ impl Dir {
         }
         self.cache.remember(self);
         Ok(fd)
-    }
-
-    /// Attributes of the file `name` in this directory; a symbolic link is not followed.
-    ///
-    /// # Errors
-    /// What `fstatat` says.
-    pub fn stat_child(self: &Arc<Dir>, name: &[u8]) -> io::Result<Stat> {
-        let fd = self.fd()?;
-        stat_at(&fd, name)
     }
 
     /// Device and inode, once it has been open.

@@ -182,7 +182,7 @@ impl WriteError {
     }
 
     /// Whether the snapshot is at fault rather than the machine: the entry is hostile or damaged.
-    #[must_use]
+    #[cfg(test)]
     pub fn is_refusal(&self) -> bool {
         !matches!(self, WriteError::Io { .. } | WriteError::InTheWay { .. })
     }

@@ -23,18 +23,19 @@ mod walk;
 mod write;
 
 pub use acl::acl_names;
-pub use dir::{Dir, FdCache};
 pub use error::{Action, Problem, WriteError, show};
 pub use exclude::{Excludes, PatternError};
-pub use home_mark::{HomeMark, home_mark, is_in_home};
-pub use meta::{Attributes, IdNames, read_attributes};
-pub use path::{
-    BadPath, NAME_MAX, check_path, is_at_or_below, join, path_cmp, split_parent, stored_path,
-};
+pub use meta::{IdNames, read_attributes};
+pub use path::{check_path, is_at_or_below, path_cmp, split_parent, stored_path};
 pub use read::{Extent, OpenFile, ReadOutcome};
 pub use stat::{Kind, Stat};
 pub use walk::{FollowedLink, Item, LeftWhy, SkipReason, Sources, Walk, WalkItem, WalkOptions};
 pub use write::{
-    Created, Done, FileSink, Judge, Kept, Level, Note, NoteKind, Overwrite, Pruner, Report,
-    RestoreOptions, Swept, Target, TargetDir,
+    Created, Done, FileSink, Judge, Kept, Level, NoteKind, Overwrite, Pruner, RestoreOptions,
+    Swept, Target,
 };
+
+#[cfg(test)]
+use path::{NAME_MAX, join};
+#[cfg(test)]
+use write::{Note, Report};

@@ -86,6 +86,7 @@ pub struct Permit {
 
 impl Permit {
     /// Gives back all but `bytes`.
+    #[cfg(test)]
     pub fn shrink(&mut self, bytes: usize) {
         let give = self.bytes.saturating_sub(bytes);
         self.bytes = self.bytes.saturating_sub(give);

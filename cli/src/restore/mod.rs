@@ -21,6 +21,6 @@ mod verify;
 mod work;
 
 pub use export::export_raw;
-pub use options::{RawExport, RestoreError, RestoreOptions, RestoreReport};
+pub use options::{RestoreError, RestoreOptions, RestoreReport};
 pub use run::run;
 pub use survey::{Survey, survey};

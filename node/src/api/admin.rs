@@ -59,7 +59,7 @@ impl Api {
         let owner = self.owner()?.owner;
         let now = self.now();
         self.blocking(move |store| {
-            store.retention(&owner, device.as_ref(), policy.as_ref(), (skip, now))
+            store.retention(&owner, device.as_ref(), policy.as_ref(), skip, now)
         })
         .await
     }

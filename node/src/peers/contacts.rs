@@ -301,7 +301,7 @@ impl PeerTable {
     pub(super) fn open_farewells(&self, now: u64) -> Result<(), Failure> {
         let mut over = Vec::new();
         for row in self.state.rows(FAREWELL)? {
-            let (node, farewell) = rows::parse::<Farewell>(FAREWELL, &row)?;
+            let (node, farewell) = rows::parse::<Farewell>(FAREWELL, &row.0, &row.1)?;
             if farewell.until <= now {
                 over.push(rows::delete(FAREWELL, &node));
                 continue;

@@ -128,13 +128,14 @@ pub(super) fn delete_recovery(owner: &OwnerId, node: &NodeId) -> Change {
 
 /// Reads a recovery key back: whose, which, and since when.
 pub(super) fn parse_recovery(
-    row: &(Vec<u8>, Vec<u8>),
+    key: &[u8],
+    value: &[u8],
 ) -> Result<(OwnerId, NodeId, Recovery), Failure> {
-    let ids = row.0.strip_prefix(RECOVERY).unwrap_or_default();
+    let ids = key.strip_prefix(RECOVERY).unwrap_or_default();
     let (owner, node) = ids.split_at_checked(32).unwrap_or_default();
     let owner = OwnerId::from_slice(owner).map_err(damaged)?;
     let node = NodeId::from_slice(node).map_err(damaged)?;
-    let row = serde_cbor::from_slice(&row.1).map_err(damaged)?;
+    let row = serde_cbor::from_slice(value).map_err(damaged)?;
     Ok((owner, node, row))
 }
 
@@ -161,9 +162,10 @@ pub(super) fn delete(prefix: &[u8], node: &NodeId) -> Change {
 /// Reads a row back. A damaged row is an error, never a default.
 pub(super) fn parse<T: DeserializeOwned>(
     prefix: &[u8],
-    row: &(Vec<u8>, Vec<u8>),
+    key: &[u8],
+    value: &[u8],
 ) -> Result<(NodeId, T), Failure> {
-    let id = row.0.strip_prefix(prefix).unwrap_or_default();
+    let id = key.strip_prefix(prefix).unwrap_or_default();
     let node = NodeId::from_slice(id).map_err(damaged)?;
-    Ok((node, serde_cbor::from_slice(&row.1).map_err(damaged)?))
+    Ok((node, serde_cbor::from_slice(value).map_err(damaged)?))
 }

@@ -98,12 +98,12 @@ impl PeerTable {
     ) -> Result<Self, Failure> {
         let mut rows = Rows::default();
         for row in state.rows(PEER)? {
-            let (node, friend) = rows::parse::<Friend>(PEER, &row)?;
+            let (node, friend) = rows::parse::<Friend>(PEER, &row.0, &row.1)?;
             gate.admit(node, Role::Friend, None).map_err(bad_key)?;
             rows.friends.insert(node, friend);
         }
         for row in state.rows(INVITE)? {
-            let (guest, invite) = rows::parse::<Invite>(INVITE, &row)?;
+            let (guest, invite) = rows::parse::<Invite>(INVITE, &row.0, &row.1)?;
             if invite.used_by.is_none() {
                 gate.admit(guest, Role::Guest, Some(invite.expires))
                     .map_err(bad_key)?;
@@ -111,7 +111,7 @@ impl PeerTable {
             rows.invites.insert(guest, invite);
         }
         for row in state.rows(RECOVERY)? {
-            let (owner, node, recovery) = rows::parse_recovery(&row)?;
+            let (owner, node, recovery) = rows::parse_recovery(&row.0, &row.1)?;
             if !rows.friends.contains_key(&node) {
                 gate.admit(node, Role::Recovery, None).map_err(bad_key)?;
                 gate.sponsor(node, Sponsor::Owner(owner));
@@ -119,12 +119,12 @@ impl PeerTable {
             rows.recovery.insert(owner, node, recovery.issued);
         }
         for row in state.rows(HINT)? {
-            let (node, hint) = rows::parse::<Hint>(HINT, &row)?;
+            let (node, hint) = rows::parse::<Hint>(HINT, &row.0, &row.1)?;
             rows.hints.insert(node, hint.addrs);
         }
         let mut contacts = Contacts::default();
         for row in state.rows(SEEN)? {
-            let (node, contact) = rows::parse::<Contact>(SEEN, &row)?;
+            let (node, contact) = rows::parse::<Contact>(SEEN, &row.0, &row.1)?;
             contacts.load(node, contact);
         }
         let table = Self {

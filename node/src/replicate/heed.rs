@@ -50,7 +50,7 @@ pub(super) fn heed(
     for envelope in &opened.orders {
         heeded.new_orders |= told.order(envelope, State::Waits)?;
     }
-    let learnt = stands::learn(source, (me, host), opened, now)?;
+    let learnt = stands::learn(source, me, host, opened, now)?;
     for envelope in &learnt.orders {
         heeded.new_orders |= told.order(envelope, State::Done)?;
     }

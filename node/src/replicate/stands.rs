@@ -121,7 +121,8 @@ pub(super) struct Learnt {
 /// If the disk failed.
 pub(super) fn learn(
     source: &dyn Source,
-    (me, host): (NodeId, NodeId),
+    me: NodeId,
+    host: NodeId,
     opened: &Opened,
     now: u64,
 ) -> Result<Learnt, Failure> {

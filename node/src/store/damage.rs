@@ -62,7 +62,8 @@ impl Store {
     pub(super) fn mark_damaged(
         batch: &mut Batch,
         owner: &OwnerId,
-        (id, meta): (&ObjectId, ObjectMeta),
+        id: &ObjectId,
+        meta: ObjectMeta,
     ) {
         let damaged = true;
         let row = ObjectMeta { damaged, ..meta }.encode();
@@ -159,7 +160,7 @@ impl Store {
                 return Ok(());
             };
             let (owner, id) = (OwnerId(*owner), ObjectId(*id));
-            Self::mark_damaged(&mut batch, &owner, (&id, ObjectMeta::decode(&row)?));
+            Self::mark_damaged(&mut batch, &owner, &id, ObjectMeta::decode(&row)?);
             lost = lost.saturating_add(1);
             Ok(())
         })?;

@@ -264,7 +264,7 @@ impl Store {
             return Ok(Some(bytes));
         }
         if !meta.damaged {
-            Self::mark_damaged(&mut tx.batch, owner, (id, meta));
+            Self::mark_damaged(&mut tx.batch, owner, id, meta);
             tx.write()?;
         }
         tracing::warn!(object = %id, "stored object is damaged");

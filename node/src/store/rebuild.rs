@@ -368,7 +368,7 @@ impl OwnerTx<'_> {
         }
         let mut batch = Batch::default();
         batch.put(Table::Nodes, key, []);
-        Store::mark_damaged(&mut batch, owner, (id, meta));
+        Store::mark_damaged(&mut batch, owner, id, meta);
         Ok(store.disk.tables.write(batch)?)
     }
 

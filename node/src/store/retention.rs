@@ -276,7 +276,8 @@ impl Store {
         owner: &OwnerId,
         only: Option<&NodeId>,
         other: Option<&PolicyInfo>,
-        (skip, now): (u64, u64),
+        skip: u64,
+        now: u64,
     ) -> Result<Vec<RetentionInfo>, StoreError> {
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let mut room = LISTED_MAX;

@@ -337,14 +337,6 @@ impl Store {
         tx.write_charged()
     }
 
-    /// A value the network keeps.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn network_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.disk.tables.get(Table::State, &keys::network(key))?)
-    }
-
     /// Sets (or with `None` removes) values the network keeps: all or none, durable on return.
     ///
     /// # Errors

@@ -5,33 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::rules::{Finding, finding};
 use crate::source::{Source, module_of, paths};
 
-/// Functions that still take a tuple: nothing is to be added.
-const TUPLES_LEFT: &[&str] = &[
-    "accept",
-    "answer",
-    "child",
-    "claim_one",
-    "count_snap",
-    "describe",
-    "has_room",
-    "heal",
-    "inline",
-    "learn",
-    "mark_damaged",
-    "new",
-    "object_of",
-    "open_inline",
-    "parse",
-    "parse_recovery",
-    "receipt_for",
-    "retention",
-    "run",
-    "stages",
-    "store",
-    "take_policy",
-    "watch",
-    "write_down",
-];
 /// What each module of a crate needs, with the first place where it says so: number of the source, line.
 type Needs = BTreeMap<(String, String), BTreeMap<String, (usize, usize)>>;
 
@@ -51,9 +24,6 @@ pub(crate) fn tuple_parameters(source: &Source) -> Vec<Finding> {
         let Some(list) = parameter_list(&code[at + 3..]) else {
             continue;
         };
-        if TUPLES_LEFT.contains(&name) {
-            continue;
-        }
         for parameter in split(list) {
             let (pattern, kind) = halves(parameter);
             if is_tuple(kind) {

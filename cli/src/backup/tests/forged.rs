@@ -33,7 +33,8 @@ fn session(world: &World, id: ObjectId) -> std::sync::Arc<SessionKeys> {
 pub(super) fn store(
     world: &World,
     like: ObjectId,
-    (kind, height): (Kind, u8),
+    kind: Kind,
+    height: u8,
     refs: Vec<ObjectId>,
     raw: &[u8],
 ) -> ObjectId {
@@ -60,7 +61,7 @@ pub(super) fn reroot(
     let mut root = root::decode(&raw, refs.len()).unwrap();
     change(&mut root);
     let raw = root::encode(&root).unwrap();
-    snapshot.snap.root = store(world, id, (Kind::Root, 8), refs, &raw);
+    snapshot.snap.root = store(world, id, Kind::Root, 8, refs, &raw);
     snapshot
 }
 
@@ -82,7 +83,7 @@ pub(super) fn resegment(
         .iter()
         .map(|part| {
             let raw = segment::encode(part).unwrap();
-            let id = store(world, refs[0], (Kind::Segment, 2), below.clone(), &raw);
+            let id = store(world, refs[0], Kind::Segment, 2, below.clone(), &raw);
             let child = Child {
                 first: part.entries[0].path.clone(),
                 ref_idx: 0,
@@ -103,6 +104,6 @@ pub(super) fn resegment(
     let after: usize = parts.iter().map(|part| part.entries.len()).sum();
     root.stats.files = root.stats.files + after as u64 - before as u64;
     let raw = root::encode(&root).unwrap();
-    snapshot.snap.root = store(world, id, (Kind::Root, 8), ids, &raw);
+    snapshot.snap.root = store(world, id, Kind::Root, 8, ids, &raw);
     snapshot
 }

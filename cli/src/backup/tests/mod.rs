@@ -1,5 +1,6 @@
 //! The whole pipeline against a node in memory.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -157,7 +157,8 @@ fn n28_too_little_room_is_told_before_anything_is_written() {
     let id = store(
         &world,
         snapshot.snap.root,
-        (Kind::Map, 1),
+        Kind::Map,
+        1,
         vec![ObjectId([7; 32])],
         &raw,
     );

@@ -14,7 +14,7 @@ pub use confirm::ask;
 pub use list::waiting_lines;
 pub use make::{find_device, find_hosts, known_hosts};
 pub use sign::{show, sign};
-pub use what::{op_json, op_text, policy_json, policy_text, policy_warnings};
+pub use what::{op_text, policy_json, policy_text, policy_warnings};
 
 use super::Context;
 use crate::args::OrderCommand;

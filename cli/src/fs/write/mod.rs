@@ -13,7 +13,6 @@ mod prune;
 mod sink;
 mod target;
 
-pub use dirs::TargetDir;
 pub use prune::{Judge, Kept, Level, Pruner, Swept};
 pub use sink::FileSink;
 pub use target::Target;

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attrs::{Attributes, Setter};
-use super::dirs::{Dirs, TargetDir};
+use super::dirs::Dirs;
 use super::place::{Spot, create_new, fresh, same_special, temporary_name};
 use super::prune::{Judge, Swept};
 use super::{Created, Done, FileSink, NoteKind, Overwrite, RestoreOptions, open};
@@ -123,11 +123,9 @@ impl Target {
         &self.options
     }
 
-    /// The directory at `path`, made with all its parents if missing (not in a dry run). Cached.
-    ///
-    /// # Errors
-    /// A refusal if the path is bad or leads through a symbolic link; else what the system says.
-    pub fn dir(&self, path: &[u8]) -> Result<Arc<TargetDir>, WriteError> {
+    /// The directory at `path`, made with all its parents if missing.
+    #[cfg(test)]
+    pub fn dir(&self, path: &[u8]) -> Result<Arc<super::dirs::TargetDir>, WriteError> {
         self.dirs.get(path, !self.options.dry_run)
     }
 

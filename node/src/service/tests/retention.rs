@@ -158,7 +158,7 @@ fn other_device() -> Cert {
 fn retention_of(world: &World, device: NodeId, now: u64) -> String {
     let info = world
         .store()
-        .retention(&owner().owner_id(), Some(&device), None, (0, now))
+        .retention(&owner().owner_id(), Some(&device), None, 0, now)
         .unwrap();
     format!("{info:?}")
 }
@@ -169,7 +169,7 @@ async fn answers_come_in_pages_that_together_are_everything() {
     days(&world, 5).await;
     let (owner, now) = (owner().owner_id(), NOW + 5 * DAY_S);
     let retention = |skip| {
-        let infos = world.store().retention(&owner, None, None, (skip, now));
+        let infos = world.store().retention(&owner, None, None, skip, now);
         let info = infos.unwrap().remove(0);
         assert_eq!(info.total, 5);
         info.snaps

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use packnback_cli::fs::{Kind, Walk, WalkItem, WalkOptions};
+use packnback_cli::parts::{Kind, Walk, WalkItem, WalkOptions};
 
 fn main() {
     let mut args = std::env::args_os().skip(1);

@@ -126,6 +126,15 @@ pub struct Changes {
     pub days: Option<u64>,
 }
 
+/// Number and time of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// Its number, above those of all earlier ones.
+    pub serial: u64,
+    /// The clock of who signs, unix seconds.
+    pub now: u64,
+}
+
 /// Signs a certificate in place of another. Group, epoch and name stay: the device keeps its keys,
 /// and a key that only signs is enough.
 ///
@@ -135,7 +144,7 @@ pub fn renew_cert(
     key: &SigningKey,
     old: &Cert,
     changes: &Changes,
-    (serial, now): (u64, u64),
+    Issued { serial, now }: Issued,
 ) -> Result<Signed<Cert>, RecordError> {
     let cert = Cert {
         serial,
@@ -207,7 +216,11 @@ mod tests {
             quota_bytes: Some(1),
             ..Changes::default()
         };
-        let (old, at) = (cert(), (6, 1_900_000_000));
+        let old = cert();
+        let at = Issued {
+            serial: 6,
+            now: 1_900_000_000,
+        };
         let new = renew_cert(&key.sign_key().unwrap(), old.value(), &changes, at).unwrap();
         let expected = Cert {
             serial: 6,

@@ -39,5 +39,7 @@ pub mod system;
 pub mod tables;
 pub mod units;
 
+pub mod parts;
+
 pub use packnback_sys::files;
 pub use run::{run, run_with};

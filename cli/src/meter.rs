@@ -117,7 +117,7 @@ fn run(verb: &str, bar: &ProgressBar, counters: &Counters, stop: &AtomicBool) {
         let columns = render::columns(std::io::stderr()).unwrap_or(80);
         // The wheel that turns takes two.
         let columns = columns.saturating_sub(2);
-        let text = message(verb, counters, (started.elapsed(), speed), columns);
+        let text = message(verb, counters, started.elapsed(), speed, columns);
         bar.set_message(text);
         bar.tick();
         std::thread::park_timeout(TICK);
@@ -134,7 +134,8 @@ struct Speed {
 fn message(
     verb: &str,
     counters: &Counters,
-    (elapsed, speed): (Duration, Speed),
+    elapsed: Duration,
+    speed: Speed,
     columns: usize,
 ) -> String {
     let entries = Counters::get(&counters.entries_done);
@@ -194,7 +195,8 @@ mod tests {
         message(
             "restoring",
             &counters,
-            (Duration::from_secs(7199), speed),
+            Duration::from_secs(7199),
+            speed,
             columns,
         )
     }

@@ -20,16 +20,24 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::record::{Cert, SEALED_LABEL_LEN, Signed, perms};
 use packnback_proto::wire::frame::{FrameHead, HEAD_LEN, decode, decode_body, encode};
 use packnback_proto::wire::ids::encode_ids;
-use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest, StatusInfo};
+use packnback_proto::wire::local::{
+    API_VERSION, Hello, LocalReply, LocalRequest, StatusInfo, Tagged,
+};
 
 fn send(socket: &mut UnixStream, request: &LocalRequest, body: &[u8]) {
+    // One number for all: one request is under way at a time.
     socket
-        .write_all(&encode(request, body.len()).unwrap())
+        .write_all(&encode(&(1u64, request), body.len()).unwrap())
         .unwrap();
     socket.write_all(body).unwrap();
 }
 
 fn receive(socket: &mut UnixStream) -> (LocalReply, Vec<u8>) {
+    let ((_, reply), body) = receive_frame::<Tagged<LocalReply>>(socket);
+    (reply, body)
+}
+
+fn receive_frame<T: serde::de::DeserializeOwned>(socket: &mut UnixStream) -> (T, Vec<u8>) {
     let mut head = [0; HEAD_LEN];
     socket.read_exact(&mut head).unwrap();
     let head = FrameHead::parse(head).unwrap();
@@ -46,9 +54,9 @@ fn ask(socket: &mut UnixStream, request: &LocalRequest) -> (LocalReply, Vec<u8>)
 }
 
 fn adopt(socket: &mut UnixStream) -> u32 {
-    let (LocalReply::Hello { node, .. }, _) =
-        ask(socket, &LocalRequest::Hello { api: API_VERSION })
-    else {
+    let hello = encode(&LocalRequest::Hello { api: API_VERSION }, 0).unwrap();
+    socket.write_all(&hello).unwrap();
+    let (LocalReply::Hello(Hello { node, .. }), _) = receive_frame(socket) else {
         panic!("no hello")
     };
     let owner = SigningKey::from_seed(&Secret32::new([1; 32]));

@@ -8,6 +8,8 @@ use packnback_proto::crypto::secret::Secret32;
 use packnback_sys::files::{Existing, write_private};
 use zeroize::Zeroizing;
 
+use crate::ports::{Dice as _, SystemDice};
+
 /// Name of the key file in the folder of the node.
 pub const KEY_NAME: &str = "identity.key";
 
@@ -50,7 +52,9 @@ pub fn load_or_create(dir: &Path) -> Result<Secret32, IdentityError> {
         Ok(_) => load(dir),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut seed = Zeroizing::new([0; SEED_LEN]);
-            getrandom::fill(seed.as_mut_slice()).map_err(|_| IdentityError::Random)?;
+            // Made once on this machine, whatever runs over it later.
+            let made = SystemDice.fill(seed.as_mut_slice());
+            made.map_err(|_| IdentityError::Random)?;
             write(&path, &seed).map_err(io)?;
             Ok(Secret32::new(*seed))
         }

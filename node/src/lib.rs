@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`store`] | keeps objects, records and state; durable before anything is acknowledged |
 //! | [`service`] | answers storage sessions of other nodes |
+//! | [`api`] | what a node can be asked for, as typed functions |
 //! | [`local`] | answers programs of this machine over a Unix socket |
 //! | [`frames`] | messages on a stream |
 //! | [`net`] | libp2p as a port: who may connect, streams between nodes |
@@ -17,6 +18,7 @@
 //!
 //! Decisions (who may, how much, is it complete) are in `packnback_proto::machine`.
 
+pub mod api;
 pub mod config;
 pub mod frames;
 pub mod identity;

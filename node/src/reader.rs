@@ -12,11 +12,12 @@ use packnback_proto::crypto::sign::SigningKey;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
+use crate::api::Api;
 use crate::config::Config;
 use crate::frames::StreamError;
 use crate::identity;
 use crate::local::offline::Offline;
-use crate::local::{LocalNode, serve_connection};
+use crate::local::serve_connection;
 use crate::ports::Env;
 use crate::service::Host;
 use crate::store::rocks;
@@ -50,10 +51,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         let network = Arc::new(Offline::default());
         let host = Host::new(store, Arc::<Offline>::clone(&network), Env::system());
-        let node = LocalNode::new(Arc::new(host), network, Arc::new(Notify::new()));
+        let api = Api::new(Arc::new(host), network, Arc::new(Notify::new()));
         let stream = UnixStream::from_std(stream).context("no program at standard input")?;
         let (input, output) = stream.into_split();
-        match serve_connection(input, output, Arc::new(node.read_only())).await {
+        match serve_connection(input, output, Arc::new(api.read_only())).await {
             Ok(()) | Err(StreamError::Closed) => Ok(()),
             Err(error) => Err(error.into()),
         }

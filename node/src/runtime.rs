@@ -13,12 +13,13 @@ use packnback_sys::homes::HomeError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::api::Api;
 use crate::config::Config;
 use crate::identity;
 use crate::listen::{Ports, Try, Wish};
+use crate::local;
 use crate::local::offline::Offline;
 use crate::local::socket::HomeLock;
-use crate::local::{self, LocalNode};
 use crate::net::{Libp2p, Multiaddr, NetConfig};
 use crate::network::{P2p, P2pConfig, net_failure};
 use crate::peers::StoredState;
@@ -92,13 +93,13 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
         tracing::warn!(%error, "where this node listens now is forgotten at its next start");
     }
     let stop = Arc::new(Notify::new());
-    let node = LocalNode::new(composed.host, Arc::clone(&network), Arc::clone(&stop));
-    let node = Arc::new(node.with_settings(dir, settings, composed.note));
+    let api = Api::new(composed.host, Arc::clone(&network), Arc::clone(&stop));
+    let api = Arc::new(api.with_settings(dir, settings, composed.note));
     // Last: a program that can connect finds a node that is ready.
     let listener = lock.listen()?;
     no_core_dumps();
     tracing::info!(node = %store.node_id(), listen = ?network.listen_addrs(), "node is ready");
-    let local = tokio::spawn(local::serve(listener, node));
+    let local = tokio::spawn(local::serve(listener, api));
     let collecting = tokio::spawn(collect_now_and_then(store, env));
     told_to_end(&stop).await?;
     tracing::info!("node is ending");

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::cbor::{CborError, Reader, RequiredKeys, Writer};
 use crate::crypto::CryptoError;
 use crate::crypto::keys::OwnerSeed;
-use crate::crypto::primitives::{argon2id, blake3, equal};
+use crate::crypto::primitives::{Argon2Cost, argon2id, blake3, equal};
 use crate::crypto::seal::{open, seal};
 use crate::crypto::secret::Secret32;
 use crate::limits::{
@@ -252,8 +252,12 @@ fn stretch(
     }
     let mut out = Zeroizing::new([0; 64]);
     // The parameters are in range: what is left to fail is the memory.
-    argon2id(passphrase, salt, (work.m_kib, work.t, work.p), &mut *out)
-        .map_err(|_| KeyFileError::Memory)?;
+    let cost = Argon2Cost {
+        m_kib: work.m_kib,
+        t: work.t,
+        p: work.p,
+    };
+    argon2id(passphrase, salt, cost, &mut *out).map_err(|_| KeyFileError::Memory)?;
     let (halves, _) = out.as_chunks::<32>();
     match halves {
         [kek, commit] => Ok((Secret32::init_with(|out| out.copy_from_slice(kek)), *commit)),

@@ -9,6 +9,7 @@ use packnback_proto::crypto::keys::{SetName, set_id};
 use packnback_proto::format::root::Stats;
 use packnback_proto::ids::{ObjectId, SetId};
 use packnback_proto::limits::ROOT_PATHS_MAX;
+use packnback_proto::wire::local::{CommitAnswer, Opened};
 
 use super::assemble::{Assembled, Assembler};
 use super::checkpoint;
@@ -21,7 +22,7 @@ use super::reread::{self, Turns};
 use super::tree::{self, About};
 use super::{left, stdin, worker};
 use crate::cache::{Cache, Facts, Hash16};
-use crate::client::{Committed, NodeLink, Opened};
+use crate::client::NodeLink;
 use crate::fs::{Excludes, FollowedLink, Sources, Walk};
 use crate::keys::DeviceBundleKeys;
 use crate::pipeline::{FileNote, Stop};
@@ -226,12 +227,12 @@ fn commit(
     report.set = Some(set);
     let committed = ctx.node.commit(root, set, time);
     match committed.map_err(|e| ctx.fail(e.into()))? {
-        Committed::Done { snap, receipt, .. } => {
-            report.snapshot = Some(snap);
-            report.receipt = receipt;
+        CommitAnswer::Committed(done) => {
+            report.snapshot = Some(done.snap);
+            report.receipt = done.receipt.0;
             Ok(())
         }
-        Committed::Missing(ids) => {
+        CommitAnswer::Missing(ids) => {
             let n = ids.len();
             if let Err(error) = ctx.cache.forget_objects(&ids.into_iter().collect()) {
                 let text = format!("the cache could not be corrected: {error}");

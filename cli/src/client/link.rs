@@ -1,42 +1,9 @@
 //! What a backup needs of a node, so that it runs against a stand-in in tests.
 
-use packnback_proto::ids::{ObjectId, SetId, SnapshotId};
-use packnback_proto::wire::admin::AlarmInfo;
+use packnback_proto::ids::{ObjectId, SetId};
+use packnback_proto::wire::local::{CommitAnswer, Opened};
 
 use super::ClientError;
-
-/// Answer to `Open`.
-#[derive(Debug, Clone, Default)]
-pub struct Opened {
-    /// Newest snapshot of this device that is complete on the node.
-    pub base: Option<SnapshotId>,
-    /// Its sequence number, 0 if none.
-    pub last_seq: u64,
-    /// Its root object.
-    pub last_root: Option<ObjectId>,
-    /// Orders not carried out yet.
-    pub pending_orders: u32,
-    /// The certificate in use (envelope).
-    pub cert: Vec<u8>,
-    /// What a person has to look at.
-    pub alarms: Vec<AlarmInfo>,
-}
-
-/// Answer to `Commit`.
-#[derive(Debug, Clone)]
-pub enum Committed {
-    /// Complete and durable on the node.
-    Done {
-        /// Id of the snapshot.
-        snap: SnapshotId,
-        /// Snapshot envelope.
-        envelope: Vec<u8>,
-        /// The node's own receipt (envelope).
-        receipt: Vec<u8>,
-    },
-    /// These objects are not on the node: nothing was committed.
-    Missing(Vec<ObjectId>),
-}
 
 /// The node side of a backup. Calls from many threads; puts keep their order towards `sync`.
 pub trait NodeLink: Send + Sync {
@@ -69,5 +36,5 @@ pub trait NodeLink: Send + Sync {
     ///
     /// # Errors
     /// [`ClientError`].
-    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<Committed, ClientError>;
+    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<CommitAnswer, ClientError>;
 }

@@ -1,22 +1,23 @@
 //! The local node, asked over its Unix socket.
 //!
-//! [`Client`] is shared by threads. Frames leave in the order of the calls, through one writer
-//! thread with a byte budget; one reader thread hands the replies out in that order. So puts are
-//! pipelined (no reply unless refused) and several questions can be under way at once.
+//! [`Client`] is shared by threads. Frames leave in the order of the calls, through one writer thread with a byte
+//! budget; every request has a number, and one reader thread hands what is said of it to who asked. So puts are
+//! pipelined (no reply unless refused), any number of questions can be under way at once, and none waits for another.
+//! The functions come from the table of requests.
 
-mod admin;
 mod connect;
 mod error;
-mod friends;
 mod link;
+mod pages;
 mod patience;
 mod requests;
 mod threads;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::ClientError;
-pub use link::{Committed, NodeLink, Opened};
-pub use requests::{Hello, RecordsPage, RemoteHost};
+pub use link::NodeLink;
+pub use requests::{Hello, RecordsPage};
 pub use threads::{Client, PendingObjects, PendingReply};

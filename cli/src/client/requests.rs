@@ -1,15 +1,22 @@
-//! One method per request of the local API.
+//! The requests of the local API, one function each, and what is made of several.
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::limits::{GET_IDS_MAX, HAVE_IDS_MAX};
+use packnback_proto::local_requests;
 use packnback_proto::record::{Record, decode_record};
-use packnback_proto::wire::frame;
-use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids, split_records};
-use packnback_proto::wire::local::{API_VERSION, HostCopy, LocalReply, LocalRequest, StatusInfo};
-use packnback_proto::wire::{Nonce16, SecretBytes};
+use packnback_proto::wire::admin::{
+    CollectInfo, DeviceInfo, HostedOwner, OrderInfo, OwnerStats, PolicyInfo, RetentionInfo,
+};
+use packnback_proto::wire::ids::{decode_bitmap, encode_ids, split_records};
+use packnback_proto::wire::local::{
+    self, API_VERSION, Answer, CommitAnswer, Copies, Done, EvictDays, Info, Invited, LocalReply,
+    LocalRequest, NodeSettings, Opened, PeerAnswer, PeersAnswer, RecordPage, RemoteOpened,
+    RemovedAnswer, StatusAnswer, SyncedAnswer,
+};
+use packnback_proto::wire::{Bytes, SecretBytes};
 
 use super::ClientError;
-use super::link::{Committed, NodeLink, Opened};
+use super::link::NodeLink;
 use super::threads::Client;
 use crate::records::{Catalog, Viewpoint};
 use crate::system;
@@ -27,6 +34,24 @@ pub struct Hello {
     pub listen: Vec<String>,
 }
 
+impl Hello {
+    /// What a node said, if it speaks this version.
+    pub(super) fn of(hello: local::Hello) -> Result<Self, ClientError> {
+        if hello.api != API_VERSION {
+            return Err(ClientError::Version {
+                node: hello.api,
+                ours: API_VERSION,
+            });
+        }
+        Ok(Self {
+            version: hello.version,
+            node: Some(hello.node),
+            owner: hello.owner,
+            listen: hello.listen,
+        })
+    }
+}
+
 /// Some records of an owner.
 #[derive(Debug, Clone)]
 pub struct RecordsPage {
@@ -36,70 +61,51 @@ pub struct RecordsPage {
     pub next: Option<RecordId>,
 }
 
-/// A host reached by `RemoteOpen`.
-#[derive(Debug, Clone)]
-pub struct RemoteHost {
-    /// The host.
-    pub host: NodeId,
-    /// Its clock, unix seconds.
-    pub time: u64,
-    /// Its nonce, for the grant.
-    pub nonce: Nonce16,
-    /// The reader a grant must name.
-    pub reader: NodeId,
+/// One function per request that has one reply and no body, from the table of requests.
+macro_rules! functions {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident $({ $( $(#[$field_doc:meta])* $field:ident : $kind:ty, )* })? $(+ $body:ident)?
+            => $part:ident . $call:ident -> $answer:ty, $rule:expr;
+    )*) => {
+        $( function! {
+            $part [$($body)?] $(#[$doc])*
+            $name [$($( $field : $kind, )*)?] $call $answer
+        } )*
+    };
 }
 
+macro_rules! function {
+    // Without a number, and with a body: by hand.
+    (greeting $($rest:tt)*) => {};
+    ($part:ident [$body:ident] $($rest:tt)*) => {};
+    (
+        $part:ident [] $(#[$doc:meta])*
+        $name:ident [$( $field:ident : $kind:ty, )*] $call:ident $answer:ty
+    ) => {
+        impl Client {
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`ClientError`].
+            pub fn $call(
+                &self,
+                $( $field: $kind, )*
+            ) -> Result<<$answer as Answer>::Value, ClientError> {
+                self.call::<$answer>(LocalRequest::$name { $($field),* })
+            }
+        }
+    };
+}
+
+local_requests!(functions);
+
 impl Client {
-    pub(super) fn greet(&self) -> Result<Hello, ClientError> {
-        match self
-            .request(&LocalRequest::Hello { api: API_VERSION }, Vec::new())?
-            .0
-        {
-            LocalReply::Hello { api, .. } if api != API_VERSION => Err(ClientError::Version {
-                node: api,
-                ours: API_VERSION,
-            }),
-            LocalReply::Hello {
-                version,
-                node,
-                owner,
-                listen,
-                ..
-            } => Ok(Hello {
-                version,
-                node: Some(node),
-                owner,
-                listen,
-            }),
-            _ => Err(ClientError::OutOfTurn("Hello")),
-        }
-    }
-
-    /// Asks again who the node is (its owner changes with `adopt`).
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn greet_again(&self) -> Result<Hello, ClientError> {
-        self.greet()
-    }
-
-    pub(super) fn expect_ok(
-        &self,
-        request: &LocalRequest,
-        name: &'static str,
-    ) -> Result<(), ClientError> {
-        match self.request(request, Vec::new())?.0 {
-            LocalReply::Ok => Ok(()),
-            _ => Err(ClientError::OutOfTurn(name)),
-        }
-    }
-
-    /// Makes the node a device of the owner who signed the certificate.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn adopt(&self, cert: &[u8]) -> Result<(), ClientError> {
-        self.expect_ok(&LocalRequest::Adopt { cert: cert.into() }, "Adopt")
+    /// Asks, and takes the reply that belongs to the request.
+    fn call<A: Answer>(&self, request: LocalRequest) -> Result<A::Value, ClientError> {
+        let name = request.name();
+        let (reply, body) = self.request(&request, Vec::new())?;
+        A::decode(reply, body)?.ok_or(ClientError::OutOfTurn(name))
     }
 
     /// One page of records, of this node or (`remote`) of the host last opened.
@@ -112,21 +118,12 @@ impl Client {
         after: Option<RecordId>,
         remote: bool,
     ) -> Result<RecordsPage, ClientError> {
-        let request = LocalRequest::Records {
-            owner,
-            after,
-            remote,
-        };
-        match self.request(&request, Vec::new())? {
-            (LocalReply::Records { more, last }, body) => Ok(RecordsPage {
-                envelopes: split_records(&body)?
-                    .into_iter()
-                    .map(<[u8]>::to_vec)
-                    .collect(),
-                next: last.filter(|_| more),
-            }),
-            _ => Err(ClientError::OutOfTurn("Records")),
-        }
+        let RecordPage { more, last, body } = self.records(owner, after, remote)?;
+        let envelopes = split_records(&body)?.into_iter();
+        Ok(RecordsPage {
+            envelopes: envelopes.map(<[u8]>::to_vec).collect(),
+            next: last.filter(|_| more),
+        })
     }
 
     /// All records, see [`Client::records_page`].
@@ -211,99 +208,18 @@ impl Client {
         Ok(objects)
     }
 
-    /// Waits until a snapshot is on `wait_hosts` hosts, something changed, or the time is up.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn copies(
-        &self,
-        snap: SnapshotId,
-        wait_hosts: u32,
-        timeout_ms: u64,
-    ) -> Result<(bool, Vec<HostCopy>), ClientError> {
-        let request = LocalRequest::Copies {
-            snap,
-            wait_hosts,
-            timeout_ms,
-        };
-        match self.request(&request, Vec::new())?.0 {
-            LocalReply::Copies { done, hosts } => Ok((done, hosts)),
-            _ => Err(ClientError::OutOfTurn("Copies")),
-        }
-    }
-
     /// Connects the node to a host to read from.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn remote_open(
+    pub fn open_host(
         &self,
         addr: &str,
         recovery_seed: Option<SecretBytes>,
-    ) -> Result<RemoteHost, ClientError> {
-        let request = LocalRequest::RemoteOpen {
-            addr: addr.to_owned(),
-            recovery_seed,
-        };
-        match self.request(&request, Vec::new())?.0 {
-            LocalReply::RemoteOpened {
-                host,
-                time,
-                nonce,
-                reader,
-            } => {
-                let host = RemoteHost {
-                    host,
-                    time,
-                    nonce,
-                    reader,
-                };
-                self.set_remote_host(host.clone());
-                Ok(host)
-            }
-            _ => Err(ClientError::OutOfTurn("RemoteOpen")),
-        }
-    }
-
-    /// Presents a grant to that host.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn remote_grant(&self, grant: &[u8]) -> Result<(), ClientError> {
-        let request = LocalRequest::RemoteGrant {
-            grant: grant.into(),
-        };
-        self.expect_ok(&request, "RemoteGrant")
-    }
-
-    /// Hands an owner-signed order to the node.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn order(&self, envelope: &[u8]) -> Result<(), ClientError> {
-        let request = LocalRequest::Order {
-            envelope: envelope.into(),
-        };
-        self.expect_ok(&request, "Order")
-    }
-
-    /// The node at a glance.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn status(&self) -> Result<StatusInfo, ClientError> {
-        match self.request(&LocalRequest::Status, Vec::new())? {
-            (LocalReply::Status, body) => Ok(frame::decode_body(&body)?),
-            _ => Err(ClientError::OutOfTurn("Status")),
-        }
-    }
-
-    /// Ends the node.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn shutdown(&self) -> Result<(), ClientError> {
-        self.expect_ok(&LocalRequest::Shutdown, "Shutdown")
+    ) -> Result<RemoteOpened, ClientError> {
+        let host = self.remote_open(addr.to_owned(), recovery_seed)?;
+        self.set_remote_host(host);
+        Ok(host)
     }
 }
 
@@ -321,24 +237,7 @@ fn is_of(envelope: &[u8], owner: Option<OwnerId>) -> bool {
 
 impl NodeLink for Client {
     fn open(&self) -> Result<Opened, ClientError> {
-        match self.request(&LocalRequest::Open, Vec::new())?.0 {
-            LocalReply::Opened {
-                base,
-                last_seq,
-                last_root,
-                pending_orders,
-                cert,
-                alarms,
-            } => Ok(Opened {
-                base,
-                last_seq,
-                last_root,
-                pending_orders,
-                cert: cert.0,
-                alarms,
-            }),
-            _ => Err(ClientError::OutOfTurn("Open")),
-        }
+        Self::open(self)
     }
 
     fn have(&self, ids: &[ObjectId]) -> Result<Vec<bool>, ClientError> {
@@ -361,30 +260,10 @@ impl NodeLink for Client {
     }
 
     fn sync(&self) -> Result<u64, ClientError> {
-        match self.request(&LocalRequest::Sync, Vec::new())?.0 {
-            LocalReply::Synced { objects } => Ok(objects),
-            _ => Err(ClientError::OutOfTurn("Sync")),
-        }
+        Self::sync(self)
     }
 
-    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<Committed, ClientError> {
-        match self.request(&LocalRequest::Commit { root, set, time }, Vec::new())? {
-            (
-                LocalReply::Committed {
-                    snap,
-                    envelope,
-                    receipt,
-                },
-                _,
-            ) => Ok(Committed::Done {
-                snap,
-                envelope: envelope.0,
-                receipt: receipt.0,
-            }),
-            (LocalReply::Missing { .. }, body) => {
-                Ok(Committed::Missing(decode_ids(&body, HAVE_IDS_MAX)?))
-            }
-            _ => Err(ClientError::OutOfTurn("Commit")),
-        }
+    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<CommitAnswer, ClientError> {
+        Self::commit(self, root, set, time)
     }
 }

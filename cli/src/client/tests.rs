@@ -15,7 +15,9 @@ use packnback_proto::limits::OBJECT_MAX;
 use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::frame::{FrameHead, HEAD_LEN, decode, encode_whole};
 use packnback_proto::wire::ids::{decode_ids, encode_bitmap};
-use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest};
+use packnback_proto::wire::local::{API_VERSION, Hello, LocalReply, LocalRequest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Client, ClientError, NodeLink};
 use crate::pipeline::Budget;
@@ -24,7 +26,7 @@ use crate::snapshot::ObjectSource;
 struct Peer(UnixStream);
 
 impl Peer {
-    fn read(&mut self) -> (LocalRequest, Vec<u8>) {
+    fn frame<T: DeserializeOwned>(&mut self) -> (T, Vec<u8>) {
         let mut head = [0; HEAD_LEN];
         self.0.read_exact(&mut head).unwrap();
         let head = FrameHead::parse(head).unwrap();
@@ -35,22 +37,33 @@ impl Peer {
         (decode(&header).unwrap(), body)
     }
 
-    fn reply(&mut self, reply: &LocalReply, body: &[u8]) {
+    /// The number of a request, the request and its body.
+    fn read(&mut self) -> (u64, LocalRequest, Vec<u8>) {
+        let ((tag, request), body) = self.frame();
+        (tag, request, body)
+    }
+
+    fn write<T: Serialize>(&mut self, message: &T, body: &[u8]) {
         self.0
-            .write_all(&encode_whole(reply, body).unwrap())
+            .write_all(&encode_whole(message, body).unwrap())
             .unwrap();
     }
 
+    fn reply(&mut self, tag: u64, reply: LocalReply, body: &[u8]) {
+        self.write(&(tag, reply), body);
+    }
+
     fn greet(&mut self, api: u32) {
-        assert!(matches!(self.read().0, LocalRequest::Hello { .. }));
-        let hello = LocalReply::Hello {
+        let (request, _) = self.frame();
+        assert!(matches!(request, LocalRequest::Hello { .. }));
+        let hello = LocalReply::Hello(Hello {
             version: "test".into(),
             api,
             node: NodeId([1; 32]),
             owner: None,
             listen: Vec::new(),
-        };
-        self.reply(&hello, &[]);
+        });
+        self.write(&hello, &[]);
     }
 }
 
@@ -85,17 +98,17 @@ fn puts_are_pipelined_and_replies_keep_their_order() {
         let mut got = 0;
         loop {
             match peer.read() {
-                (LocalRequest::Put { id }, body) => {
+                (_, LocalRequest::Put { id }, body) => {
                     assert_eq!(id.0[0], body[0]);
                     got += 1;
                 }
-                (LocalRequest::Have, body) => {
+                (tag, LocalRequest::Have, body) => {
                     let ids = decode_ids(&body, 10).unwrap();
                     let bits: Vec<bool> = ids.iter().map(|id| id.0[0] % 2 == 0).collect();
-                    peer.reply(&LocalReply::Bitmap, &encode_bitmap(&bits));
+                    peer.reply(tag, LocalReply::Bitmap, &encode_bitmap(&bits));
                 }
-                (LocalRequest::Sync, _) => {
-                    peer.reply(&LocalReply::Synced { objects: got }, &[]);
+                (tag, LocalRequest::Sync, _) => {
+                    peer.reply(tag, LocalReply::Synced { objects: got }, &[]);
                     return;
                 }
                 other => panic!("{other:?}"),
@@ -111,16 +124,23 @@ fn puts_are_pipelined_and_replies_keep_their_order() {
     server.join().unwrap();
 }
 
+/// The objects come as the node likes, one of this request and one of that; each is handed to who asked.
 #[test]
 fn several_gets_are_under_way_at_once() {
     let (_dir, client, server) = node(|peer| {
-        let asked: Vec<Vec<ObjectId>> = (0..3)
-            .map(|_| decode_ids(&peer.read().1, 256).unwrap())
+        let asked: Vec<(u64, Vec<ObjectId>)> = (0..3)
+            .map(|_| {
+                let (tag, _, body) = peer.read();
+                (tag, decode_ids(&body, 256).unwrap())
+            })
             .collect();
-        for id in asked.into_iter().flatten() {
-            let found = id.0[0] != 9;
-            let body = if found { vec![id.0[0]; 3] } else { Vec::new() };
-            peer.reply(&LocalReply::Object { id, found }, &body);
+        for at in 0..2 {
+            for (tag, ids) in asked.iter().rev() {
+                let id = ids[at];
+                let found = id.0[0] != 9;
+                let body = if found { vec![id.0[0]; 3] } else { Vec::new() };
+                peer.reply(*tag, LocalReply::Object { id, found }, &body);
+            }
         }
     });
     let batches: Vec<_> = [[1, 2], [9, 3], [4, 5]]
@@ -139,6 +159,61 @@ fn several_gets_are_under_way_at_once() {
         .map(|n| (n != 9).then(|| vec![n; 3]))
         .into();
     assert_eq!(all, expected);
+    server.join().unwrap();
+}
+
+/// One caller waits long, another asks and is answered meanwhile over the same connection.
+#[test]
+fn a_long_request_does_not_hold_up_a_short_one() {
+    let (_dir, client, server) = node(|peer| {
+        let (long, request, _) = peer.read();
+        assert!(matches!(request, LocalRequest::Collect));
+        let (short, request, _) = peer.read();
+        assert!(matches!(request, LocalRequest::Peers));
+        peer.reply(long, LocalReply::Working, &[]);
+        peer.reply(short, LocalReply::Peers { peers: Vec::new() }, &[]);
+        // Only once the short one has its answer it asks the next.
+        let (next, request, _) = peer.read();
+        assert!(matches!(request, LocalRequest::Sync));
+        peer.reply(next, LocalReply::Synced { objects: 0 }, &[]);
+        peer.reply(long, LocalReply::Ok, &[]);
+    });
+    std::thread::scope(|scope| {
+        let long = client.start(&LocalRequest::Collect, Vec::new()).unwrap();
+        let long = scope.spawn(move || long.wait().unwrap().0);
+        assert!(client.peers().unwrap().is_empty());
+        assert_eq!(client.sync().unwrap(), 0);
+        assert_eq!(long.join().unwrap(), LocalReply::Ok);
+    });
+    server.join().unwrap();
+}
+
+/// The node goes while many wait for different things: each of them hears it.
+#[test]
+fn everybody_who_waits_hears_that_the_node_has_gone() {
+    let (_dir, client, server) = node(|peer| {
+        for _ in 0..12 {
+            peer.read();
+        }
+    });
+    let client = &client;
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4u8)
+            .flat_map(|n| {
+                let get = client.start_get(&[ObjectId([n; 32])], n % 2 == 0).unwrap();
+                [
+                    scope.spawn(move || get.last().unwrap().err()),
+                    scope.spawn(|| client.collect().err()),
+                    scope.spawn(|| client.sync().err()),
+                ]
+            })
+            .collect();
+        for waiting in waiting {
+            let error = waiting.join().unwrap();
+            assert!(matches!(error, Some(ClientError::Closed)), "{error:?}");
+        }
+    });
+    assert!(client.peers().is_err());
     server.join().unwrap();
 }
 
@@ -184,8 +259,8 @@ fn node_that_dies_with_a_full_queue_leaves_nobody_waiting() {
 #[test]
 fn refused_put_ends_everything_with_its_reason() {
     let (_dir, client, server) = node(|peer| {
-        peer.read();
-        peer.reply(&refusal(ErrorCode::Quota), &[]);
+        let (tag, _, _) = peer.read();
+        peer.reply(tag, refusal(ErrorCode::Quota), &[]);
     });
     client.put(ObjectId([1; 32]), vec![1]).unwrap();
     server.join().unwrap();
@@ -198,10 +273,10 @@ fn refused_put_ends_everything_with_its_reason() {
 #[test]
 fn refused_request_leaves_the_connection_usable() {
     let (_dir, client, server) = node(|peer| {
-        peer.read();
-        peer.reply(&refusal(ErrorCode::Busy), &[]);
-        peer.read();
-        peer.reply(&LocalReply::Synced { objects: 0 }, &[]);
+        let (tag, _, _) = peer.read();
+        peer.reply(tag, refusal(ErrorCode::Busy), &[]);
+        let (tag, _, _) = peer.read();
+        peer.reply(tag, LocalReply::Synced { objects: 0 }, &[]);
     });
     assert_eq!(client.open().unwrap_err().code(), Some(ErrorCode::Busy));
     assert_eq!(client.sync().unwrap(), 0);
@@ -211,16 +286,14 @@ fn refused_request_leaves_the_connection_usable() {
 #[test]
 fn wrong_answers_are_errors() {
     let (_dir, client, server) = node(|peer| {
-        peer.read();
-        peer.reply(&LocalReply::Ok, &[]);
-        peer.read();
-        peer.reply(
-            &LocalReply::Object {
-                id: ObjectId([8; 32]),
-                found: true,
-            },
-            b"x",
-        );
+        let (tag, _, _) = peer.read();
+        peer.reply(tag, LocalReply::Ok, &[]);
+        let (tag, _, _) = peer.read();
+        let other = LocalReply::Object {
+            id: ObjectId([8; 32]),
+            found: true,
+        };
+        peer.reply(tag, other, b"x");
     });
     assert!(matches!(client.sync(), Err(ClientError::OutOfTurn(_))));
     assert!(matches!(

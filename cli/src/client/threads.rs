@@ -1,4 +1,5 @@
-//! The connection: a writer and a reader thread around one socket.
+//! The connection: a writer and a reader thread around one socket, which any number of callers share. Each request
+//! has a number, and the reader hands what is said about it to who asked.
 
 use std::collections::VecDeque;
 use std::io::{BufReader, IoSlice, Read, Write};
@@ -6,105 +7,66 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use packnback_proto::ids::ObjectId;
 use packnback_proto::limits::OBJECT_MAX;
 use packnback_proto::wire::frame::{self, FrameHead, HEAD_LEN};
-use packnback_proto::wire::local::{LocalReply, LocalRequest};
-use parking_lot::{Condvar, Mutex};
+use packnback_proto::wire::local::{
+    self, API_VERSION, Answer as _, LocalReply, LocalRequest, NO_TAG, RemoteOpened, Tagged,
+};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::ClientError;
 use super::connect::connect;
-use super::patience::{LOOK, SILENCE, TAKES, Watch, Wish, is_pause, process_of, wish};
-use super::requests::{Hello, RemoteHost};
+use super::patience::{Due, LOOK, SILENCE, TAKES, Times, is_pause, process_of};
+use super::requests::Hello;
+use super::waiting::{Answer, Handed, Waiting};
 use crate::pipeline::{Budget, Permit};
 
 /// Bytes that may wait for the socket.
 const QUEUE_BYTES: usize = 4 * OBJECT_MAX;
-/// Longest wait for the node's last words once the socket takes nothing more.
-const REASON_WAIT: Duration = Duration::from_secs(5);
 /// Frames that may wait for the socket.
 const QUEUE_FRAMES: usize = 1024;
 
-type Answer = Result<(LocalReply, Vec<u8>), ClientError>;
-
-/// Who gets the next replies.
-struct Waiter {
-    replies: usize,
-    to: Sender<Answer>,
-    wish: Wish,
-}
-
 struct Outgoing {
+    tag: u64,
     /// May hold a secret, that of a recovery.
     header: Zeroizing<Vec<u8>>,
     body: Vec<u8>,
-    waiter: Option<Waiter>,
     _permit: Permit,
 }
 
 #[derive(Default)]
 struct Shared {
-    /// Filled by the writer before a frame leaves, emptied by the reader.
-    waiters: Mutex<VecDeque<Waiter>>,
-    /// Why the connection is over.
-    fatal: Mutex<Option<ClientError>>,
-    ended: Condvar,
-    watch: Watch,
+    waiting: Waiting,
+    /// When anything was heard of the node.
+    heard: Mutex<Option<Instant>>,
     /// Process of the node.
     pid: Option<i32>,
 }
 
 impl Shared {
-    /// The first reason counts; everybody who waits hears it.
-    fn fail(&self, error: ClientError) {
-        let error = self.fatal.lock().get_or_insert(error).clone();
-        self.ended.notify_all();
-        for waiter in self.waiters.lock().drain(..) {
-            let _gone = waiter.to.try_send(Err(error.clone()));
-        }
-    }
-
-    /// Whether the node owes an answer for too long.
-    fn look(&self) -> Result<(), ClientError> {
-        let next = self.waiters.lock().front().map(|waiter| waiter.wish);
-        let late = next.and_then(|wish| Some((wish, self.watch.overdue(wish)?)));
-        late.map_or(
-            Ok(()),
-            |(wish, waited)| Err(self.silent(wish.asked, waited)),
-        )
-    }
-
-    fn silent(&self, asked: &'static str, waited: Duration) -> ClientError {
+    fn silent(&self, due: Due) -> ClientError {
         ClientError::Silent {
-            asked,
-            waited,
+            asked: due.asked,
+            waited: due.waited,
             pid: self.pid,
         }
-    }
-
-    fn check(&self) -> Result<(), ClientError> {
-        self.fatal.lock().clone().map_or(Ok(()), Err)
-    }
-
-    /// Why it is over. The reader may still be about to find out.
-    fn reason(&self) -> ClientError {
-        let mut fatal = self.fatal.lock();
-        if fatal.is_none() {
-            self.ended.wait_for(&mut fatal, REASON_WAIT);
-        }
-        fatal.clone().unwrap_or(ClientError::Closed)
     }
 }
 
 /// A connection to the local node.
 pub struct Client {
     hello: Hello,
-    remote: Mutex<Option<RemoteHost>>,
+    remote: Mutex<Option<RemoteOpened>>,
+    /// Number of the next request.
+    next: AtomicU64,
     queue: Option<Sender<Outgoing>>,
     budget: Budget,
     shared: Arc<Shared>,
@@ -143,6 +105,7 @@ impl Client {
             pid: process_of(&stream),
             ..Shared::default()
         });
+        let hello = greet(&stream, &shared)?;
         let (queue, outgoing) = bounded(QUEUE_FRAMES);
         let writer = spawn("node-writer", {
             let (stream, shared) = (stream.try_clone()?, Arc::clone(&shared));
@@ -150,19 +113,18 @@ impl Client {
         })?;
         let reader = spawn("node-reader", {
             let (stream, shared) = (stream.try_clone()?, Arc::clone(&shared));
-            move || shared.fail(read_all(stream, &shared))
+            move || shared.waiting.fail(read_all(stream, &shared))
         })?;
-        let mut client = Self {
-            hello: Hello::default(),
+        Ok(Self {
+            hello,
             remote: Mutex::default(),
+            next: AtomicU64::new(NO_TAG + 1),
             queue: Some(queue),
             budget: Budget::new(QUEUE_BYTES),
             shared,
             stream,
             threads: vec![writer, reader],
-        };
-        client.hello = client.greet()?;
-        Ok(client)
+        })
     }
 
     /// What the node said when greeted.
@@ -172,33 +134,40 @@ impl Client {
     }
 
     /// The host last opened.
-    pub(crate) fn remote_host(&self) -> Option<RemoteHost> {
-        self.remote.lock().clone()
+    pub(crate) fn remote_host(&self) -> Option<RemoteOpened> {
+        *self.remote.lock()
     }
 
-    pub(super) fn set_remote_host(&self, host: RemoteHost) {
+    pub(super) fn set_remote_host(&self, host: RemoteOpened) {
         *self.remote.lock() = Some(host);
     }
 
+    /// Sends a request whose answer goes to `waiter`: so many replies, and where to.
     fn enqueue(
         &self,
         request: &LocalRequest,
         body: Vec<u8>,
-        waiter: Option<Waiter>,
+        waiter: Option<(usize, Sender<Answer>)>,
     ) -> Result<(), ClientError> {
-        self.shared.check()?;
-        let header = Zeroizing::new(frame::encode(request, body.len())?);
+        let waiting = &self.shared.waiting;
+        waiting.check()?;
+        let tag = self.next.fetch_add(1, Ordering::Relaxed);
+        let header = Zeroizing::new(frame::encode(&(tag, request), body.len())?);
         let permit = self.budget.acquire(body.len().saturating_add(header.len()));
+        if let Some((replies, to)) = waiter {
+            waiting.wait(tag, request.rule(), replies, to)?;
+        }
         let outgoing = Outgoing {
+            tag,
             header,
             body,
-            waiter,
             _permit: permit,
         };
-        let Some(queue) = &self.queue else {
-            return Err(ClientError::Closed);
-        };
-        queue.send(outgoing).map_err(|_| self.shared.reason())
+        let queue = self.queue.as_ref().ok_or(ClientError::Closed)?;
+        queue.send(outgoing).map_err(|_| {
+            waiting.forget(tag);
+            waiting.reason()
+        })
     }
 
     /// Sends a request that has no reply.
@@ -216,12 +185,7 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<PendingReply, ClientError> {
         let (to, replies) = bounded(2);
-        let waiter = Waiter {
-            replies: 1,
-            to,
-            wish: wish(request),
-        };
-        self.enqueue(request, body, Some(waiter))?;
+        self.enqueue(request, body, Some((1, to)))?;
         Ok(PendingReply {
             replies,
             shared: Arc::clone(&self.shared),
@@ -247,14 +211,8 @@ impl Client {
     /// [`ClientError`].
     pub fn start_get(&self, ids: &[ObjectId], remote: bool) -> Result<PendingObjects, ClientError> {
         let (to, replies) = bounded(ids.len().saturating_add(1));
-        let request = LocalRequest::Get { remote };
-        let waiter = Waiter {
-            replies: ids.len(),
-            to,
-            wish: wish(&request),
-        };
         let body = packnback_proto::wire::ids::encode_ids(ids);
-        self.enqueue(&request, body, Some(waiter))?;
+        self.enqueue(&LocalRequest::Get { remote }, body, Some((ids.len(), to)))?;
         Ok(PendingObjects {
             ids: ids.iter().copied().collect(),
             replies: PendingReply {
@@ -309,14 +267,14 @@ impl PendingReply {
                 next,
             }),
             Ok(answer) => answer,
-            Err(_) => Err(self.shared.reason()),
+            Err(_) => Err(self.shared.waiting.reason()),
         }
     }
 
     /// Whether it has arrived (or failed).
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.replies.is_empty() || self.shared.fatal.lock().is_some()
+        !self.replies.is_empty() || self.shared.waiting.is_over()
     }
 }
 
@@ -348,42 +306,70 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     Ok(thread::Builder::new().name(name.to_owned()).spawn(run)?)
 }
 
-/// Writes frames until the client is dropped. Also after the socket has broken it takes them off the
-/// queue, for a frame that stayed there would keep its waiter waiting.
-fn write_all(mut stream: UnixStream, outgoing: &Receiver<Outgoing>, shared: &Shared) {
-    let mut is_broken = false;
-    for mut out in outgoing {
-        if let Some(waiter) = out.waiter.take() {
-            let mut waiters = shared.waiters.lock();
-            if waiters.is_empty() {
-                shared.watch.next_turn();
-            }
-            waiters.push_back(waiter);
+/// The first message and its reply, before anything has a number: nodes of any version understand it.
+fn greet(stream: &UnixStream, shared: &Shared) -> Result<Hello, ClientError> {
+    let request = LocalRequest::Hello { api: API_VERSION };
+    let rule = request.rule();
+    let mut header = frame::encode(&request, 0)?;
+    write_frame(stream, &mut [IoSlice::new(&header)], shared)?;
+    header.clear();
+    let times = Times::new(Instant::now());
+    let look = || times.overdue(Instant::now(), &rule);
+    // Not buffered: what comes behind is the reader's.
+    let mut patient = Patient {
+        stream,
+        shared,
+        look,
+    };
+    match read_frame(&mut patient)? {
+        (
+            LocalReply::Error {
+                code,
+                message,
+                safe,
+                next,
+            },
+            _,
+        ) => Err(ClientError::Refused {
+            code,
+            message,
+            safe,
+            next,
+        }),
+        (reply, body) => {
+            let hello = local::Hello::decode(reply, body)?;
+            Hello::of(hello.ok_or(ClientError::OutOfTurn("Hello"))?)
         }
-        if !is_broken && let Err(error) = write_frame(&mut stream, &out, shared) {
+    }
+}
+
+/// Writes frames until the client is dropped. Also after the socket has broken it takes them off the
+/// queue, so that nobody waits for room in it.
+fn write_all(stream: UnixStream, outgoing: &Receiver<Outgoing>, shared: &Shared) {
+    let mut is_broken = false;
+    for out in outgoing {
+        if is_broken {
+            continue;
+        }
+        shared.waiting.sent(out.tag);
+        let mut slices = [IoSlice::new(&out.header), IoSlice::new(&out.body)];
+        if let Err(error) = write_frame(&stream, &mut slices, shared) {
             is_broken = true;
             // A refusal may be on its way to the reader, which knows better: let it finish.
             if !matches!(&error, ClientError::Io(e) if e.kind() == std::io::ErrorKind::BrokenPipe) {
-                shared.fail(error);
+                shared.waiting.fail(error);
             }
             let _gone = stream.shutdown(Shutdown::Write);
-        }
-        // Once the reader has ended nobody looks at new waiters any more: they must hear it from here.
-        let reader_ended = shared.fatal.lock().is_some();
-        if reader_ended {
-            shared.fail(ClientError::Closed);
         }
     }
 }
 
 /// Writes one frame. A node that takes nothing and says nothing is given up.
 fn write_frame(
-    stream: &mut UnixStream,
-    out: &Outgoing,
+    mut stream: &UnixStream,
+    mut rest: &mut [IoSlice<'_>],
     shared: &Shared,
 ) -> Result<(), ClientError> {
-    let mut slices = [IoSlice::new(&out.header), IoSlice::new(&out.body)];
-    let mut rest: &mut [IoSlice<'_>] = &mut slices;
     IoSlice::advance_slices(&mut rest, 0);
     let mut moved = Instant::now();
     while !rest.is_empty() {
@@ -395,10 +381,12 @@ fn write_frame(
             }
             Err(e) if is_pause(&e) => {
                 // Somebody else found out that it is over.
-                shared.check()?;
+                shared.waiting.check()?;
                 let waited = moved.elapsed();
-                if waited >= TAKES || waited >= SILENCE && shared.watch.silent_for() >= SILENCE {
-                    return Err(shared.silent("to take what is sent to it", waited));
+                let heard = shared.heard.lock().map_or(waited, |heard| heard.elapsed());
+                if waited >= TAKES || waited.min(heard) >= SILENCE {
+                    let asked = "to take what is sent to it";
+                    return Err(shared.silent(Due { asked, waited }));
                 }
             }
             Err(e) => return Err(e.into()),
@@ -408,21 +396,25 @@ fn write_frame(
 }
 
 /// Reads from the node, and looks at the clock while nothing comes.
-struct Patient<'a> {
-    stream: UnixStream,
+struct Patient<'a, S, F> {
+    stream: S,
     shared: &'a Shared,
+    /// What is overdue.
+    look: F,
 }
 
-impl Read for Patient<'_> {
+impl<S: Read, F: Fn() -> Option<Due>> Read for Patient<'_, S, F> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         loop {
             match self.stream.read(buf) {
                 Err(error) if is_pause(&error) => {
-                    self.shared.look().map_err(std::io::Error::other)?;
+                    if let Some(due) = (self.look)() {
+                        return Err(std::io::Error::other(self.shared.silent(due)));
+                    }
                 }
                 Err(error) => return Err(error),
                 Ok(read) => {
-                    self.shared.watch.heard();
+                    *self.shared.heard.lock() = Some(Instant::now());
                     return Ok(read);
                 }
             }
@@ -432,47 +424,46 @@ impl Read for Patient<'_> {
 
 /// Reads until the connection ends, and returns why it did.
 fn read_all(stream: UnixStream, shared: &Shared) -> ClientError {
-    let mut stream = BufReader::with_capacity(1 << 16, Patient { stream, shared });
+    let waiting = &shared.waiting;
+    let patient = Patient {
+        stream,
+        shared,
+        look: || waiting.overdue(),
+    };
+    let mut stream = BufReader::with_capacity(1 << 16, patient);
     let mut refusal = None;
     loop {
-        let (reply, body) = match read_frame(&mut stream) {
-            Ok((LocalReply::Working, _)) => continue,
+        let ((tag, reply), body) = match read_frame::<Tagged<LocalReply>>(&mut stream) {
+            Ok(((tag, LocalReply::Working), _)) => {
+                waiting.works(tag);
+                continue;
+            }
             Ok(frame) => frame,
             Err(error) => return refusal.unwrap_or(error),
         };
-        if let LocalReply::Error {
-            code,
-            message,
-            safe,
-            next,
-        } = &reply
-        {
-            refusal = Some(ClientError::Refused {
+        // The last word, if nothing follows.
+        refusal = match &reply {
+            LocalReply::Error {
+                code,
+                message,
+                safe,
+                next,
+            } => Some(ClientError::Refused {
                 code: *code,
                 message: message.clone(),
                 safe: safe.clone(),
                 next: next.clone(),
-            });
-        } else {
-            refusal = None;
-        }
-        let is_error = refusal.is_some();
-        let mut waiters = shared.waiters.lock();
-        let Some(front) = waiters.front_mut() else {
-            drop(waiters);
-            // Unasked: the refusal of a put.
-            return refusal.unwrap_or(ClientError::OutOfTurn("nothing"));
+            }),
+            _ => None,
         };
-        let _gone = front.to.try_send(Ok((reply, body)));
-        shared.watch.next_turn();
-        front.replies = front.replies.saturating_sub(1);
-        if front.replies == 0 || is_error {
-            waiters.pop_front();
+        if waiting.hand(tag, reply, body) == Handed::Unasked {
+            // The refusal of a put, or of what is no request.
+            return refusal.unwrap_or(ClientError::OutOfTurn("nothing"));
         }
     }
 }
 
-fn read_frame(stream: &mut impl Read) -> Result<(LocalReply, Vec<u8>), ClientError> {
+fn read_frame<T: DeserializeOwned>(stream: &mut impl Read) -> Result<(T, Vec<u8>), ClientError> {
     let mut head = [0; HEAD_LEN];
     stream.read_exact(&mut head)?;
     let head = FrameHead::parse(head)?;

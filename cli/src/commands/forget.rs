@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Outcome {
     }
     let mut chosen: BTreeSet<SnapshotId> = judged.iter().flat_map(falls).collect();
     for text in &args.snaps {
-        chosen.insert(named(&catalog, text, &bundle, (&sets, set))?);
+        chosen.insert(named(&catalog, text, &bundle, &sets, set)?);
     }
     let already = already_going(&now);
     let skipped: Vec<SnapshotId> = chosen
@@ -92,7 +92,8 @@ fn named(
     catalog: &Catalog,
     text: &str,
     bundle: &Bundle,
-    (sets, set): (&Sets, Option<SetId>),
+    sets: &Sets,
+    set: Option<SetId>,
 ) -> Outcome<SnapshotId> {
     let there = present(&catalog.snaps, Some(bundle.device()));
     if text == "latest" && set.is_none() && there.len() > 1 {

@@ -2,7 +2,7 @@
 
 use packnback_proto::ids::OwnerId;
 use packnback_proto::wire::admin::{CollectInfo, EvictInfo, HostedOwner};
-use packnback_proto::wire::local::PeerInfo;
+use packnback_proto::wire::local::{EvictDays, PeerInfo};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -188,6 +188,7 @@ fn evict(
         )
         .safe("Nothing was changed."));
     }
+    let days = days.map(|(warn, frozen)| EvictDays { warn, frozen });
     let now = client.host_evict(owner.owner, days)?;
     context.voice.result(&owner_json(&now))?;
     let said = now.evict.as_ref().map_or_else(

@@ -211,7 +211,7 @@ fn enrol(context: &Context, client: &Client, seed: &OwnerSeed, label: &str) -> O
         Failure::usage(format!("the name {label:?} cannot be used: {e}"))
             .next("Choose another with --label NAME.")
     })?;
-    client.adopt(bundle.cert.envelope())?;
+    client.adopt(bundle.cert.envelope().into())?;
     bundle.save(&context.home)?;
     Ok(bundle)
 }

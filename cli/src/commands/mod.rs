@@ -150,7 +150,7 @@ fn check_device(bundle: &Bundle, client: &Client) -> Outcome<()> {
     }
     // A crash between the bundle and the node's own record of it: say it again.
     if hello.owner.is_none() {
-        client.adopt(bundle.cert.envelope())?;
+        client.adopt(bundle.cert.envelope().into())?;
     }
     Ok(())
 }

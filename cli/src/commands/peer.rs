@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use packnback_proto::ids::NodeId;
 use packnback_proto::wire::invite::InviteToken;
-use packnback_proto::wire::local::PeerInfo;
+use packnback_proto::wire::local::{Invited, PeerInfo};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -37,12 +37,12 @@ pub fn run(context: &Context, command: PeerCommand) -> Outcome {
             quota,
             expires,
             name,
-        } => invite(context, &client, (quota, expires), &name),
+        } => invite(context, &client, quota, expires, &name),
         PeerCommand::Accept {
             invite,
             quota,
             name,
-        } => accept(context, &client, (invite, quota), &name),
+        } => accept(context, &client, invite, quota, &name),
         PeerCommand::List { addresses } => list(context, &client, addresses),
         PeerCommand::Remove { peer, yes } => remove(context, &client, &peer, yes),
         PeerCommand::Address { peer, addresses } => address(context, &client, &peer, &addresses),
@@ -53,10 +53,11 @@ pub fn run(context: &Context, command: PeerCommand) -> Outcome {
 fn invite(
     context: &Context,
     client: &Client,
-    (wanted, expires): (Option<u64>, u64),
+    wanted: Option<u64>,
+    expires: u64,
     name: &str,
 ) -> Outcome {
-    let (token, quota) = client.invite(wanted, expires, name)?;
+    let Invited { token, quota } = client.invite(wanted, expires, name.to_owned())?;
     context
         .voice
         .result(&json!({ "token": token, "quota": quota, "expires_in_s": expires }))?;
@@ -87,7 +88,8 @@ fn note_capped(context: &Context, wanted: Option<u64>, given: u64) {
 fn accept(
     context: &Context,
     client: &Client,
-    (invite, wanted): (Option<String>, Option<u64>),
+    invite: Option<String>,
+    wanted: Option<u64>,
     name: &str,
 ) -> Outcome {
     let line = read_invite(context, invite)?;
@@ -97,7 +99,7 @@ fn accept(
         Some(offered) => asked_quota(context, client, offered, wanted)?,
         None => wanted,
     };
-    let peer = client.accept(&line, wanted, name)?;
+    let peer = client.accept(line, wanted, name.to_owned())?;
     context.voice.result(&peer_json(&peer))?;
     note_capped(context, wanted, peer.quota_given);
     context.voice.say(&format!(
@@ -266,7 +268,7 @@ pub fn address_lines(peers: &[PeerInfo], addresses: bool, verbose: bool) -> Vec<
 
 fn address(context: &Context, client: &Client, text: &str, addresses: &[String]) -> Outcome {
     let peers = client.peers()?;
-    let peer = client.peer_addrs(find(&peers, text)?.node, addresses)?;
+    let peer = client.peer_addrs(find(&peers, text)?.node, addresses.to_vec())?;
     context.voice.result(&peer_json(&peer))?;
     context.voice.say(&format!(
         "{} is looked for there first from now on. Try it: packnback peer ping {text}",
@@ -337,7 +339,7 @@ fn remove(context: &Context, client: &Client, text: &str, yes: bool) -> Outcome 
 fn ping(context: &Context, client: &Client, text: &str) -> Outcome {
     let addr = resolve_address(client, text)?;
     let started = Instant::now();
-    let host = client.remote_open(&addr, None)?;
+    let host = client.open_host(&addr, None)?;
     let took = started.elapsed();
     let skew = i128::from(host.time).saturating_sub(i128::from(system::now()));
     context.voice.result(&json!({

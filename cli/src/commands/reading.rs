@@ -11,6 +11,7 @@ use packnback_proto::ids::OwnerId;
 use packnback_proto::limits::{RECORD_MAX, UNSEAL_LEN_MAX};
 use packnback_proto::record::{Grant, Scope, Signed, decode_grant};
 use packnback_proto::wire::SecretBytes;
+use packnback_proto::wire::local::RemoteOpened;
 use serde_json::json;
 
 use super::keypart::exchange_print;
@@ -18,7 +19,7 @@ use super::{Context, check_owner};
 use crate::args::{HandedArgs, KeyArgs};
 use crate::bundle::Bundle;
 use crate::choice::{chosen_text, doubts, known_newer};
-use crate::client::{Client, RemoteHost};
+use crate::client::Client;
 use crate::exchange;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::read_small;
@@ -86,7 +87,12 @@ impl Reading {
     ///
     /// # Errors
     /// When the host cannot be reached, does not serve this owner, or nothing here permits it.
-    pub fn open_host(&self, client: &Client, addr: &str, as_recovery: bool) -> Outcome<RemoteHost> {
+    pub fn open_host(
+        &self,
+        client: &Client,
+        addr: &str,
+        as_recovery: bool,
+    ) -> Outcome<RemoteOpened> {
         match (&self.grant, self.keys.key()) {
             (Some(grant), key) => open_with(client, key, grant, addr),
             (None, Some(key)) => sign_and_open(client, key, addr, as_recovery),
@@ -270,7 +276,7 @@ fn open_with(
     key: Option<&OwnerKey>,
     grant: &Signed<Grant>,
     addr: &str,
-) -> Outcome<RemoteHost> {
+) -> Outcome<RemoteOpened> {
     let reader = grant.value().reader;
     let recovery = key.filter(|key| key.recovery_id() == Ok(reader));
     let recovery = recovery.map(OwnerKey::recovery_seed).transpose()?;
@@ -281,14 +287,14 @@ fn open_with(
         )));
     }
     let recovery = recovery.map(|seed| SecretBytes::copy_of(seed.expose()));
-    let host = client.remote_open(addr, recovery)?;
+    let host = client.open_host(addr, recovery)?;
     if !grant.value().is_for(&host.host) {
         return Err(no_grant(&format!(
             "the permission to read is for other friends than {}",
             host.host.short()
         )));
     }
-    client.remote_grant(grant.envelope())?;
+    client.remote_grant(grant.envelope().into())?;
     Ok(host)
 }
 
@@ -299,7 +305,7 @@ pub(super) fn sign_and_open(
     key: &OwnerKey,
     addr: &str,
     as_recovery: bool,
-) -> Outcome<RemoteHost> {
+) -> Outcome<RemoteOpened> {
     let sign = key.sign_key().map_err(|lack| match lack {
         KeyLack::Ability {
             need: Need::Sign, ..
@@ -313,7 +319,7 @@ pub(super) fn sign_and_open(
     } else {
         None
     };
-    let host = client.remote_open(addr, recovery)?;
+    let host = client.open_host(addr, recovery)?;
     let grant = Grant {
         owner: key.owner_id(),
         reader: host.reader,
@@ -327,6 +333,6 @@ pub(super) fn sign_and_open(
     let signed = Signed::sign(&grant, &sign).map_err(|e| {
         Failure::failed("grant", format!("cannot sign the permission to read: {e}"))
     })?;
-    client.remote_grant(signed.envelope())?;
+    client.remote_grant(signed.envelope().into())?;
     Ok(host)
 }

@@ -8,6 +8,7 @@ use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
 use packnback_proto::newest::{Line, Standing};
 use packnback_proto::record::{Record, decode_record};
+use packnback_proto::wire::local::RemoteOpened;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -16,7 +17,7 @@ use super::restore::SAFE_TO_STOP;
 use bring::{All, Work};
 
 use crate::args::RecoverArgs;
-use crate::client::{Client, RemoteHost};
+use crate::client::Client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::records::{Catalog, LoadedSnapshot, choose, standing_text};
 use crate::recovered::{keep_records, note_owner};
@@ -224,7 +225,7 @@ pub fn grant_all(
     seed: &OwnerSeed,
     addr: &str,
     as_recovery: bool,
-) -> Outcome<RemoteHost> {
+) -> Outcome<RemoteOpened> {
     sign_and_open(client, &seed.duplicate().into(), addr, as_recovery)
 }
 

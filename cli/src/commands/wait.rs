@@ -74,10 +74,10 @@ pub fn run(voice: Voice, client: &Client, snap: SnapshotId, wish: Wish<'_>) -> W
     let started = Instant::now();
     let mut waited = Waited::default();
     let asked = client.copies(snap, 0, 0);
-    let ended = asked.and_then(|(_, hosts)| {
-        waited.hosts = hosts;
+    let ended = asked.and_then(|copies| {
+        waited.hosts = copies.hosts;
         match wish.wait {
-            Some(wait) => follow(voice, client, snap, (wish, wait), &mut waited),
+            Some(wait) => follow(voice, client, snap, wish, wait, &mut waited),
             None => {
                 waited.enough = true;
                 Ok(None)
@@ -100,7 +100,8 @@ fn follow(
     voice: Voice,
     client: &Client,
     snap: SnapshotId,
-    (wish, wait): (Wish<'_>, WaitFor),
+    wish: Wish<'_>,
+    wait: WaitFor,
     waited: &mut Waited,
 ) -> Result<Option<Ended>, ClientError> {
     let started = Instant::now();
@@ -137,7 +138,7 @@ fn follow(
         let pause = u64::try_from(left.as_millis())
             .unwrap_or(u64::MAX)
             .clamp(1, POLL_MS);
-        waited.hosts = client.copies(snap, wanted, pause)?.1;
+        waited.hosts = client.copies(snap, wanted, pause)?.hosts;
     };
     bar.finish_and_clear();
     Ok(ended)

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use packnback_cli::args::{FIRST_STEPS, parse};
+use packnback_cli::parts::{FIRST_STEPS, parse};
 
 use crate::support::{Machine, finish, restored, same, state_of};
 

@@ -1,39 +1,42 @@
-//! Answers programs of this machine over a Unix socket (`packnback_proto::wire::local`).
+//! Answers programs of this machine over a Unix socket (`packnback_proto::wire::local`): an adapter of
+//! [`crate::api`], made from the table of requests.
 //!
 //! Same user or root only. Puts take the same way into the store as those of other nodes: read
 //! straight into their buffer, checked and stored on blocking threads while the next is read.
+//!
+//! ```text
+//! reader ── places ──> a task per request ── api ──> replies ──> writer
+//! ```
+//! What one connection may hold in memory is counted by [`pools`], and so is what all of them may hold together.
 
-mod admin;
-mod alarms;
-mod friends;
+mod connection;
+mod lanes;
 pub mod offline;
-mod reads;
-mod replies;
-mod session;
+mod output;
+mod pools;
 pub mod socket;
-mod status;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use packnback_proto::wire::frame::FrameError;
-use packnback_proto::wire::local::{LocalReply, LocalRequest};
+use packnback_proto::wire::local::{LocalReply, LocalRequest, NO_TAG, Tagged};
 use packnback_proto::wire::{ErrorCode, local};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
+use crate::api::Api;
 use crate::frames::{StreamError, read_frame_within, write_frame};
-use crate::ports::{Failure, Network};
-use crate::service::{Host, drain};
-use crate::settings::Settings;
-use session::{Answer, Session};
+use crate::ports::Failure;
+use crate::service::drain;
+use connection::{Asked, Connection};
+use output::{Ending, Output};
+use pools::Pools;
 
 /// How often a program that waits for an answer hears that it is worked on.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -44,75 +47,10 @@ const TAKES_WITHIN: Duration = Duration::from_secs(3600);
 /// Programs served at once. More have to wait until one ends.
 const CONNECTIONS_MAX: usize = 128;
 
-/// What every local connection shares.
-pub struct LocalNode {
-    /// Store and clock.
-    pub host: Arc<Host>,
-    /// The network.
-    pub network: Arc<dyn Network>,
-    /// Told when a program asks the node to end.
-    pub stop: Arc<Notify>,
-    /// The disk cannot be written.
-    read_only: bool,
-    started: Instant,
-    own: Option<Own>,
-}
-
-/// What this node has of its own beside the store.
-struct Own {
-    dir: PathBuf,
-    settings: Mutex<Settings>,
-    /// What a person has to know of how it listens.
-    listen_note: Option<String>,
-}
-
-impl LocalNode {
-    /// Puts the parts together.
-    #[must_use]
-    pub fn new(host: Arc<Host>, network: Arc<dyn Network>, stop: Arc<Notify>) -> Self {
-        let started = host.env.clock.instant();
-        Self {
-            host,
-            network,
-            stop,
-            read_only: false,
-            started,
-            own: None,
-        }
-    }
-
-    /// With settings that can be changed, in this folder, and what a person has to know of how it listens.
-    #[must_use]
-    pub fn with_settings(
-        self,
-        dir: &Path,
-        settings: Settings,
-        listen_note: Option<String>,
-    ) -> Self {
-        let own = Own {
-            dir: dir.to_owned(),
-            settings: Mutex::new(settings),
-            listen_note,
-        };
-        Self {
-            own: Some(own),
-            ..self
-        }
-    }
-
-    /// The same, answering questions only.
-    #[must_use]
-    pub fn read_only(self) -> Self {
-        Self {
-            read_only: true,
-            ..self
-        }
-    }
-}
-
 /// Accepts connections for ever. Each gets its own task.
-pub async fn serve(listener: UnixListener, node: Arc<LocalNode>) {
+pub async fn serve(listener: UnixListener, api: Arc<Api>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let pools = Pools::default();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return; // never: nobody closes it
@@ -130,11 +68,11 @@ pub async fn serve(listener: UnixListener, node: Arc<LocalNode>) {
             tracing::warn!("a local connection of another user was refused");
             continue;
         }
-        let node = Arc::clone(&node);
+        let (api, pools) = (Arc::clone(&api), pools.clone());
         tokio::spawn(async move {
             let _place = place;
             let (input, output) = stream.into_split();
-            match serve_connection(input, output, node).await {
+            match serve_within(input, output, api, &pools).await {
                 Ok(()) | Err(StreamError::Closed) => {}
                 Err(error) => tracing::info!("local connection ended: {error}"),
             }
@@ -146,93 +84,119 @@ pub async fn serve(listener: UnixListener, node: Arc<LocalNode>) {
 ///
 /// # Errors
 /// [`StreamError`] if it breaks or the program breaks the protocol.
-pub async fn serve_connection<R, W>(
+pub async fn serve_connection<R, W>(input: R, output: W, api: Arc<Api>) -> Result<(), StreamError>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    serve_within(input, output, api, &Pools::default()).await
+}
+
+/// Serves one connection beside others that share these pools.
+async fn serve_within<R, W>(
     mut input: R,
     mut output: W,
-    node: Arc<LocalNode>,
+    api: Arc<Api>,
+    pools: &Pools,
 ) -> Result<(), StreamError>
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    let mut session = Session::new(Arc::clone(&node));
-    let mut is_greeted = false;
-    loop {
-        let next = read_frame_within::<LocalRequest, _>(&mut input, SENDS_WITHIN);
-        let next = if is_greeted {
-            next.await
-        } else {
-            let greeting = tokio::time::timeout(SENDS_WITHIN, next).await;
-            greeting.unwrap_or_else(|_| Err(too_slow()))
-        };
-        let (request, body) = match next {
-            Ok(frame) => frame,
-            Err(StreamError::Closed) => return Ok(()),
-            Err(StreamError::Frame(error)) => {
-                let reply = replies::error(bad_frame(&error));
-                send(&mut output, &reply, &[]).await?;
-                drain(&mut input).await;
-                return Err(error.into());
-            }
-            Err(error) => return Err(error),
-        };
-        is_greeted = true;
-        match answer(&mut session, (request, body), &mut output).await? {
-            Answer::Nothing => {}
-            Answer::Reply(reply, body) => send(&mut output, &reply, &body).await?,
-            Answer::Objects(ids) => {
-                in_time(session.send_objects(ids, &mut output)).await?;
-                in_time(flush(&mut output)).await?;
-            }
-            Answer::RemoteObjects(ids) => {
-                session.send_remote(ids, &mut output).await?;
-                in_time(flush(&mut output)).await?;
-            }
-            Answer::End(failure) => {
-                send(&mut output, &replies::error(failure), &[]).await?;
-                drain(&mut input).await;
-                return Ok(());
-            }
-            Answer::Stop => {
-                send(&mut output, &LocalReply::Ok, &[]).await?;
-                node.stop.notify_one();
-                return Ok(());
-            }
-        }
+    if !greet(&mut input, &mut output, &api).await? {
+        return Ok(());
     }
+    let (out, frames) = Output::new();
+    let conn = Arc::new(Connection::new(Arc::clone(&api), out, pools));
+    let read = async {
+        read_all(&mut input, &conn).await;
+        // What ends it is written behind all that came before it.
+        std::future::pending::<()>().await;
+    };
+    let ending = tokio::select! {
+        ending = output::write_all(frames, &mut output) => ending?,
+        () = read => Ending::Closed,
+    };
+    match ending {
+        Ending::Closed => {}
+        Ending::Refused => drain(&mut input).await,
+        Ending::Bad(error) => {
+            drain(&mut input).await;
+            return Err(error);
+        }
+        Ending::Stop => api.shutdown(),
+    }
+    Ok(())
 }
 
-/// The answer to a request, with a sign of life now and then until it is there: who waits must be able to
-/// tell a node that works from one that is stopped.
-async fn answer<W: AsyncWrite + Unpin>(
-    session: &mut Session,
-    (request, body): (LocalRequest, Vec<u8>),
-    output: &mut W,
-) -> Result<Answer, StreamError> {
-    let mut work = std::pin::pin!(session.answer(request, body));
-    loop {
-        match tokio::time::timeout(SIGN_OF_LIFE, &mut work).await {
-            Ok(answer) => return Ok(answer),
-            Err(_) => send(output, &LocalReply::Working, &[]).await?,
+/// The first message, without a tag: programs of any version understand what is said about it.
+async fn greet<R, W>(input: &mut R, output: &mut W, api: &Arc<Api>) -> Result<bool, StreamError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let first = read_frame_within::<LocalRequest, _>(input, SENDS_WITHIN);
+    let first = tokio::time::timeout(SENDS_WITHIN, first).await;
+    let failure = match first.unwrap_or_else(|_| Err(too_slow())) {
+        Ok((LocalRequest::Hello { api: version }, _)) => match api.hello(version) {
+            Ok(hello) => {
+                send(output, &LocalReply::Hello(hello)).await?;
+                return Ok(true);
+            }
+            Err(failure) => failure,
+        },
+        Ok(_) => Failure::new(ErrorCode::Protocol, "say hello first").safe("Nothing was changed."),
+        Err(StreamError::Closed) => return Ok(false),
+        Err(StreamError::Frame(error)) => {
+            send(output, &output::error(bad_frame(&error))).await?;
+            drain(input).await;
+            return Err(error.into());
         }
+        Err(error) => return Err(error),
+    };
+    send(output, &output::error(failure)).await?;
+    drain(input).await;
+    Ok(false)
+}
+
+/// Reads requests until the program closes, and begins each. At the end all that was begun is ended.
+async fn read_all<R: AsyncRead + Unpin>(input: &mut R, conn: &Arc<Connection>) {
+    let mut tasks = JoinSet::new();
+    let ending = loop {
+        let places = conn.places().await;
+        while tasks.try_join_next().is_some() {}
+        let next = read_frame_within::<Tagged<LocalRequest>, _>(input, SENDS_WITHIN).await;
+        let ((tag, request), body) = match next {
+            Ok(frame) => frame,
+            Err(StreamError::Closed) => break Ending::Closed,
+            Err(StreamError::Frame(error)) => {
+                let reply = output::error(bad_frame(&error));
+                conn.out.send(NO_TAG, reply, Vec::new(), None).await;
+                break Ending::Bad(error.into());
+            }
+            Err(error) => break Ending::Bad(error),
+        };
+        let asked = Asked::new(conn, tag, places);
+        tasks.spawn(asked.run(request, body));
+    };
+    if matches!(ending, Ending::Closed) {
+        while tasks.join_next().await.is_some() {}
     }
+    conn.out.end(ending).await;
+    // Those still under way may end while the writer writes.
+    while tasks.join_next().await.is_some() {}
 }
 
 /// One message, to a program that has to take it some time.
 async fn send<W: AsyncWrite + Unpin>(
     output: &mut W,
     reply: &LocalReply,
-    body: &[u8],
 ) -> Result<(), StreamError> {
     in_time(async {
-        write_frame(output, reply, body).await?;
-        flush(output).await
+        write_frame(output, reply, &[]).await?;
+        Ok(output.flush().await?)
     })
     .await
-}
-
-async fn flush<W: AsyncWrite + Unpin>(output: &mut W) -> Result<(), StreamError> {
-    Ok(output.flush().await?)
 }
 
 /// Unless the program takes nothing for too long.

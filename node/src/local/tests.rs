@@ -1,17 +1,22 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod home;
+mod tagged;
+
 use std::sync::Arc;
 
 use packnback_proto::ids::ObjectId;
 use packnback_proto::record::{Cert, Op, Order, Signed, decode_receipt, decode_snap};
 use packnback_proto::wire::ids::{decode_bitmap, decode_ids, encode_ids, split_records};
-use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest, StatusInfo};
+use packnback_proto::wire::local::{
+    API_VERSION, Committed, LocalReply, LocalRequest, Opened, StatusInfo,
+};
 use packnback_proto::wire::{ErrorCode, frame};
 use tokio::sync::Notify;
 
 use super::offline::Offline;
-use super::socket::{HomeLock, LOCK_NAME, SOCKET_NAME, SocketError};
-use super::{LocalNode, serve_connection};
+use super::serve_connection;
+use crate::api::Api;
 use crate::service::testkit::{
     Conn, NOW, SET, World, cert, chunk, host_key, key, owner, root, tree,
 };
@@ -30,40 +35,69 @@ fn adopt(cert: &Cert, by: u8) -> LocalRequest {
     }
 }
 
+fn api_of(world: &World) -> Api {
+    Api::new(
+        Arc::clone(&world.host),
+        Arc::new(Offline::default()),
+        Arc::new(Notify::new()),
+    )
+}
+
+/// A program that was greeted.
+struct Program {
+    conn: Conn,
+    tag: u64,
+}
+
+impl Program {
+    /// Sends a request under the next number.
+    async fn send(&mut self, request: LocalRequest, body: &[u8]) -> u64 {
+        self.tag += 1;
+        self.conn.send((self.tag, request), body).await;
+        self.tag
+    }
+
+    async fn receive_tagged(&mut self) -> (u64, LocalReply, Vec<u8>) {
+        let ((tag, reply), body) = self.conn.receive().await;
+        (tag, reply, body)
+    }
+
+    async fn receive(&mut self) -> (LocalReply, Vec<u8>) {
+        let (_, reply, body) = self.receive_tagged().await;
+        (reply, body)
+    }
+}
+
 struct Local {
     world: World,
-    node: Arc<LocalNode>,
+    api: Arc<Api>,
 }
 
 impl Local {
     fn new() -> Self {
         let world = World::new();
-        let node = LocalNode::new(
-            Arc::clone(&world.host),
-            Arc::new(Offline::default()),
-            Arc::new(Notify::new()),
-        );
+        let api = api_of(&world);
         Self {
             world,
-            node: Arc::new(node),
+            api: Arc::new(api),
         }
     }
 
     fn connect_raw(&self) -> Conn {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let (input, output) = tokio::io::split(theirs);
-        tokio::spawn(serve_connection(input, output, Arc::clone(&self.node)));
+        tokio::spawn(serve_connection(input, output, Arc::clone(&self.api)));
         Conn(ours)
     }
 
-    async fn connect(&self) -> Conn {
+    async fn connect(&self) -> Program {
         let mut conn = self.connect_raw();
-        let (reply, _) = ask(&mut conn, LocalRequest::Hello { api: API_VERSION }, &[]).await;
-        assert!(matches!(reply, LocalReply::Hello { .. }), "{reply:?}");
-        conn
+        let reply = greet(&mut conn, LocalRequest::Hello { api: API_VERSION }).await;
+        assert!(matches!(reply, LocalReply::Hello(_)), "{reply:?}");
+        Program { conn, tag: 0 }
     }
 
-    async fn adopted(&self) -> Conn {
+    async fn adopted(&self) -> Program {
         let mut conn = self.connect().await;
         assert_eq!(
             ask(&mut conn, adopt(&own_cert(), 1), &[]).await.0,
@@ -73,47 +107,31 @@ impl Local {
     }
 }
 
-async fn ask(conn: &mut Conn, request: LocalRequest, body: &[u8]) -> (LocalReply, Vec<u8>) {
-    conn.send(request, body).await;
+/// Says something before anything has a number.
+async fn greet(conn: &mut Conn, request: LocalRequest) -> LocalReply {
+    conn.send(request, &[]).await;
+    conn.receive().await.0
+}
+
+/// Asks, and takes the next thing that is said of it.
+async fn ask(conn: &mut Program, request: LocalRequest, body: &[u8]) -> (LocalReply, Vec<u8>) {
+    let asked = conn.send(request, body).await;
     loop {
-        match conn.receive().await {
-            (LocalReply::Working, _) => {}
-            answer => return answer,
+        match conn.receive_tagged().await {
+            (_, LocalReply::Working, _) => {}
+            (tag, reply, body) if tag == asked => return (reply, body),
+            // The refusal of a put before.
+            (_, reply @ LocalReply::Error { .. }, body) => return (reply, body),
+            other => panic!("{other:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn who_waits_hears_that_the_node_works() {
-    let local = Local::new();
-    let mut conn = local.adopted().await;
-    let request = LocalRequest::Copies {
-        snap: [1; 32].into(),
-        wait_hosts: 1,
-        timeout_ms: 12_000,
-    };
-    conn.send(request, &[]).await;
-    let (first, _) = conn.receive::<LocalReply>().await;
-    assert_eq!(first, LocalReply::Working);
-    // The answer comes all the same, and after it nothing that was not asked for.
-    let (status, _) = ask(&mut conn, LocalRequest::Peers, &[]).await;
-    assert!(matches!(status, LocalReply::Copies { .. }), "{status:?}");
-    let (peers, _) = conn.receive::<LocalReply>().await;
-    assert!(matches!(peers, LocalReply::Peers { .. }), "{peers:?}");
-}
-
-#[tokio::test]
 async fn a_node_on_a_disk_that_cannot_be_written_answers_questions_only() {
     let world = World::new();
-    let node = LocalNode::new(
-        Arc::clone(&world.host),
-        Arc::new(Offline::default()),
-        Arc::new(Notify::new()),
-    );
-    let local = Local {
-        world,
-        node: Arc::new(node.read_only()),
-    };
+    let api = Arc::new(api_of(&world).read_only());
+    let local = Local { world, api };
     for question in [LocalRequest::Status, LocalRequest::Peers] {
         let (reply, _) = ask(&mut local.connect().await, question, &[]).await;
         assert!(!matches!(reply, LocalReply::Error { .. }), "{reply:?}");
@@ -146,7 +164,7 @@ fn assert_error(reply: &LocalReply, expected: ErrorCode) {
     }
 }
 
-async fn commit(conn: &mut Conn, root: ObjectId) -> (LocalReply, Vec<u8>) {
+async fn commit(conn: &mut Program, root: ObjectId) -> (LocalReply, Vec<u8>) {
     ask(
         conn,
         LocalRequest::Commit {
@@ -167,11 +185,11 @@ async fn a_backup_from_adoption_to_reading_back() {
     assert!(
         matches!(
             reply,
-            LocalReply::Opened {
+            LocalReply::Opened(Opened {
                 base: None,
                 last_seq: 0,
                 ..
-            }
+            })
         ),
         "{reply:?}"
     );
@@ -191,11 +209,11 @@ async fn a_backup_from_adoption_to_reading_back() {
         };
         assert_eq!(ask(&mut conn, LocalRequest::Sync, &[]).await.0, synced);
         let (reply, _) = commit(&mut conn, root(&tree).id).await;
-        let LocalReply::Committed {
+        let LocalReply::Committed(Committed {
             snap,
             envelope,
             receipt,
-        } = reply
+        }) = reply
         else {
             panic!("{reply:?}")
         };
@@ -204,7 +222,7 @@ async fn a_backup_from_adoption_to_reading_back() {
         assert_eq!(signed.value().prev.is_some(), seq == 2);
         assert_eq!(decode_receipt(&receipt).unwrap().value().snap, snap);
         let (reply, _) = ask(&mut conn, LocalRequest::Open, &[]).await;
-        assert!(matches!(reply, LocalReply::Opened { base, .. } if base == Some(snap)));
+        assert!(matches!(reply, LocalReply::Opened(opened) if opened.base == Some(snap)));
     }
     let ids: Vec<ObjectId> = tree(1)
         .iter()
@@ -217,7 +235,7 @@ async fn a_backup_from_adoption_to_reading_back() {
     conn.send(LocalRequest::Get { remote: false }, &encode_ids(&ids))
         .await;
     for (at, expected) in tree(1).iter().enumerate() {
-        let (reply, body) = conn.receive::<LocalReply>().await;
+        let (reply, body) = conn.receive().await;
         assert_eq!(
             reply,
             LocalReply::Object {
@@ -227,7 +245,7 @@ async fn a_backup_from_adoption_to_reading_back() {
         );
         assert_eq!(body, expected.bytes);
     }
-    let (reply, _) = conn.receive::<LocalReply>().await;
+    let (reply, _) = conn.receive().await;
     assert_eq!(
         reply,
         LocalReply::Object {
@@ -304,14 +322,14 @@ async fn requests_before_hello_before_adoption_or_without_a_host_are_refused() {
     let local = Local::new();
     let mut conn = local.connect_raw();
     assert_error(
-        &ask(&mut conn, LocalRequest::Open, &[]).await.0,
+        &greet(&mut conn, LocalRequest::Open).await,
         ErrorCode::Protocol,
     );
     let mut conn = local.connect_raw();
     let newer = LocalRequest::Hello {
         api: API_VERSION + 1,
     };
-    assert_error(&ask(&mut conn, newer, &[]).await.0, ErrorCode::Version);
+    assert_error(&greet(&mut conn, newer).await, ErrorCode::Version);
     let mut conn = local.connect().await;
     let before = local.world.engine.snapshot();
     assert_error(
@@ -358,7 +376,7 @@ async fn a_full_disk_is_said_clearly_and_what_was_kept_is_readable() {
     }
     assert!(matches!(
         commit(&mut conn, root(&tree).id).await.0,
-        LocalReply::Committed { .. }
+        LocalReply::Committed(_)
     ));
     local.world.engine.set_full(true);
     conn.send(LocalRequest::Put { id: chunk(8).id }, &chunk(8).bytes)
@@ -373,7 +391,7 @@ async fn a_full_disk_is_said_clearly_and_what_was_kept_is_readable() {
         &encode_ids(&[tree[0].id]),
     )
     .await;
-    assert_eq!(conn.receive::<LocalReply>().await.1, tree[0].bytes);
+    assert_eq!(conn.receive().await.1, tree[0].bytes);
 }
 
 /// The power fails at every write of a backup: the next one follows what was acknowledged.
@@ -391,8 +409,8 @@ async fn n02_commit_crash_keeps_sequence_and_predecessor_in_step() {
                 conn.send(LocalRequest::Put { id: object.id }, &object.bytes)
                     .await;
             }
-            if let LocalReply::Committed { snap, .. } = commit(&mut conn, root(&tree).id).await.0 {
-                acknowledged = Some(snap);
+            if let LocalReply::Committed(done) = commit(&mut conn, root(&tree).id).await.0 {
+                acknowledged = Some(done.snap);
             }
         }
         local.world.crash();
@@ -409,52 +427,6 @@ async fn n02_commit_crash_keeps_sequence_and_predecessor_in_step() {
             .unwrap();
         assert_eq!(heads.first().map(|head| head.id), acknowledged);
     }
-}
-
-#[test]
-fn one_home_has_one_node_and_a_dead_nodes_socket_is_replaced() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let _inside = runtime.enter();
-    let dir = tempfile::tempdir().unwrap();
-    // As a killed node leaves it.
-    std::fs::write(dir.path().join(LOCK_NAME), b"").unwrap();
-    drop(std::os::unix::net::UnixListener::bind(dir.path().join(SOCKET_NAME)).unwrap());
-    let lock = HomeLock::take(dir.path()).unwrap();
-    let listener = lock.listen().unwrap();
-    assert!(matches!(
-        HomeLock::take(dir.path()),
-        Err(SocketError::InUse(_))
-    ));
-    let connected = std::os::unix::net::UnixStream::connect(dir.path().join(SOCKET_NAME));
-    assert!(connected.is_ok());
-    drop(listener);
-    lock.close();
-    drop(lock);
-    assert!(!dir.path().join(SOCKET_NAME).exists());
-    assert!(HomeLock::take(dir.path()).is_ok());
-}
-
-#[test]
-fn a_home_of_any_depth_can_be_listened_on() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let _inside = runtime.enter();
-    let base = tempfile::tempdir().unwrap();
-    let dir = base.path().join("d".repeat(200));
-    std::fs::create_dir(&dir).unwrap();
-    let lock = HomeLock::take(&dir).unwrap();
-    let _listener = lock.listen().unwrap();
-    let mode = std::fs::metadata(dir.join(SOCKET_NAME))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600);
 }
 
 /// The order may come while a backup runs: what was sent stays without a snapshot.

@@ -39,7 +39,7 @@ pub use clock::now_s;
 pub use handle::{Incoming, NetHandle};
 pub use peer_id::{keypair_from_seed, keypair_of, node_id, node_id_of, peer_id};
 pub use port::Libp2p;
-pub use text::{can_be_node, canonical, full_addr, reach_of, seen_from, split_peer_addr};
+pub use text::{canonical, full_addr, reach_of, seen_from, split_peer_addr};
 pub use types::{Carrier, ConnInfo, InboundStream, NetConfig, OutboundStream, PeerStream};
 
 pub use crate::ports::{NetError, NetStats, Protocol};

@@ -30,12 +30,6 @@ pub fn full_addr(node: &NodeId, addr: &str) -> Option<String> {
     format_peer_addr(node, &addr).ok()
 }
 
-/// Whether a node can have this id: not all of them are points of the curve.
-#[must_use]
-pub fn can_be_node(node: &NodeId) -> bool {
-    super::peer_id(node).is_ok()
-}
-
 /// How far an address reaches. Names count as public: people use them for that. What is neither an
 /// IP address nor a name reaches this machine only.
 #[must_use]

@@ -1,5 +1,6 @@
 //! The table as the storage service sees it: who may do what, and for whom it counts.
 
+use packnback_proto::crypto::sign::can_be_key;
 use packnback_proto::ids::NodeId;
 use packnback_proto::wire::{ErrorCode, Role};
 
@@ -43,7 +44,7 @@ impl PeerTable {
                 ..friend.clone()
             }),
         };
-        if *recovery == self.me || !crate::net::can_be_node(recovery) {
+        if *recovery == self.me || !can_be_key(&recovery.0) {
             return Err(Failure::new(
                 ErrorCode::Certificate,
                 "the recovery key in the certificate can be nobody's",

@@ -1,6 +1,8 @@
 //! Where work that blocks runs: hashing, the disk.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -17,7 +19,48 @@ pub enum Blocking {
     /// At once, where it was asked for: nothing else happens meanwhile, so that what follows is the same
     /// each time.
     Inline,
+    /// The same, on a machine that is slow.
+    Late(Lag),
 }
+
+/// How long each piece of work takes on a slow machine; it may change. Copies are the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Lag(&'static AtomicU64);
+
+impl Lag {
+    /// None to begin with. It is never freed: a machine of a simulation has one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Box::leak(Box::default()))
+    }
+
+    /// From now on.
+    pub fn set(self, each: Duration) {
+        let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
+        self.0.store(micros, Ordering::Relaxed);
+    }
+
+    async fn pass(self) {
+        match self.0.load(Ordering::Relaxed) {
+            0 => {}
+            micros => tokio::time::sleep(Duration::from_micros(micros)).await,
+        }
+    }
+}
+
+impl Default for Lag {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for Lag {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Lag {}
 
 impl Blocking {
     /// Runs it and waits.
@@ -31,6 +74,10 @@ impl Blocking {
         match self {
             Self::Pool => tokio::task::spawn_blocking(work).await.map_err(|_| Stopped),
             Self::Inline => inline(work),
+            Self::Late(lag) => {
+                lag.pass().await;
+                inline(work)
+            }
         }
     }
 
@@ -49,6 +96,12 @@ impl Blocking {
                 let done = inline(work);
                 tasks.spawn(std::future::ready(done));
             }
+            Self::Late(lag) => {
+                tasks.spawn(async move {
+                    lag.pass().await;
+                    inline(work)
+                });
+            }
         }
     }
 }
@@ -65,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_and_a_panic_ends_it_only() {
-        for blocking in [Blocking::Pool, Blocking::Inline] {
+        for blocking in [Blocking::Pool, Blocking::Inline, Blocking::Late(Lag::new())] {
             assert_eq!(blocking.run(|| 7).await, Ok(7));
             let broken = blocking.run(|| panic!("meant to"));
             assert_eq!(broken.await, Err::<(), _>(Stopped));
@@ -80,5 +133,19 @@ mod tests {
             done.sort_unstable();
             assert_eq!(done, [0, 1, 2, 3]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_machine_takes_its_time() {
+        let lag = Lag::new();
+        let (blocking, start) = (Blocking::Late(lag), tokio::time::Instant::now());
+        blocking.run(|| ()).await.unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        lag.set(Duration::from_secs(3));
+        blocking.run(|| ()).await.unwrap();
+        let mut tasks = JoinSet::new();
+        blocking.start(&mut tasks, || ());
+        tasks.join_next().await.unwrap().unwrap().unwrap();
+        assert_eq!(start.elapsed(), Duration::from_secs(6));
     }
 }

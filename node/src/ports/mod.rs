@@ -28,7 +28,7 @@ pub mod suite;
 mod system;
 mod transport;
 
-pub use blocking::{Blocking, Stopped};
+pub use blocking::{Blocking, Lag, Stopped};
 pub use book::{Binding, PeerBook, Reach, Sponsor, Standing};
 pub use clock::Clock;
 pub use dice::{Dice, NoDice};

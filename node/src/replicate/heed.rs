@@ -24,6 +24,8 @@ pub(super) struct Heeded {
     pub new_orders: bool,
     /// Whether receipts of this host were withdrawn, so that there may be more or less to do for it.
     pub withdrawn: bool,
+    /// Whether the host lost what it had receipted: what else it was told may be lost there as well.
+    pub lost: bool,
 }
 
 /// Looks at everything. Blocks on the disk.
@@ -55,6 +57,7 @@ pub(super) fn heed(
     for (snap, ended) in &learnt.gone {
         source.withdraw(snap, &host, *ended)?;
         heeded.withdrawn = true;
+        heeded.lost |= ended.is_none();
     }
     told.gone(&learnt, opened.notice.is_some())?;
     // One that was asked about apart is no riddle any more.

@@ -314,7 +314,7 @@ fn n30_an_order_carried_out_while_this_machine_was_off_is_learnt() {
     let delete = order(1, Op::DeleteIds(vec![first.id]));
     let stands = vec![(second.id, Stand::Here), (first.id, ended(&delete))];
     let heeded = machine.told(stands.clone(), &[&delete]);
-    assert!(heeded.new_orders && heeded.withdrawn);
+    assert!(heeded.new_orders && heeded.withdrawn && !heeded.lost);
     // No copy any more, and no accusation: the host did what the owner said.
     assert!(!machine.counted(first) && machine.counted(second));
     let expected = [(AlarmKind::ForeignOrder, Some(delete.id()))];
@@ -350,7 +350,8 @@ fn n30_a_host_that_lost_its_disk_has_no_receipts_and_gets_everything_again() {
     machine.receipted(first, NOW);
     machine.receipted(second, NOW);
     let lost = vec![(second.id, Stand::Unknown), (first.id, Stand::Unknown)];
-    assert!(machine.told(lost, &[]).withdrawn);
+    let heeded = machine.told(lost, &[]);
+    assert!(heeded.withdrawn && heeded.lost);
     assert!(!machine.counted(first) && !machine.counted(second));
     assert_eq!(machine.alarms(), [(AlarmKind::Withheld, Some(second.id))]);
     for head in [first, second] {

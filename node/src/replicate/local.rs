@@ -1,26 +1,36 @@
 //! The store of this node as the source of replication.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId, SnapshotId};
-use packnback_proto::record::{Kind, decode_order, parse_envelope};
+use packnback_proto::record::decode_order;
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::admin::AlarmKind;
-use packnback_proto::wire::ids::split_records;
 
 use super::source::{Fate, OwnSnap, Shape, Source};
 use crate::ports::Failure;
 use crate::store::stored::ElsewhereRow;
-use crate::store::{NewAlarm, RecordFilter, Store, StoreError};
-
-/// Snapshots of this device that are looked at.
-const SNAPS_MAX: usize = 1 << 20;
+use crate::store::{NewAlarm, Store, StoreError};
 
 /// See the module.
 pub struct StoreSource {
     store: Arc<Store>,
     /// A node belongs to its first owner for good, so it is looked up once.
     owner: OnceLock<OwnerId>,
+    /// The snapshots as they were at the last look: only what was logged since is read.
+    followed: Mutex<Followed>,
+}
+
+/// Snapshots of this device, as of an entry of the log.
+#[derive(Default)]
+struct Followed {
+    /// Number of that entry.
+    number: u64,
+    /// Oldest first.
+    snaps: Vec<OwnSnap>,
 }
 
 impl From<StoreError> for Failure {
@@ -36,6 +46,7 @@ impl StoreSource {
         Self {
             store,
             owner: OnceLock::new(),
+            followed: Mutex::default(),
         }
     }
 
@@ -53,42 +64,37 @@ impl StoreSource {
     }
 
     fn snaps(&self, owner: &OwnerId) -> Result<Vec<OwnSnap>, StoreError> {
-        let heads = self.store.heads(owner, &self.store.node_id(), SNAPS_MAX)?;
-        let mut snaps = Vec::with_capacity(heads.len());
-        for head in heads.into_iter().rev() {
-            let row = self
-                .store
-                .snap(owner, &head.id)?
-                .ok_or(StoreError::Stored("snapshot row"))?;
-            let envelope = self.record(owner, &head.id)?;
-            snaps.push(OwnSnap {
-                id: head.id,
-                seq: row.seq,
-                root: row.root,
-                set: row.set,
-                time: row.time,
-                envelope,
-            });
+        let mut followed = self.followed.lock();
+        // Asked before the list is read: what is logged meanwhile is read again with the next look.
+        let number = self.store.log_number(owner)?;
+        if followed.number != number {
+            let ids = self.store.snap_ids(owner, &self.store.node_id())?;
+            let known = std::mem::take(&mut *followed).snaps.into_iter();
+            let mut known: HashMap<SnapshotId, OwnSnap> =
+                known.map(|snap| (snap.id, snap)).collect();
+            let mut snaps = Vec::with_capacity(ids.len());
+            for id in ids.into_iter().rev() {
+                snaps.push(match known.remove(&id) {
+                    Some(snap) => snap,
+                    None => self.snap(owner, id)?,
+                });
+            }
+            *followed = Followed { number, snaps };
         }
-        Ok(snaps)
+        Ok(followed.snaps.clone())
     }
 
-    fn order_envelopes(&self, owner: &OwnerId) -> Result<Vec<Bytes>, StoreError> {
-        let (mut orders, mut after) = (Vec::new(), None);
-        loop {
-            let page = self
-                .store
-                .records(owner, &RecordFilter::All, after.as_ref())?;
-            let records =
-                split_records(&page.body).map_err(|_| StoreError::Stored("page of records"))?;
-            let is_order =
-                |record: &&[u8]| parse_envelope(record).is_ok_and(|e| e.kind == Kind::Order);
-            orders.extend(records.into_iter().filter(is_order).map(Bytes::from));
-            if !page.more || page.last.is_none() {
-                return Ok(orders);
-            }
-            after = page.last;
-        }
+    fn snap(&self, owner: &OwnerId, id: SnapshotId) -> Result<OwnSnap, StoreError> {
+        let row = self.store.snap(owner, &id)?;
+        let row = row.ok_or(StoreError::Stored("snapshot row"))?;
+        Ok(OwnSnap {
+            id,
+            seq: row.seq,
+            root: row.root,
+            set: row.set,
+            time: row.time,
+            envelope: self.record(owner, &id)?,
+        })
     }
 }
 
@@ -153,7 +159,8 @@ impl Source for StoreSource {
         let Some(owner) = self.owner()? else {
             return Ok(Vec::new());
         };
-        Ok(self.order_envelopes(&owner)?)
+        let orders = self.store.order_envelopes(&owner)?;
+        Ok(orders.into_iter().map(Bytes).collect())
     }
 
     fn shape(&self, id: &ObjectId) -> Result<Option<Shape>, Failure> {

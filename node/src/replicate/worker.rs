@@ -136,9 +136,8 @@ impl Worker {
                 Err(error) => {
                     tracing::info!(host = ?self.host, %error, "replication will be tried again");
                     self.common.board.failed(self.host, error.to_string());
-                    self.common
-                        .peers
-                        .note(self.host, self.common.env.clock.now(), error.heard());
+                    let now = self.common.env.clock.now();
+                    self.common.peers.note(self.host, now, error.heard());
                     if self.pause(&mut wake, attempt).await {
                         attempt = 0;
                     } else {
@@ -157,12 +156,8 @@ impl Worker {
             retry_max,
             ..
         } = self.common.timing;
-        let pause = backoff(
-            attempt,
-            retry_first,
-            retry_max,
-            self.common.env.dice.jitter(),
-        );
+        let random = self.common.env.dice.jitter();
+        let pause = backoff(attempt, retry_first, retry_max, random);
         tokio::select! {
             biased;
             () = tokio::time::sleep(pause) => false,
@@ -254,6 +249,12 @@ impl Worker {
         let heeded = self.heed(base, opened).await?;
         if self.now() >= self.ask_all_at {
             self.ask_all_at = self.now() + ASK_ALL;
+        }
+        if heeded.lost {
+            // With what it lost goes what it was told since this process started.
+            self.told_orders.clear();
+            self.told_receipts.clear();
+            self.told_addrs.clear();
         }
         if heeded != Heeded::default() {
             // There may be less to bring now, or more.

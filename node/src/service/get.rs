@@ -29,7 +29,7 @@ where
 {
     let reads = ids.into_iter().map(|id| {
         let host = Arc::clone(host);
-        async move { (id, read(host, owner, id).await) }
+        async move { (id, read_object(host, owner, id).await) }
     });
     let mut reads = futures::stream::iter(reads).buffered(READ_AHEAD);
     while let Some((id, object)) = reads.next().await {
@@ -39,7 +39,8 @@ where
     Ok(())
 }
 
-async fn read(host: Arc<Host>, owner: OwnerId, id: ObjectId) -> Option<Vec<u8>> {
+/// An object; `None` if it is not here or damaged.
+pub(crate) async fn read_object(host: Arc<Host>, owner: OwnerId, id: ObjectId) -> Option<Vec<u8>> {
     match host
         .blocking(move |store| tolerate(store.get(&owner, &id)))
         .await

@@ -6,6 +6,7 @@
 //! module carries it out over any stream.
 
 mod get;
+mod lanes;
 mod puts;
 mod replicas;
 mod session;
@@ -29,7 +30,7 @@ use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
-pub(crate) use get::send_objects;
+pub(crate) use get::{read_object, send_objects};
 pub(crate) use puts::Puts;
 
 use crate::frames::{StreamError, read_frame_with_room, write_frame};
@@ -64,6 +65,7 @@ pub struct Host {
     sessions: AtomicU64,
     slots: slots::Slots,
     pub(crate) shares: share::Shares,
+    pub(crate) lanes: lanes::Lanes,
     /// A peer that has not shown within this time what it is here for goes.
     unproven: Duration,
 }
@@ -82,6 +84,7 @@ impl Host {
             sessions: AtomicU64::new(0),
             slots: slots::Slots::default(),
             shares: share::Shares::default(),
+            lanes: lanes::Lanes::default(),
             unproven: UNPROVEN,
         }
     }

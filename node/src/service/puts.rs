@@ -50,6 +50,9 @@ impl Puts {
                 check(done)?;
             }
         }
+        // First: what waits for its owner holds no bytes that others could use.
+        let lane = self.host.lanes.enter_to_put(&self.intake.access().owner);
+        let lane = lane.await?;
         // At least one permit, so that a crowd of empty bodies is bounded too.
         let permits = u32::try_from(body.len().max(4096)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.host.in_flight)
@@ -57,12 +60,12 @@ impl Puts {
             .await;
         let permit = permit.map_err(|_| Refusal::new(ErrorCode::Busy, "the node is stopping"))?;
         let (host, intake) = (Arc::clone(&self.host), Arc::clone(&self.intake));
-        let now = host.clock.now();
+        let now = host.env.clock.now();
         let blocking = self.host.env.blocking;
         blocking.start(&mut self.tasks, move || {
             let done = host.store.put(&intake, &id, &body, now);
             drop(body);
-            drop(permit);
+            drop((permit, lane));
             done
         });
         Ok(())
@@ -81,10 +84,14 @@ impl Puts {
     pub(crate) async fn sync(&mut self) -> Result<u64, Refusal> {
         self.settle().await?;
         let intake = Arc::clone(&self.intake);
-        let now = self.host.clock.now();
-        self.host
-            .blocking(move |store| store.sync(&intake, now))
-            .await
+        let now = self.host.env.clock.now();
+        let lane = self.host.lanes.enter(&intake.access().owner).await?;
+        let sync = self.host.blocking(move |store| {
+            let done = store.sync(&intake, now);
+            drop(lane);
+            done
+        });
+        sync.await
     }
 }
 

@@ -21,7 +21,7 @@ impl Session {
             false => self.host.peers.standing(&peer).map(|s| s.role),
         };
         let now = self.host.clock.now();
-        self.work(move |store| {
+        self.work(owner, move |store| {
             let row = store.hosts(&owner)?;
             may_replicate(ReplicaFacts {
                 peer,
@@ -41,7 +41,7 @@ impl Session {
             let message = format!("addresses of more than {AUDIENCE_MAX} hosts at once");
             return Err(Refusal::new(ErrorCode::Protocol, message));
         }
-        let row = self.work(move |store| store.hosts(&owner)).await?;
+        let row = self.work(owner, move |store| store.hosts(&owner)).await?;
         let listed = row.map_or(Vec::new(), |row| row.hosts);
         for (node, addrs) in &hosts {
             let own = *node == self.peer;

@@ -17,7 +17,7 @@ use super::share::Share;
 use super::slots::Slot;
 use super::{Host, Puts, Refusal};
 use crate::ports::{Binding, Reach, Sponsor};
-use crate::store::{Access, CommitOutcome, RecordFilter, Store, StoreError};
+use crate::store::{Access, CommitOutcome, RecordFilter, StoreError};
 
 /// Newest snapshots told at open.
 const HEADS: usize = 16;
@@ -103,21 +103,6 @@ impl Session {
     /// Whether the peer has shown what it is here for.
     pub(super) const fn is_proven(&self) -> bool {
         !matches!(self.stage, Stage::Greeted(_))
-    }
-
-    /// Runs store work for this peer: when it is its sponsor's turn, and at its expense.
-    pub(super) async fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let turn = self.share.turn(self.host.clock.now()).await?;
-        let clock = &self.host.env.clock;
-        let began = clock.instant();
-        let done = self.host.blocking(work).await;
-        let took = clock.instant().saturating_duration_since(began);
-        self.share.pay(took, clock.now());
-        drop(turn);
-        done
     }
 
     pub(super) async fn answer(&mut self, request: StoreRequest, body: Vec<u8>) -> Answer {
@@ -232,7 +217,7 @@ impl Session {
         let puts = Puts::new(Arc::clone(&self.host), access)?;
         let intake = puts.shared_intake();
         let opened = self
-            .work(move |store| {
+            .work(access.owner, move |store| {
                 let owner = &access.owner;
                 let base = match base {
                     Some(base) => store.snap(owner, &base)?,
@@ -275,9 +260,9 @@ impl Session {
     /// an open that is refused leaves nothing behind.
     async fn admit(&self, cert: Signed<Cert>, now: u64) -> Result<Admitted, Refusal> {
         let peer = self.peer;
-        let host = Arc::clone(&self.host);
+        let (host, owner) = (Arc::clone(&self.host), cert.value().owner);
         let admitted = self
-            .work(move |store| {
+            .work(owner, move |store| {
                 let value = cert.value();
                 let standing = host.peers.standing(&peer);
                 if standing.is_none_or(|standing| standing.role != Role::Friend) {
@@ -327,13 +312,13 @@ impl Session {
         let device = self.device()?;
         let ids = ids(body, HAVE_IDS_MAX)?;
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        let intake = device.puts.shared_intake();
+        let (owner, intake) = (device.access.owner, device.puts.shared_intake());
         if !self.host.shares.may_ask(self.peer, count, now) {
             let message = "too many questions of this device: ask again later";
             return Err(Refusal::new(ErrorCode::Busy, message));
         }
         let answers = self
-            .work(move |store| store.have(&intake, &ids, now))
+            .work(owner, move |store| store.have(&intake, &ids, now))
             .await?;
         Ok((StoreReply::Bitmap, encode_bitmap(&answers)))
     }
@@ -344,7 +329,9 @@ impl Session {
         let (access, cert) = (device.access, device.cert.clone());
         let now = self.host.clock.now();
         let outcome = self
-            .work(move |store| store.commit(&access, &cert, &snap, now))
+            .work(access.owner, move |store| {
+                store.commit(&access, &cert, &snap, now)
+            })
             .await?;
         match outcome {
             CommitOutcome::Accepted(accepted) => reply(StoreReply::Committed {
@@ -359,16 +346,20 @@ impl Session {
 
     async fn receipt(&mut self, envelope: Bytes) -> Reply {
         let access = self.device()?.access;
-        self.work(move |store| store.take_receipt(&access, Some(&access.device), &envelope))
-            .await?;
+        self.work(access.owner, move |store| {
+            store.take_receipt(&access, Some(&access.device), &envelope)
+        })
+        .await?;
         reply(StoreReply::Ok)
     }
 
     async fn order(&mut self, envelope: Bytes) -> Reply {
         let access = self.device()?.access;
         let now = self.host.clock.now();
-        self.work(move |store| store.take_order(&access, &envelope, now))
-            .await?;
+        self.work(access.owner, move |store| {
+            store.take_order(&access, &envelope, now)
+        })
+        .await?;
         self.host.peers.orders_changed();
         reply(StoreReply::Ok)
     }
@@ -383,7 +374,9 @@ impl Session {
             false => self.host.peers.standing(&self.peer).map(|s| s.role),
         };
         let (served, bytes_read) = self
-            .work(move |store| Ok((store.serves(&owner)?, store.grant_bytes(&owner, &id)?)))
+            .work(owner, move |store| {
+                Ok((store.serves(&owner)?, store.grant_bytes(&owner, &id)?))
+            })
             .await?;
         let facts = GrantFacts {
             grant: grant.value(),
@@ -397,7 +390,7 @@ impl Session {
         let right = accept(facts, self.host.clock.now()).map_err(StoreError::from)?;
         let scope = right.scope.clone();
         let covered = self
-            .work(move |store| store.scope_objects(&owner, &scope))
+            .work(owner, move |store| store.scope_objects(&owner, &scope))
             .await?;
         self.stage = Stage::Reader(Box::new(Reader {
             right,
@@ -432,7 +425,9 @@ impl Session {
             Stage::Greeted(_) => return Err(StoreError::from(GrantRefusal::None).into()),
         };
         let page = self
-            .work(move |store| store.records(&owner, &filter, after.as_ref()))
+            .work(owner, move |store| {
+                store.records(&owner, &filter, after.as_ref())
+            })
             .await?;
         Ok((
             StoreReply::Records {

@@ -8,10 +8,10 @@ use packnback_proto::ids::OwnerId;
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::wire::admin::{EvictInfo, HostedOwner};
 
-use super::disk::Batch;
 use super::ending::{Cause, Why, gone};
 use super::error::StoreError;
 use super::stored::{AdminRow, EvictRow};
+use super::tx::OwnerTx;
 use super::{Store, keys};
 
 impl EvictRow {
@@ -38,6 +38,15 @@ impl EvictRow {
     }
 }
 
+impl OwnerTx<'_> {
+    /// A session of a device of the owner is being opened.
+    pub(super) fn note_session(&mut self, now: u64) -> Result<(), StoreError> {
+        let mut row = self.store.admin(&self.owner)?;
+        row.last_session = Some(now);
+        self.put_row(keys::admin(&self.owner), &row)
+    }
+}
+
 impl Store {
     /// What the administrator decided about an owner.
     ///
@@ -57,12 +66,11 @@ impl Store {
             return Err(StoreError::Unknown("nothing of this owner is stored here"));
         }
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let mut row = self.admin(owner)?;
         change(&mut row);
-        let mut batch = Batch::default();
-        Self::put_row(&mut batch, keys::admin(owner), &row)?;
-        Ok(self.disk.tables.write(batch)?)
+        tx.put_row(keys::admin(owner), &row)?;
+        tx.write()
     }
 
     /// Limits what is stored for all devices of an owner together. What is here stays.
@@ -93,18 +101,6 @@ impl Store {
             }
         });
         self.change_admin(owner, |row| row.evict = announced)
-    }
-
-    /// A session of an owner's device is being opened. The owner's lock is held.
-    pub(super) fn note_session(
-        &self,
-        batch: &mut Batch,
-        owner: &OwnerId,
-        now: u64,
-    ) -> Result<(), StoreError> {
-        let mut row = self.admin(owner)?;
-        row.last_session = Some(now);
-        Self::put_row(batch, keys::admin(owner), &row)
     }
 
     /// Ends every snapshot of an owner whose time is over. Returns how many.

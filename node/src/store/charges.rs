@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{Batch, Table};
 use super::error::StoreError;
+use super::tx::OwnerTx;
 use super::{Access, Store, keys};
 
 /// Bytes of records every owner has beside its quota.
@@ -69,6 +70,72 @@ fn cost(key: &[u8], value: &[u8]) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX).saturating_add(ROW)
 }
 
+impl OwnerTx<'_> {
+    /// Writes what is gathered and keeps the sum of what the owner's records take.
+    pub(super) fn write_charged(&mut self) -> Result<(), StoreError> {
+        let mut batch = self.take();
+        self.settle_charge(&mut batch)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        Ok(self.store.disk.tables.write(batch)?)
+    }
+
+    /// The same, if there is room.
+    ///
+    /// # Errors
+    /// [`StoreError::Budget`] if it does not fit: then nothing is written.
+    pub(super) fn write_within(&mut self, access: &Access, what: Writes) -> Result<(), StoreError> {
+        let mut batch = self.take();
+        let (before, after) = self.settle_charge(&mut batch)?;
+        if after.bytes > before.bytes {
+            self.store.room_for(access, what, after)?;
+        }
+        Ok(self.store.disk.tables.write(batch)?)
+    }
+
+    /// After rows were lost.
+    pub(super) fn charge_anew(&mut self) -> Result<(), StoreError> {
+        let sum = self.store.records_taken(&self.owner)?;
+        self.put_row(keys::charged(&self.owner), &sum)?;
+        self.write()
+    }
+
+    /// Adds the new sum to a batch; what it was and what it will be.
+    fn settle_charge(&self, batch: &mut Batch) -> Result<(Charged, Charged), StoreError> {
+        let (store, owner) = (self.store, &self.owner);
+        let mut last: HashMap<(Table, &[u8]), Option<&[u8]>> = HashMap::new();
+        for change in &batch.changes {
+            if is_charged(owner, change.table, &change.key) {
+                let value = change.value.as_deref();
+                last.insert((change.table, change.key.as_slice()), value);
+            }
+        }
+        let before = store.charged(owner)?;
+        let (mut more, mut less) = (0u64, 0u64);
+        let mut orders = before.orders;
+        for ((table, key), new) in last {
+            let old = store.disk.tables.get(table, key)?;
+            if let Some(old) = &old {
+                less = less.saturating_add(cost(key, old));
+            }
+            if let Some(new) = new {
+                more = more.saturating_add(cost(key, new));
+            }
+            if table == Table::State && key.first() == Some(&b'o') {
+                let (had, has) = (u64::from(old.is_some()), u64::from(new.is_some()));
+                orders = orders.saturating_add(has).saturating_sub(had);
+            }
+        }
+        let bytes = before.bytes.saturating_add(more).saturating_sub(less);
+        let after = Charged { bytes, orders };
+        if after != before {
+            Store::put_row(batch, keys::charged(owner), &after)?;
+        }
+        Ok((before, after))
+    }
+}
+
 impl Store {
     /// What an owner's records take.
     ///
@@ -77,30 +144,6 @@ impl Store {
     pub fn charged(&self, owner: &OwnerId) -> Result<Charged, StoreError> {
         let row = self.row(&keys::charged(owner), "charge of records")?;
         Ok(row.unwrap_or_default())
-    }
-
-    /// Writes rows of an owner, whose lock is held, and keeps their sum.
-    pub(super) fn write_for(&self, owner: &OwnerId, mut batch: Batch) -> Result<(), StoreError> {
-        self.settle_charge(owner, &mut batch)?;
-        Ok(self.disk.tables.write(batch)?)
-    }
-
-    /// The same, if there is room.
-    ///
-    /// # Errors
-    /// [`StoreError::Budget`] if it does not fit: then nothing is written.
-    pub(super) fn write_within(
-        &self,
-        access: &Access,
-        what: Writes,
-        mut batch: Batch,
-    ) -> Result<(), StoreError> {
-        let owner = &access.owner;
-        let (before, after) = self.settle_charge(owner, &mut batch)?;
-        if after.bytes > before.bytes {
-            self.room_for(access, what, after)?;
-        }
-        Ok(self.disk.tables.write(batch)?)
     }
 
     /// What may be copied of an owner's records from its other hosts, whatever they have.
@@ -140,43 +183,6 @@ impl Store {
         Ok(())
     }
 
-    /// Adds the new sum to a batch; what it was and what it will be.
-    fn settle_charge(
-        &self,
-        owner: &OwnerId,
-        batch: &mut Batch,
-    ) -> Result<(Charged, Charged), StoreError> {
-        let mut last: HashMap<(Table, &[u8]), Option<&[u8]>> = HashMap::new();
-        for change in &batch.changes {
-            if is_charged(owner, change.table, &change.key) {
-                let value = change.value.as_deref();
-                last.insert((change.table, change.key.as_slice()), value);
-            }
-        }
-        let before = self.charged(owner)?;
-        let (mut more, mut less) = (0u64, 0u64);
-        let mut orders = before.orders;
-        for ((table, key), new) in last {
-            let old = self.disk.tables.get(table, key)?;
-            if let Some(old) = &old {
-                less = less.saturating_add(cost(key, old));
-            }
-            if let Some(new) = new {
-                more = more.saturating_add(cost(key, new));
-            }
-            if table == Table::State && key.first() == Some(&b'o') {
-                let (had, has) = (u64::from(old.is_some()), u64::from(new.is_some()));
-                orders = orders.saturating_add(has).saturating_sub(had);
-            }
-        }
-        let bytes = before.bytes.saturating_add(more).saturating_sub(less);
-        let after = Charged { bytes, orders };
-        if after != before {
-            Self::put_row(batch, keys::charged(owner), &after)?;
-        }
-        Ok((before, after))
-    }
-
     /// What an owner's records take, counted from nothing.
     pub(super) fn records_taken(&self, owner: &OwnerId) -> Result<Charged, StoreError> {
         let mut sum = Charged::default();
@@ -198,13 +204,5 @@ impl Store {
         }
         sum.orders = orders;
         Ok(sum)
-    }
-
-    /// After rows were lost.
-    pub(super) fn charge_anew(&self, owner: &OwnerId) -> Result<(), StoreError> {
-        let sum = self.records_taken(owner)?;
-        let mut batch = Batch::default();
-        Self::put_row(&mut batch, keys::charged(owner), &sum)?;
-        Ok(self.disk.tables.write(batch)?)
     }
 }

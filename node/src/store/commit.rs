@@ -9,10 +9,10 @@ use packnback_proto::policy::Freeze;
 use packnback_proto::record::{Cert, Receipt, Signed, Snap};
 
 use super::charges::Writes;
-use super::counts::Changes;
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::error::StoreError;
 use super::stored::{Below, DeviceRow, LastSnap, LogHead, SnapRow};
+use super::tx::OwnerTx;
 use super::{Access, Store, keys};
 
 /// Who brings a snapshot.
@@ -70,7 +70,7 @@ impl Store {
         };
         belongs(snap.value(), snap.signer(), session)?;
         let lock = self.owner_lock(&access.owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let revoked = self.is_revoked(&access.owner, &access.device)?;
         still_valid(cert, revoked, now).map_err(CommitRefusal::from)?;
         let evict = self.admin(&access.owner)?.evict;
@@ -80,7 +80,7 @@ impl Store {
         let origin = Origin::Device {
             snaps_per_day: cert.snaps_per_day,
         };
-        self.accept(access, &snap, Batch::default(), (origin, now))
+        tx.accept(access, &snap, origin, now)
     }
 
     /// Signs and accepts a snapshot made on this machine: sequence and predecessor follow the
@@ -98,7 +98,7 @@ impl Store {
         let no_device = StoreError::Unknown("this node belongs to no owner yet");
         let device = self.device()?.ok_or(no_device.clone())?;
         let lock = self.owner_lock(&device.owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         // Again, now that nobody else can commit.
         let device = self.device()?.ok_or(no_device)?;
         // What an owner revoked saves nothing on its own disk either: no host would take it from here.
@@ -122,21 +122,14 @@ impl Store {
             seq: snap.value().seq,
             root,
         };
-        let mut batch = Batch::default();
-        Self::note_made_here(&mut batch, &snap.id());
-        Self::put_row(
-            &mut batch,
-            keys::DEVICE.to_vec(),
-            &DeviceRow {
-                last: Some(last),
-                ..device
-            },
-        )?;
+        Self::note_made_here(&mut tx.batch, &snap.id());
+        let last = Some(last);
+        tx.put_row(keys::DEVICE.to_vec(), &DeviceRow { last, ..device })?;
         let origin = Origin::Device {
             snaps_per_day: cert.value().snaps_per_day,
         };
         let access = self.own_access(&snap.value().owner);
-        self.accept(&access, &snap, batch, (origin, now))
+        tx.accept(&access, &snap, origin, now)
     }
 
     /// This node on its own disk: no limits, sees everything of its owner.
@@ -151,46 +144,52 @@ impl Store {
             owner_max: u64::MAX,
         }
     }
+}
 
-    /// The owner's lock is held.
+impl OwnerTx<'_> {
+    /// Accepts a snapshot if everything below it is here, in one write with what is gathered already.
     pub(super) fn accept(
-        &self,
+        &mut self,
         access: &Access,
         snap: &Signed<Snap>,
-        mut batch: Batch,
-        (origin, now): (Origin, u64),
+        origin: Origin,
+        now: u64,
     ) -> Result<CommitOutcome, StoreError> {
-        if let Some(row) = self.snap(&access.owner, &snap.id())? {
-            return self.accepted_before(&access.owner, snap, &row.receipt);
+        let (store, owner) = (self.store, self.owner);
+        if let Some(row) = store.snap(&owner, &snap.id())? {
+            return self.accepted_before(snap, &row.receipt);
         }
-        if self.ended(&access.owner, &snap.id())?.is_some() {
+        if store.ended(&owner, &snap.id())?.is_some() {
             return Err(CommitRefusal::Ended.into());
         }
         let root = snap.value().root;
-        let kept = usize::try_from(self.totals(&access.owner)?.snaps).unwrap_or(usize::MAX);
+        let kept = usize::try_from(store.totals(&owner)?.snaps).unwrap_or(usize::MAX);
         if kept >= SNAPS_MAX {
             return Err(StoreError::TooMany("snapshots"));
         }
-        let view = self.view(access)?;
-        if !self.is_root(&view, &root)? {
+        let view = store.view(access)?.remembering();
+        if !store.is_root(&view, &root)? {
             return Err(CommitRefusal::NotARoot.into());
         }
-        let all = match closure::check(&view, &root, HAVE_IDS_MAX)? {
+        let nodes = match closure::check(&view, &root, HAVE_IDS_MAX)? {
             Closure::Missing(missing) => return Ok(CommitOutcome::Missing(missing)),
             Closure::NotLower { .. } => return Err(CommitRefusal::Malformed.into()),
-            Closure::Complete(nodes) => {
-                // What the snapshot needs is counted with the write that accepts it.
-                let mut changes = Changes::new(self, access.owner);
-                view.set_complete(&mut batch, &mut changes, &nodes)?;
-                changes.need(&root)?;
-                let meta = changes.meta(&root)?;
-                changes.finish(&mut batch);
-                meta.map_or(Below::default(), |meta| Below::default().and(&meta))
-            }
+            Closure::Complete(nodes) => nodes,
         };
-        self.count_snap(&mut batch, access, snap, (origin, now))?;
-        let receipt = self.write_down(&mut batch, access, (snap, all), (origin, now))?;
-        self.write_within(access, Writes::Records, batch)?;
+        // What the snapshot needs is counted with the write that accepts it.
+        self.set_complete(view, &nodes)?;
+        self.counts.need(&root)?;
+        let all = self.counts.meta(&root)?;
+        let all = all.map_or(Below::default(), |meta| Below::default().and(&meta));
+        self.count_snap(access, snap, origin, now)?;
+        let receipt = store.receipt_for(&owner, snap, all, now)?;
+        let row = self.write_down(snap, &receipt, origin)?;
+        if let Err(error) = self.write_within(access, Writes::Records) {
+            // A disk that failed may have written it all the same.
+            store.lines.forget(&owner);
+            return Err(error);
+        }
+        store.lines.add(&owner, &row);
         Ok(CommitOutcome::Accepted(Accepted {
             snap: snap.id(),
             envelope: snap.envelope().to_vec(),
@@ -200,34 +199,31 @@ impl Store {
 
     /// The budget of the day, and what would be a sign of a stolen key.
     fn count_snap(
-        &self,
-        batch: &mut Batch,
+        &mut self,
         access: &Access,
         snap: &Signed<Snap>,
-        (origin, now): (Origin, u64),
+        origin: Origin,
+        now: u64,
     ) -> Result<(), StoreError> {
-        let owner = &access.owner;
         let mut flood = None;
         if let Origin::Device { snaps_per_day } = origin {
-            let usage = self
-                .usage(owner, &access.device)?
+            let usage = self.store.usage(&self.owner, &access.device)?;
+            let usage = usage
                 .add_snap(&access.limits, now)
                 .map_err(CommitRefusal::from)?;
-            Self::put_row(batch, keys::usage(owner, &access.device), &usage)?;
+            self.put_row(keys::usage(&self.owner, &access.device), &usage)?;
             flood = Freeze::of_flood(usage.day_snaps, snaps_per_day, now);
         }
-        self.watch(batch, (owner, snap), flood, now)
+        self.watch(snap, flood, now)
     }
 
     fn accepted_before(
         &self,
-        owner: &OwnerId,
         snap: &Signed<Snap>,
         receipt: &RecordId,
     ) -> Result<CommitOutcome, StoreError> {
-        let receipt = self
-            .record(owner, receipt)?
-            .ok_or(StoreError::Stored("receipt"))?;
+        let receipt = self.store.record(&self.owner, receipt)?;
+        let receipt = receipt.ok_or(StoreError::Stored("receipt"))?;
         let envelope = snap.envelope().to_vec();
         Ok(CommitOutcome::Accepted(Accepted {
             snap: snap.id(),
@@ -236,49 +232,21 @@ impl Store {
         }))
     }
 
-    /// What this host says of a snapshot that is complete here.
-    fn receipt_for(
-        &self,
-        owner: &OwnerId,
-        (snap, all): (&Signed<Snap>, Below),
-        now: u64,
-    ) -> Result<Signed<Receipt>, StoreError> {
-        let value = snap.value();
-        let last: Option<LogHead> = self.row(&keys::log(owner), "log head")?;
-        let log_seq = last.map_or(1, |last| last.seq.saturating_add(1));
-        let receipt = Receipt {
-            snap: snap.id(),
-            host: self.node_id(),
-            received: now,
-            log_seq,
-            log_prev: last.map(|last| last.id),
-            n_objects: all.objects,
-            bytes: all.bytes,
-            policy_seq: self
-                .policy(owner, &value.device)?
-                .map_or(0, |policy| policy.pseq),
-        };
-        Ok(Signed::sign(&receipt, &self.key)?)
-    }
-
     /// Snapshot, receipt, log and counters.
     fn write_down(
-        &self,
-        batch: &mut Batch,
-        access: &Access,
-        (snap, all): (&Signed<Snap>, Below),
-        (origin, now): (Origin, u64),
-    ) -> Result<Signed<Receipt>, StoreError> {
-        let owner = &access.owner;
-        let value = snap.value();
-        let receipt = self.receipt_for(owner, (snap, all), now)?;
-        let said = receipt.value();
+        &mut self,
+        snap: &Signed<Snap>,
+        receipt: &Signed<Receipt>,
+        origin: Origin,
+    ) -> Result<SnapRow, StoreError> {
+        let owner = self.owner;
+        let (value, said) = (snap.value(), receipt.value());
         let log_seq = said.log_seq;
         let row = SnapRow {
             device: value.device,
             seq: value.seq,
             time: value.time,
-            received: now,
+            received: said.received,
             root: value.root,
             set: value.set,
             objects: said.n_objects,
@@ -287,40 +255,57 @@ impl Store {
             log_seq,
             prev: value.prev,
             kept_from: match origin {
-                Origin::Device { .. } => now,
+                Origin::Device { .. } => said.received,
                 Origin::Copy { kept_from } => kept_from,
             },
             imported: matches!(origin, Origin::Copy { .. }),
         };
-        let mut totals = self.totals(owner)?;
+        let mut totals = self.store.totals(&owner)?;
         totals.snaps = totals.snaps.saturating_add(1);
-        batch.put(
-            Table::Records,
-            keys::record(owner, &snap.id()),
-            snap.envelope(),
-        );
-        batch.put(
-            Table::Records,
-            keys::record(owner, &receipt.id()),
-            receipt.envelope(),
-        );
-        batch.put(
-            Table::State,
-            keys::head(owner, &value.device, log_seq),
-            snap.id().0,
-        );
-        let key = keys::receipt(owner, &snap.id(), &self.node_id());
-        batch.put(Table::State, key, receipt.id().0);
-        Self::put_row(batch, keys::snap(owner, &snap.id()), &row)?;
-        Self::put_row(
-            batch,
-            keys::log(owner),
-            &LogHead {
-                seq: log_seq,
-                id: receipt.id(),
-            },
-        )?;
-        Self::put_row(batch, keys::totals(owner), &totals)?;
-        Ok(receipt)
+        for (id, envelope) in [
+            (snap.id(), snap.envelope()),
+            (receipt.id(), receipt.envelope()),
+        ] {
+            self.put(Table::Records, keys::record(&owner, &id), envelope);
+        }
+        let head = keys::head(&owner, &value.device, log_seq);
+        self.put(Table::State, head, snap.id().0);
+        let key = keys::receipt(&owner, &snap.id(), &said.host);
+        self.put(Table::State, key, receipt.id().0);
+        self.put_row(keys::snap(&owner, &snap.id()), &row)?;
+        let last = LogHead {
+            seq: log_seq,
+            id: receipt.id(),
+        };
+        self.put_row(keys::log(&owner), &last)?;
+        self.put_row(keys::totals(&owner), &totals)?;
+        Ok(row)
+    }
+}
+
+impl Store {
+    /// What this host says of a snapshot that is complete here.
+    fn receipt_for(
+        &self,
+        owner: &OwnerId,
+        snap: &Signed<Snap>,
+        all: Below,
+        now: u64,
+    ) -> Result<Signed<Receipt>, StoreError> {
+        let value = snap.value();
+        let last: Option<LogHead> = self.row(&keys::log(owner), "log head")?;
+        let log_seq = last.map_or(1, |last| last.seq.saturating_add(1));
+        let policy = self.policy(owner, &value.device)?;
+        let receipt = Receipt {
+            snap: snap.id(),
+            host: self.node_id(),
+            received: now,
+            log_seq,
+            log_prev: last.map(|last| last.id),
+            n_objects: all.objects,
+            bytes: all.bytes,
+            policy_seq: policy.map_or(0, |policy| policy.pseq),
+        };
+        Ok(Signed::sign(&receipt, &self.key)?)
     }
 }

@@ -26,7 +26,7 @@ struct Row {
     new: Option<ObjectMeta>,
 }
 
-/// Changes to the rows of one owner's objects. The owner's lock is held for writing.
+/// Changes to the rows of one owner's objects: part of an [`super::tx::OwnerTx`].
 pub(super) struct Changes<'a> {
     store: &'a Store,
     owner: OwnerId,
@@ -39,6 +39,14 @@ impl<'a> Changes<'a> {
             store,
             owner,
             rows: HashMap::default(),
+        }
+    }
+
+    /// What was read of the tables under the same lock need not be read again.
+    pub(super) fn remember(&mut self, seen: impl IntoIterator<Item = (ObjectId, ObjectMeta)>) {
+        for (id, meta) in seen {
+            let (old, new) = (Some(meta), Some(meta));
+            self.rows.entry(id).or_insert(Row { old, new });
         }
     }
 

@@ -176,24 +176,22 @@ impl Store {
             return Ok(0);
         }
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
-        let view = self.view(&self.own_access(owner))?;
+        let mut tx = lock.write();
+        let view = self.view(&self.own_access(owner))?.remembering();
         let mut survey = packnback_proto::machine::closure::Survey::new(&view);
-        let (mut left, mut batch) = (0u64, Batch::default());
+        let mut left = 0u64;
         for id in damaged {
             // An object nobody needed any more may have gone meanwhile.
             let gone = self.object_meta(owner, &id)?.is_none();
             if gone || survey.is_complete(&id)? {
-                batch.delete(Table::State, keys::damaged(owner, &id));
+                tx.delete(Table::State, keys::damaged(owner, &id));
             } else {
                 left = left.saturating_add(1);
             }
         }
         let (nodes, _) = survey.into_done();
-        self.remember_complete(&view, &nodes)?;
-        if !batch.is_empty() {
-            self.disk.tables.write(batch)?;
-        }
+        tx.set_complete(view, &nodes)?;
+        tx.write()?;
         Ok(left)
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::error::StoreError;
 use super::unclaimed::{Note, note_key};
 use super::{Store, keys};
@@ -64,10 +64,10 @@ impl Store {
     fn drop_group(&self, owner: &OwnerId, noted: &[Noted]) -> Result<u64, StoreError> {
         let lock = self.owner_lock(owner);
         // Until the notes are gone nobody starts to write the same object.
-        let _guard = lock.write();
+        let mut tx = lock.write();
         // Counted while the notes are there: what is given back later is in the sums.
         let _sums = self.unclaimed(owner)?;
-        let (mut batch, mut notes, mut bytes) = (Batch::default(), Vec::new(), 0u64);
+        let (mut notes, mut bytes) = (Vec::new(), 0u64);
         for (_, id) in noted {
             if self.in_flight.has(owner, id) {
                 continue;
@@ -79,14 +79,14 @@ impl Store {
                 self.disk.objects.delete(&keys::object(owner, id))?;
                 bytes = bytes.saturating_add(note.size.into());
             }
-            batch.delete(Table::State, keys::to_drop(owner, id));
+            tx.delete(Table::State, keys::to_drop(owner, id));
             notes.push(note);
         }
-        if batch.is_empty() {
+        if notes.is_empty() {
             return Ok(0);
         }
         self.disk.objects.flush()?;
-        self.disk.tables.write(batch)?;
+        tx.write()?;
         let mut dropped = self.dropped.lock();
         for note in &notes {
             dropped.add(owner, note);

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 
-use super::counts::Changes;
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::error::StoreError;
-use super::stored::{EndedRow, LogHead, Totals};
+use super::stored::{EndedRow, LogHead, SnapRow, Totals};
+use super::tx::OwnerTx;
 use super::{Store, keys};
 
 /// Snapshots ended in one write.
@@ -73,8 +73,7 @@ impl Store {
         let mut all = Vec::with_capacity(snaps.len());
         for snaps in snaps.chunks(AT_ONCE) {
             let lock = self.owner_lock(owner);
-            let _guard = lock.write();
-            let mut ending = Ending::new(self, owner, cause)?;
+            let mut ending = Ending::new(lock.write(), cause)?;
             for snap in snaps {
                 all.push(ending.end(snap)?);
             }
@@ -84,36 +83,31 @@ impl Store {
     }
 }
 
-/// One write being put together. The owner's lock is held for writing.
+/// One write being put together.
 struct Ending<'a> {
-    store: &'a Store,
-    owner: &'a OwnerId,
+    tx: OwnerTx<'a>,
     cause: Cause,
-    changes: Changes<'a>,
-    batch: Batch,
     totals: Totals,
     log: Option<LogHead>,
     seen: BTreeSet<SnapshotId>,
-    ended: Vec<SnapshotId>,
+    ended: Vec<(SnapshotId, SnapRow)>,
 }
 
 impl<'a> Ending<'a> {
-    fn new(store: &'a Store, owner: &'a OwnerId, cause: Cause) -> Result<Self, StoreError> {
+    fn new(tx: OwnerTx<'a>, cause: Cause) -> Result<Self, StoreError> {
+        let (store, owner) = (tx.store, tx.owner);
         Ok(Self {
-            store,
-            owner,
+            tx,
             cause,
-            changes: Changes::new(store, *owner),
-            batch: Batch::default(),
-            totals: store.totals(owner)?,
-            log: store.row(&keys::log(owner), "log head")?,
+            totals: store.totals(&owner)?,
+            log: store.row(&keys::log(&owner), "log head")?,
             seen: BTreeSet::new(),
             ended: Vec::new(),
         })
     }
 
     fn end(&mut self, snap: &SnapshotId) -> Result<Ended, StoreError> {
-        let (store, owner) = (self.store, self.owner);
+        let (store, owner) = (self.tx.store, &{ self.tx.owner });
         // What this write ends is still in the rows.
         if !self.seen.insert(*snap) {
             return Ok(Ended::NotHere);
@@ -131,7 +125,7 @@ impl<'a> Ending<'a> {
         }
         self.note_ended(snap, Some(&row.device))?;
         self.forget_marks(snap)?;
-        let batch = &mut self.batch;
+        let batch = &mut self.tx.batch;
         let prefix = keys::ended_elsewhere(owner, snap);
         for (key, _) in store
             .disk
@@ -150,31 +144,31 @@ impl<'a> Ending<'a> {
         self.totals.snaps = self.totals.snaps.saturating_sub(1);
         self.log_end(snap);
         // Of a snapshot whose root was lost to damage nothing is counted.
-        if self.changes.meta(&row.root)?.is_some() {
-            self.changes.release(&row.root, self.cause.now)?;
+        if self.tx.counts.meta(&row.root)?.is_some() {
+            self.tx.counts.release(&row.root, self.cause.now)?;
         }
-        self.ended.push(*snap);
+        self.ended.push((*snap, row));
         Ok(Ended::Now)
     }
 
     fn forget_marks(&mut self, snap: &SnapshotId) -> Result<(), StoreError> {
-        for (key, _) in self.store.marks_of(self.owner, snap)? {
-            self.batch.delete(Table::State, key);
+        for (key, _) in self.tx.store.marks_of(&self.tx.owner, snap)? {
+            self.tx.delete(Table::State, key);
         }
         Ok(())
     }
 
     /// It stays known by its id, with the order that ended it, and does not come back.
     fn note_ended(&mut self, snap: &SnapshotId, of: Option<&NodeId>) -> Result<(), StoreError> {
-        let policy = |device| self.store.policy(self.owner, device);
+        let policy = |device| self.tx.store.policy(&self.tx.owner, device);
         let order = match (self.cause.why, of) {
             (Why::Order(order), _) => Some(order),
             (Why::Policy, Some(device)) => policy(device)?.map(|row| row.order),
             (Why::Policy, None) | (Why::Admin, _) => None,
         };
         let at = self.cause.now;
-        let key = keys::ended(self.owner, snap);
-        Store::put_row(&mut self.batch, key, &EndedRow { at, order })
+        let key = keys::ended(&self.tx.owner, snap);
+        self.tx.put_row(key, &EndedRow { at, order })
     }
 
     /// The next entry of the log: later receipts name it, so a host cannot deny that it ended the
@@ -200,18 +194,19 @@ impl<'a> Ending<'a> {
     }
 
     fn write(mut self) -> Result<(), StoreError> {
+        let (store, owner) = (self.tx.store, self.tx.owner);
         if !self.ended.is_empty() {
-            Store::put_row(&mut self.batch, keys::totals(self.owner), &self.totals)?;
+            self.tx.put_row(keys::totals(&owner), &self.totals)?;
             if let Some(log) = &self.log {
-                Store::put_row(&mut self.batch, keys::log(self.owner), log)?;
+                self.tx.put_row(keys::log(&owner), log)?;
             }
         }
-        self.changes.finish(&mut self.batch);
-        if self.batch.is_empty() {
-            return Ok(());
+        if let Err(error) = self.tx.write_charged() {
+            store.lines.forget(&owner);
+            return Err(error);
         }
-        self.store.write_for(self.owner, self.batch)?;
-        for snap in self.ended {
+        for (snap, row) in self.ended {
+            store.lines.take(&owner, &row);
             let by_order = matches!(self.cause.why, Why::Order(_));
             tracing::info!(snapshot = %snap.short(), by_order, "snapshot ended");
         }

@@ -16,7 +16,7 @@ use packnback_proto::record::{
 };
 
 use super::commit::Origin;
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::error::StoreError;
 use super::{Access, CommitOutcome, Store, keys};
 
@@ -201,10 +201,10 @@ impl Store {
         let kept_from = effective_time(now, true, started, &times, listed.as_deref(), &me);
         let outcome = {
             let lock = self.owner_lock(owner);
-            let _guard = lock.write();
+            let mut tx = lock.write();
             self.may_come_back(owner, &snap, Some(kept_from))?;
             let origin = Origin::Copy { kept_from };
-            self.accept(&access, &snap, Batch::default(), (origin, now))?
+            tx.accept(&access, &snap, origin, now)?
         };
         if matches!(outcome, CommitOutcome::Accepted(_)) {
             self.keep_receipts(owner, &receipts, listed.as_deref())?;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use packnback_proto::format::header::{Header, verify_object};
-use packnback_proto::ids::{ObjectId, OwnerId, SnapshotId};
+use packnback_proto::ids::{ObjectId, SnapshotId};
 use packnback_proto::limits::LOOSE_KEEP_S;
 use packnback_proto::machine::budget::BudgetRefusal;
 use parking_lot::Mutex;
 
-use super::counts::Changes;
 use super::disk::{Batch, DiskError, Table};
 use super::error::StoreError;
 use super::pins::{InFlight, Pin};
 use super::stored::{Below, ObjectMeta, Totals};
+use super::tx::OwnerTx;
 use super::unclaimed::Note;
 use super::{Access, Store, keys};
 
@@ -332,22 +332,20 @@ impl Store {
     ) -> Result<(), StoreError> {
         // First the objects, then the rows that claim them.
         self.disk.objects.flush()?;
-        let mut batch = Batch::default();
-        self.lots.turn(&mut batch, now)?;
         let owner = &access.owner;
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
+        self.lots.turn(&mut tx.batch, now)?;
         let usage = self
             .usage(owner, &access.device)?
             .add_bytes(charged, &access.limits, now)?;
         let mut totals = self.totals(owner)?;
-        let mut changes = Changes::new(self, *owner);
         let mut notes = Vec::new();
         for (id, item) in &pending {
             if !item.known {
                 notes.extend(self.note_of(owner, id)?);
             }
-            self.claim_one(access, (id, item), &mut changes, &mut totals, &mut batch)?;
+            tx.claim_one(access, id, item, &mut totals)?;
         }
         if totals.bytes > access.owner_max {
             return Err(BudgetRefusal::Quota {
@@ -356,9 +354,8 @@ impl Store {
             }
             .into());
         }
-        changes.finish(&mut batch);
-        Self::put_row(&mut batch, keys::usage(owner, &access.device), &usage)?;
-        Self::put_row(&mut batch, keys::totals(owner), &totals)?;
+        tx.put_row(keys::usage(owner, &access.device), &usage)?;
+        tx.put_row(keys::totals(owner), &totals)?;
         let sums = self.unclaimed(owner)?;
         let mut sums = sums.lock();
         // Beside what other sessions of the device have on the disk.
@@ -369,33 +366,32 @@ impl Store {
             let (used, limit) = (usage.bytes.saturating_sub(charged), access.limits.bytes);
             return Err(BudgetRefusal::Quota { used, limit }.into());
         }
-        self.disk.tables.write(batch)?;
+        tx.write()?;
         // From now on their rows stand for them.
         for note in notes {
             sums.take(&note.device, note.size.into());
         }
         Ok(())
     }
+}
 
+impl OwnerTx<'_> {
     /// The row of an object whose stored bytes were damaged, now that they are put again. Who needs it
     /// stays as it was. What was not known of it (its row was lost as well) is known from now on; a
     /// node is then not complete before its own references were looked at.
     fn heal(
-        &self,
-        owner: &OwnerId,
-        (id, item): (&ObjectId, &Pending),
+        &mut self,
+        id: &ObjectId,
+        item: &Pending,
         shared: ObjectMeta,
-        batch: &mut Batch,
     ) -> Result<ObjectMeta, StoreError> {
-        let known = self
-            .disk
-            .tables
-            .get(Table::Nodes, &keys::object(owner, id))?;
+        let key = keys::object(&self.owner, id);
+        let known = self.store.disk.tables.get(Table::Nodes, &key)?;
         let is_leaf = item.meta.height == 0;
         let same = is_leaf || known.as_ref() == Some(&item.refs);
         let complete = is_leaf || (shared.complete && same);
         if complete {
-            batch.delete(Table::State, keys::damaged(owner, id));
+            self.delete(Table::State, keys::damaged(&self.owner, id));
         }
         Ok(ObjectMeta {
             complete,
@@ -408,39 +404,39 @@ impl Store {
     }
 
     fn claim_one(
-        &self,
+        &mut self,
         access: &Access,
-        (id, item): (&ObjectId, &Pending),
-        changes: &mut Changes<'_>,
+        id: &ObjectId,
+        item: &Pending,
         totals: &mut Totals,
-        batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        let owner = &access.owner;
+        let owner = self.owner;
         let meta = item.meta;
         if !item.known {
-            match changes.meta(id)? {
+            match self.counts.meta(id)? {
                 Some(shared) if !shared.damaged => {}
                 Some(shared) => {
-                    let healed = self.heal(owner, (id, item), shared, batch)?;
+                    let healed = self.heal(id, item, shared)?;
                     let more = u64::from(healed.size).saturating_sub(shared.size.into());
                     totals.bytes = totals.bytes.saturating_add(more);
-                    changes.set(id, Some(healed))?;
+                    self.counts.set(id, Some(healed))?;
                 }
                 None => {
                     totals.objects = totals.objects.saturating_add(1);
                     totals.bytes = totals.bytes.saturating_add(meta.size.into());
-                    changes.set(id, Some(meta))?;
+                    self.counts.set(id, Some(meta))?;
                 }
             }
             if meta.height > 0 {
-                batch.put(Table::Nodes, keys::object(owner, id), item.refs.clone());
+                let key = keys::object(&owner, id);
+                self.put(Table::Nodes, key, item.refs.clone());
             }
-            batch.delete(Table::State, keys::to_drop(owner, id));
+            self.delete(Table::State, keys::to_drop(&owner, id));
         }
         if !access.sees_all {
-            let key = keys::mine(owner, &access.device, id);
-            batch.put(Table::State, key, meta.encode());
-            batch.put(Table::State, keys::blind(owner, &access.device), []);
+            let key = keys::mine(&owner, &access.device, id);
+            self.put(Table::State, key, meta.encode());
+            self.put(Table::State, keys::blind(&owner, &access.device), []);
         }
         Ok(())
     }

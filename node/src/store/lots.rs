@@ -10,7 +10,6 @@ use packnback_proto::crypto::hash::object_id;
 use packnback_proto::ids::{ID_LEN, ObjectId, OwnerId};
 use parking_lot::Mutex;
 
-use super::counts::Changes;
 use super::disk::{Batch, Table};
 use super::error::StoreError;
 use super::stored::ObjectMeta;
@@ -213,21 +212,18 @@ impl Store {
                 continue;
             };
             let lock = self.owner_lock(owner);
-            let _guard = lock.write();
-            let mut changes = Changes::new(self, *owner);
+            let mut tx = lock.write();
             for (_, id) in group {
-                let Some(meta) = changes.meta(id)?.filter(|meta| meta.lot == from) else {
+                let Some(meta) = tx.counts.meta(id)?.filter(|meta| meta.lot == from) else {
                     continue;
                 };
                 let lot = self.lots.number(now);
                 self.lots.add(meta.size);
-                changes.set(id, Some(ObjectMeta { lot, ..meta }))?;
+                tx.counts.set(id, Some(ObjectMeta { lot, ..meta }))?;
                 sum.objects = sum.objects.saturating_add(1);
                 sum.bytes = sum.bytes.saturating_add(meta.size.into());
             }
-            let mut batch = Batch::default();
-            changes.finish(&mut batch);
-            self.disk.tables.write(batch)?;
+            tx.write()?;
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ mod error;
 mod import;
 mod intake;
 mod keys;
+mod lines;
 mod lots;
 pub mod memory;
 mod objects;
@@ -43,6 +44,7 @@ pub mod stored;
 pub mod suite;
 mod sweep;
 mod tables;
+mod tx;
 mod unclaimed;
 mod walks;
 
@@ -102,6 +104,7 @@ pub struct Store {
     lots: lots::Lots,
     unclaimed: unclaimed::Unclaimed,
     walks: walks::Walks,
+    lines: lines::Lines,
     /// Bytes of dropped and moved objects whose files were not given back yet; `None`: not known,
     /// because this process has just begun.
     garbage: Mutex<Option<u64>>,
@@ -127,6 +130,7 @@ impl Store {
             lots: lots::Lots::default(),
             unclaimed: unclaimed::Unclaimed::default(),
             walks: walks::Walks::default(),
+            lines: lines::Lines::default(),
             garbage: Mutex::default(),
             dropped: Mutex::default(),
             grace_d: GRACE_D,
@@ -158,7 +162,8 @@ impl Store {
         self.pins.of(owner).len()
     }
 
-    fn owner_lock(&self, owner: &OwnerId) -> Arc<RwLock<()>> {
-        Arc::clone(self.locks.lock().entry(*owner).or_default())
+    fn owner_lock(&self, owner: &OwnerId) -> tx::OwnerLock<'_> {
+        let lock = Arc::clone(self.locks.lock().entry(*owner).or_default());
+        tx::OwnerLock::new(self, owner, lock)
     }
 }

@@ -1,5 +1,8 @@
 //! Looking objects up, reading them, and walking what is below a node.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::format::header::Kind;
 use packnback_proto::ids::{ID_LEN, ObjectId, OwnerId};
@@ -7,10 +10,10 @@ use packnback_proto::limits::{LOOSE_KEEP_S, REFS_MAX};
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::machine::closure::{Seen, Shelf, Survey};
 
-use super::counts::Changes;
-use super::disk::{Batch, DiskError, Table};
+use super::disk::{DiskError, Table};
 use super::error::StoreError;
 use super::stored::ObjectMeta;
+use super::tx::OwnerTx;
 use super::{Access, Intake, Store, keys};
 
 /// What one access may see, for the closure check.
@@ -19,6 +22,7 @@ pub(super) struct View<'a> {
     pub(super) access: Access,
     /// Something of the owner is damaged: what is known to be complete is looked at again.
     pub(super) doubt: bool,
+    seen: Option<RefCell<HashMap<ObjectId, ObjectMeta>>>,
 }
 
 impl View<'_> {
@@ -33,11 +37,21 @@ impl View<'_> {
 
     /// The row of an object in this view. A damaged object is not in it.
     pub(super) fn meta(&self, id: &ObjectId) -> Result<Option<ObjectMeta>, StoreError> {
+        let known = self
+            .seen
+            .as_ref()
+            .and_then(|seen| seen.borrow().get(id).copied());
+        if let Some(meta) = known {
+            return Ok(Some(meta).filter(|meta| !meta.damaged));
+        }
         let (table, key) = self.key(id);
         let Some(row) = self.store.disk.tables.get(table, &key)? else {
             return Ok(None);
         };
         let meta = ObjectMeta::decode(&row)?;
+        if let (Some(seen), true) = (&self.seen, self.access.sees_all) {
+            seen.borrow_mut().insert(*id, meta);
+        }
         if !self.access.sees_all {
             let shared = self.store.object_meta(&self.access.owner, id)?;
             if shared.is_none_or(|shared| shared.damaged) {
@@ -47,23 +61,46 @@ impl View<'_> {
         Ok(Some(meta).filter(|meta| !meta.damaged))
     }
 
+    /// Remembers what it reads of rows that others may see: only under the owner's lock.
+    pub(super) fn remembering(mut self) -> Self {
+        self.seen = Some(RefCell::default());
+        self
+    }
+}
+
+impl OwnerTx<'_> {
     /// Remembers that these nodes, lowest first, are complete: from now on they need what they name.
+    /// The view was made under this lock.
     pub(super) fn set_complete(
-        &self,
-        batch: &mut Batch,
-        changes: &mut Changes<'_>,
+        &mut self,
+        view: View<'_>,
         nodes: &[ObjectId],
     ) -> Result<(), StoreError> {
         for id in nodes {
-            if let (false, Some(meta)) = (self.access.sees_all, self.meta(id)?) {
-                let (table, key) = self.key(id);
+            if let (false, Some(meta)) = (view.access.sees_all, view.meta(id)?) {
+                let (table, key) = view.key(id);
                 let complete = true;
-                batch.put(table, key, ObjectMeta { complete, ..meta }.encode());
+                self.put(table, key, ObjectMeta { complete, ..meta }.encode());
             }
+        }
+        self.counts
+            .remember(view.seen.map(RefCell::into_inner).unwrap_or_default());
+        for id in nodes {
             // Complete among its own objects is complete among all.
-            changes.complete(id)?;
+            self.counts.complete(id)?;
         }
         Ok(())
+    }
+
+    /// Objects nobody needs that were asked for stay for another while.
+    fn refresh(&mut self, ids: &[ObjectId], now: u64) -> Result<(), StoreError> {
+        for id in ids {
+            if let Some(meta) = self.counts.meta(id)?.filter(|meta| meta.due > 0) {
+                let due = now.saturating_add(LOOSE_KEEP_S);
+                self.counts.set(id, Some(ObjectMeta { due, ..meta }))?;
+            }
+        }
+        self.write()
     }
 }
 
@@ -136,8 +173,9 @@ impl Store {
             }
         }
         if !unfinished.is_empty() || !fading.is_empty() {
-            let _guard = lock.write();
-            self.refresh(&access.owner, &fading, now)?;
+            let mut tx = lock.write();
+            tx.refresh(&fading, now)?;
+            let view = self.view(access)?.remembering();
             let mut survey = Survey::new(&view);
             for at in unfinished {
                 if let (Some(answer), Some(id)) = (answers.get_mut(at), ids.get(at)) {
@@ -146,7 +184,8 @@ impl Store {
             }
             let (nodes, steps) = survey.into_done();
             intake.worked(steps);
-            self.remember_complete(&view, &nodes)?;
+            tx.set_complete(view, &nodes)?;
+            tx.write()?;
         }
         Ok(answers)
     }
@@ -157,6 +196,7 @@ impl Store {
             store: self,
             access: *access,
             doubt: self.has_damage(&access.owner)?,
+            seen: None,
         })
     }
 
@@ -175,39 +215,6 @@ impl Store {
         };
         let fresh = now.saturating_add(LOOSE_KEEP_S - DAY_S);
         Ok(meta.is_some_and(|meta| meta.due > 0 && meta.due < fresh))
-    }
-
-    /// The owner's lock is held.
-    fn refresh(&self, owner: &OwnerId, ids: &[ObjectId], now: u64) -> Result<(), StoreError> {
-        let mut changes = Changes::new(self, *owner);
-        for id in ids {
-            if let Some(meta) = changes.meta(id)?.filter(|meta| meta.due > 0) {
-                let due = now.saturating_add(LOOSE_KEEP_S);
-                changes.set(id, Some(ObjectMeta { due, ..meta }))?;
-            }
-        }
-        let mut batch = Batch::default();
-        changes.finish(&mut batch);
-        if !batch.is_empty() {
-            self.disk.tables.write(batch)?;
-        }
-        Ok(())
-    }
-
-    /// The owner's lock is held.
-    pub(super) fn remember_complete(
-        &self,
-        view: &View<'_>,
-        nodes: &[ObjectId],
-    ) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        let mut changes = Changes::new(self, view.access.owner);
-        view.set_complete(&mut batch, &mut changes, nodes)?;
-        changes.finish(&mut batch);
-        if batch.is_empty() {
-            return Ok(());
-        }
-        Ok(self.disk.tables.write(batch)?)
     }
 
     /// An object, checked against its address; `None` if it is not here.
@@ -249,7 +256,7 @@ impl Store {
     /// nothing is freed or put meanwhile.
     fn found_damaged(&self, owner: &OwnerId, id: &ObjectId) -> Result<Option<Vec<u8>>, StoreError> {
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let Some(meta) = self.object_meta(owner, id)? else {
             return Ok(None);
         };
@@ -257,9 +264,8 @@ impl Store {
             return Ok(Some(bytes));
         }
         if !meta.damaged {
-            let mut batch = Batch::default();
-            Self::mark_damaged(&mut batch, owner, (id, meta));
-            self.disk.tables.write(batch)?;
+            Self::mark_damaged(&mut tx.batch, owner, (id, meta));
+            tx.write()?;
         }
         tracing::warn!(object = %id, "stored object is damaged");
         Err(StoreError::AddressMismatch { id: *id })

@@ -9,11 +9,12 @@ use packnback_proto::machine::orders::{self, OrderRefusal};
 use packnback_proto::record::{Op, Order, PolicyArg, Signed, decode_order};
 
 use super::charges::Writes;
-use super::disk::{Batch, Row, Table};
+use super::disk::{Row, Table};
 use super::error::StoreError;
 use super::stored::{
     HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, RangeRow, decode,
 };
+use super::tx::OwnerTx;
 use super::{Access, Store, keys};
 
 /// Order id.
@@ -53,6 +54,233 @@ pub(super) fn mark_key(prefix: &[u8], key: &[u8]) -> Result<(SnapshotId, Oid), S
     Ok((RecordId(*snap), cause.try_into().map_err(|_| wrong)?))
 }
 
+impl OwnerTx<'_> {
+    pub(super) fn take_effect(
+        &mut self,
+        order: &Signed<Order>,
+        now: u64,
+    ) -> Result<Effect, StoreError> {
+        let (value, store) = (order.value(), self.store);
+        let owner = &value.owner;
+        let back = keys::taken_back(owner, &value.oid);
+        // Only a deletion: a revocation that comes behind its cancellation is in force all the same.
+        let came_before = store.disk.tables.get(Table::State, &back)?.is_some();
+        if orders::can_be_taken_back(&value.op) && came_before {
+            return Ok(Effect {
+                stand: OrderStand::Cancelled,
+                ..Effect::done("it was taken back before it came")
+            });
+        }
+        Ok(match &value.op {
+            Op::DeleteIds(ids) => self.mark_ids(order, ids, now)?,
+            Op::DeleteRange { .. } => self.mark_range(order, now)?,
+            Op::Policy(policy) => self.take_policy(order.id(), policy)?,
+            Op::Revoke { device, .. } => {
+                self.put(Table::State, keys::revoked(owner, device), order.id().0);
+                self.freeze_revoked(device, now)?;
+                Effect::done("the device is refused from now on")
+            }
+            Op::Hold(ids) => self.hold(value, ids, true)?,
+            Op::Unhold(ids) => self.hold(value, ids, false)?,
+            Op::Cancel(oids) => self.take_back(order, oids)?,
+            Op::Hosts { hseq, hosts } => {
+                let in_force = store.hosts(owner)?.map(|row| row.hseq);
+                match orders::hosts_take(*hseq, in_force) {
+                    Err(refusal) => refusal.into(),
+                    Ok(()) => {
+                        let (hseq, hosts) = (*hseq, hosts.clone());
+                        self.put_row(keys::hosts(owner), &HostsRow { hseq, hosts })?;
+                        Effect::done("in force")
+                    }
+                }
+            }
+            Op::DropOwner => {
+                let due = store.due_of(value, None, now)?;
+                Effect {
+                    stand: OrderStand::Waiting(due),
+                    snaps: store.totals(owner)?.snaps,
+                    note: "everything of this owner".into(),
+                }
+            }
+        })
+    }
+
+    fn mark_ids(
+        &mut self,
+        order: &Signed<Order>,
+        ids: &[SnapshotId],
+        now: u64,
+    ) -> Result<Effect, StoreError> {
+        let (value, store) = (order.value(), self.store);
+        let (mut due, mut marked, mut held) = (store.due_of(value, None, now)?, Vec::new(), 0u64);
+        let mut here = 0u64;
+        for id in ids {
+            if store.is_held(&value.owner, id)? {
+                held = held.saturating_add(1);
+                continue;
+            }
+            // One that is not here is marked as well: if it comes later, from whomever and in the same
+            // second, it goes with the others, and the next host does not copy it.
+            if let Some(row) = store.snap(&value.owner, id)? {
+                due = due.max(store.due_of(value, Some(&row.device), now)?);
+                here = here.saturating_add(1);
+            }
+            marked.push(*id);
+        }
+        let note = if held > 0 {
+            format!("{held} of its snapshots are held and stay")
+        } else {
+            String::new()
+        };
+        self.mark(order, &marked, now, due)?;
+        Ok(Effect {
+            stand: OrderStand::Waiting(due),
+            snaps: here,
+            note,
+        })
+    }
+
+    fn mark_range(&mut self, order: &Signed<Order>, now: u64) -> Result<Effect, StoreError> {
+        let (value, store) = (order.value(), self.store);
+        let Op::DeleteRange {
+            device,
+            recv_from,
+            recv_to,
+            max_count,
+        } = &value.op
+        else {
+            return Ok(Effect::done(""));
+        };
+        let mut matching = Vec::new();
+        for (id, row) in store.snaps_of(&value.owner, device)? {
+            let inside = (*recv_from..*recv_to).contains(&row.kept_from);
+            if inside && !store.is_held(&value.owner, &id)? {
+                matching.push(id);
+            }
+        }
+        let count = u64::try_from(matching.len()).unwrap_or(u64::MAX);
+        if let Err(refusal) = orders::range_takes(count, *max_count) {
+            return Ok(refusal.into());
+        }
+        let due = store.due_of(value, Some(device), now)?;
+        self.mark(order, &matching, now, due)?;
+        let range = RangeRow {
+            from: *recv_from,
+            to: *recv_to,
+        };
+        self.put_row(keys::range(&value.owner, device, &value.oid), &range)?;
+        Ok(Effect {
+            stand: OrderStand::Waiting(due),
+            snaps: count,
+            note: String::new(),
+        })
+    }
+
+    fn mark(
+        &mut self,
+        order: &Signed<Order>,
+        snaps: &[SnapshotId],
+        since: u64,
+        due: u64,
+    ) -> Result<(), StoreError> {
+        let value = order.value();
+        let order = Some(order.id());
+        let row = MarkRow { since, due, order };
+        for snap in snaps {
+            self.put_row(keys::mark(&value.owner, snap, &value.oid), &row)?;
+        }
+        Ok(())
+    }
+
+    fn take_policy(&mut self, order: RecordId, policy: &PolicyArg) -> Result<Effect, StoreError> {
+        let (store, owner) = (self.store, self.owner);
+        let key = keys::policy(&owner, policy.device.as_ref());
+        let in_force: Option<PolicyRow> = store.row(&key, "policy row")?;
+        if let Err(refusal) = orders::policy_takes(policy, in_force.map(|row| row.pseq)) {
+            return Ok(refusal.into());
+        }
+        let row = PolicyRow {
+            pseq: policy.pseq,
+            min_age_d: policy.min_age_d,
+            keep: policy.keep,
+            keep_last: policy.keep_last,
+            grace_d: policy.grace_d,
+            order,
+        };
+        self.put_row(key, &row)?;
+        self.thaw(policy.device.as_ref())?;
+        Ok(Effect::done("in force"))
+    }
+
+    fn hold(
+        &mut self,
+        order: &Order,
+        ids: &[SnapshotId],
+        held: bool,
+    ) -> Result<Effect, StoreError> {
+        let (store, owner) = (self.store, &order.owner);
+        let mut snaps = 0u64;
+        for id in ids {
+            let key = keys::hold(owner, id);
+            let known: Option<HoldRow> = store.row(&key, "hold row")?;
+            if !orders::hold_takes(order.issued, known.map(|row| row.issued)) {
+                continue;
+            }
+            let issued = order.issued;
+            self.put_row(key, &HoldRow { held, issued })?;
+            snaps = snaps.saturating_add(1);
+            if held {
+                for (key, _) in store.marks_of(owner, id)? {
+                    self.delete(Table::State, key);
+                }
+            }
+        }
+        Ok(Effect {
+            snaps,
+            ..Effect::done("in force")
+        })
+    }
+
+    /// Takes back orders that wait, and those that may still come.
+    fn take_back(&mut self, order: &Signed<Order>, oids: &[Oid]) -> Result<Effect, StoreError> {
+        let (store, owner) = (self.store, &order.value().owner);
+        let (mut taken, mut late) = (0u64, 0u64);
+        for oid in oids {
+            let key = keys::order(owner, oid);
+            let row: Option<OrderRow> = store.row(&key, "order row")?;
+            match row {
+                Some(row) if matches!(row.stand, OrderStand::Waiting(_)) => {
+                    let stand = OrderStand::Cancelled;
+                    self.put_row(key, &OrderRow { stand, ..row })?;
+                    self.delete(Table::State, keys::waiting(owner, oid));
+                    for (key, _) in store.marks_by(owner, oid)? {
+                        self.delete(Table::State, key);
+                    }
+                    let ranges = keys::all_ranges(owner);
+                    for (key, _) in
+                        store
+                            .disk
+                            .tables
+                            .scan(Table::State, &ranges, None, ORDERS_MAX)?
+                    {
+                        if key.ends_with(oid) {
+                            self.delete(Table::State, key);
+                        }
+                    }
+                    taken = taken.saturating_add(1);
+                }
+                Some(_) => late = late.saturating_add(1),
+                None => self.put(Table::State, keys::taken_back(owner, oid), order.id().0),
+            }
+        }
+        let note = match late {
+            0 => format!("{taken} orders taken back"),
+            _ => format!("{taken} orders taken back, {late} had taken effect before"),
+        };
+        Ok(Effect::done(note))
+    }
+}
+
 impl Store {
     /// Keeps an owner-signed order. Revocations, policies, holds, lists of hosts and cancellations take
     /// effect at once, deletions are marked and wait. The same order id again has no effect.
@@ -87,7 +315,7 @@ impl Store {
             return Err(StoreError::Unknown("an order of another owner"));
         }
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let key = keys::order(owner, &value.oid);
         if self.disk.tables.get(Table::State, &key)?.is_some() {
             return Ok(false);
@@ -96,9 +324,8 @@ impl Store {
         if kept >= ORDERS_MAX {
             return Err(StoreError::TooMany("orders"));
         }
-        let mut batch = Batch::default();
         let effect = if value.is_for(&self.node_id()) {
-            self.take_effect(&mut batch, &order, now)?
+            tx.take_effect(&order, now)?
         } else {
             Effect {
                 stand: OrderStand::NotForUs,
@@ -107,7 +334,7 @@ impl Store {
             }
         };
         if let OrderStand::Waiting(_) = effect.stand {
-            batch.put(Table::State, keys::waiting(owner, &value.oid), []);
+            tx.put(Table::State, keys::waiting(owner, &value.oid), []);
         }
         let row = OrderRow {
             id: order.id(),
@@ -116,9 +343,9 @@ impl Store {
             snaps: effect.snaps,
             note: effect.note,
         };
-        Self::put_row(&mut batch, key, &row)?;
-        batch.put(Table::Records, keys::record(owner, &order.id()), envelope);
-        self.write_within(access, Writes::Orders, batch)?;
+        tx.put_row(key, &row)?;
+        tx.put(Table::Records, keys::record(owner, &order.id()), envelope);
+        tx.write_within(access, Writes::Orders)?;
         Ok(true)
     }
 
@@ -128,57 +355,6 @@ impl Store {
             .tables
             .scan(Table::State, prefix, None, max)?
             .len())
-    }
-
-    pub(super) fn take_effect(
-        &self,
-        batch: &mut Batch,
-        order: &Signed<Order>,
-        now: u64,
-    ) -> Result<Effect, StoreError> {
-        let value = order.value();
-        let owner = &value.owner;
-        let back = keys::taken_back(owner, &value.oid);
-        // Only a deletion: a revocation that comes behind its cancellation is in force all the same.
-        let came_before = self.disk.tables.get(Table::State, &back)?.is_some();
-        if orders::can_be_taken_back(&value.op) && came_before {
-            return Ok(Effect {
-                stand: OrderStand::Cancelled,
-                ..Effect::done("it was taken back before it came")
-            });
-        }
-        Ok(match &value.op {
-            Op::DeleteIds(ids) => self.mark_ids(batch, order, ids, now)?,
-            Op::DeleteRange { .. } => self.mark_range(batch, order, now)?,
-            Op::Policy(policy) => self.take_policy(batch, (owner, order.id()), policy)?,
-            Op::Revoke { device, .. } => {
-                batch.put(Table::State, keys::revoked(owner, device), order.id().0);
-                self.freeze_revoked(batch, owner, device, now)?;
-                Effect::done("the device is refused from now on")
-            }
-            Op::Hold(ids) => self.hold(batch, value, ids, true)?,
-            Op::Unhold(ids) => self.hold(batch, value, ids, false)?,
-            Op::Cancel(oids) => self.take_back(batch, order, oids)?,
-            Op::Hosts { hseq, hosts } => {
-                let in_force = self.hosts(owner)?.map(|row| row.hseq);
-                match orders::hosts_take(*hseq, in_force) {
-                    Err(refusal) => refusal.into(),
-                    Ok(()) => {
-                        let (hseq, hosts) = (*hseq, hosts.clone());
-                        Self::put_row(batch, keys::hosts(owner), &HostsRow { hseq, hosts })?;
-                        Effect::done("in force")
-                    }
-                }
-            }
-            Op::DropOwner => {
-                let due = self.due_of(value, None, now)?;
-                Effect {
-                    stand: OrderStand::Waiting(due),
-                    snaps: self.totals(owner)?.snaps,
-                    note: "everything of this owner".into(),
-                }
-            }
-        })
     }
 
     fn due_of(&self, order: &Order, device: Option<&NodeId>, now: u64) -> Result<u64, StoreError> {
@@ -206,124 +382,6 @@ impl Store {
         }
     }
 
-    fn mark_ids(
-        &self,
-        batch: &mut Batch,
-        order: &Signed<Order>,
-        ids: &[SnapshotId],
-        now: u64,
-    ) -> Result<Effect, StoreError> {
-        let value = order.value();
-        let (mut due, mut marked, mut held) = (self.due_of(value, None, now)?, Vec::new(), 0u64);
-        let mut here = 0u64;
-        for id in ids {
-            if self.is_held(&value.owner, id)? {
-                held = held.saturating_add(1);
-                continue;
-            }
-            // One that is not here is marked as well: if it comes later, from whomever and in the same
-            // second, it goes with the others, and the next host does not copy it.
-            if let Some(row) = self.snap(&value.owner, id)? {
-                due = due.max(self.due_of(value, Some(&row.device), now)?);
-                here = here.saturating_add(1);
-            }
-            marked.push(*id);
-        }
-        let note = if held > 0 {
-            format!("{held} of its snapshots are held and stay")
-        } else {
-            String::new()
-        };
-        self.mark(batch, order, &marked, now, due)?;
-        Ok(Effect {
-            stand: OrderStand::Waiting(due),
-            snaps: here,
-            note,
-        })
-    }
-
-    fn mark_range(
-        &self,
-        batch: &mut Batch,
-        order: &Signed<Order>,
-        now: u64,
-    ) -> Result<Effect, StoreError> {
-        let value = order.value();
-        let Op::DeleteRange {
-            device,
-            recv_from,
-            recv_to,
-            max_count,
-        } = &value.op
-        else {
-            return Ok(Effect::done(""));
-        };
-        let mut matching = Vec::new();
-        for (id, row) in self.snaps_of(&value.owner, device)? {
-            let inside = (*recv_from..*recv_to).contains(&row.kept_from);
-            if inside && !self.is_held(&value.owner, &id)? {
-                matching.push(id);
-            }
-        }
-        let count = u64::try_from(matching.len()).unwrap_or(u64::MAX);
-        if let Err(refusal) = orders::range_takes(count, *max_count) {
-            return Ok(refusal.into());
-        }
-        let due = self.due_of(value, Some(device), now)?;
-        self.mark(batch, order, &matching, now, due)?;
-        let range = RangeRow {
-            from: *recv_from,
-            to: *recv_to,
-        };
-        Self::put_row(batch, keys::range(&value.owner, device, &value.oid), &range)?;
-        Ok(Effect {
-            stand: OrderStand::Waiting(due),
-            snaps: count,
-            note: String::new(),
-        })
-    }
-
-    fn mark(
-        &self,
-        batch: &mut Batch,
-        order: &Signed<Order>,
-        snaps: &[SnapshotId],
-        since: u64,
-        due: u64,
-    ) -> Result<(), StoreError> {
-        let value = order.value();
-        let order = Some(order.id());
-        let row = MarkRow { since, due, order };
-        for snap in snaps {
-            Self::put_row(batch, keys::mark(&value.owner, snap, &value.oid), &row)?;
-        }
-        Ok(())
-    }
-
-    fn take_policy(
-        &self,
-        batch: &mut Batch,
-        (owner, order): (&OwnerId, RecordId),
-        policy: &PolicyArg,
-    ) -> Result<Effect, StoreError> {
-        let key = keys::policy(owner, policy.device.as_ref());
-        let in_force: Option<PolicyRow> = self.row(&key, "policy row")?;
-        if let Err(refusal) = orders::policy_takes(policy, in_force.map(|row| row.pseq)) {
-            return Ok(refusal.into());
-        }
-        let row = PolicyRow {
-            pseq: policy.pseq,
-            min_age_d: policy.min_age_d,
-            keep: policy.keep,
-            keep_last: policy.keep_last,
-            grace_d: policy.grace_d,
-            order,
-        };
-        Self::put_row(batch, key, &row)?;
-        self.thaw(batch, owner, policy.device.as_ref())?;
-        Ok(Effect::done("in force"))
-    }
-
     /// Whether a snapshot is held.
     ///
     /// # Errors
@@ -333,36 +391,6 @@ impl Store {
         Ok(row.is_some_and(|row| row.held))
     }
 
-    fn hold(
-        &self,
-        batch: &mut Batch,
-        order: &Order,
-        ids: &[SnapshotId],
-        held: bool,
-    ) -> Result<Effect, StoreError> {
-        let owner = &order.owner;
-        let mut snaps = 0u64;
-        for id in ids {
-            let key = keys::hold(owner, id);
-            let known: Option<HoldRow> = self.row(&key, "hold row")?;
-            if !orders::hold_takes(order.issued, known.map(|row| row.issued)) {
-                continue;
-            }
-            let issued = order.issued;
-            Self::put_row(batch, key, &HoldRow { held, issued })?;
-            snaps = snaps.saturating_add(1);
-            if held {
-                for (key, _) in self.marks_of(owner, id)? {
-                    batch.delete(Table::State, key);
-                }
-            }
-        }
-        Ok(Effect {
-            snaps,
-            ..Effect::done("in force")
-        })
-    }
-
     pub(super) fn marks_of(
         &self,
         owner: &OwnerId,
@@ -370,49 +398,6 @@ impl Store {
     ) -> Result<Vec<Row>, StoreError> {
         let prefix = keys::marks_of(owner, snap);
         self.all_rows(&prefix)
-    }
-
-    /// Takes back orders that wait, and those that may still come.
-    fn take_back(
-        &self,
-        batch: &mut Batch,
-        order: &Signed<Order>,
-        oids: &[Oid],
-    ) -> Result<Effect, StoreError> {
-        let owner = &order.value().owner;
-        let (mut taken, mut late) = (0u64, 0u64);
-        for oid in oids {
-            let key = keys::order(owner, oid);
-            let row: Option<OrderRow> = self.row(&key, "order row")?;
-            match row {
-                Some(row) if matches!(row.stand, OrderStand::Waiting(_)) => {
-                    let stand = OrderStand::Cancelled;
-                    Self::put_row(batch, key, &OrderRow { stand, ..row })?;
-                    batch.delete(Table::State, keys::waiting(owner, oid));
-                    for (key, _) in self.marks_by(owner, oid)? {
-                        batch.delete(Table::State, key);
-                    }
-                    let ranges = keys::all_ranges(owner);
-                    for (key, _) in
-                        self.disk
-                            .tables
-                            .scan(Table::State, &ranges, None, ORDERS_MAX)?
-                    {
-                        if key.ends_with(oid) {
-                            batch.delete(Table::State, key);
-                        }
-                    }
-                    taken = taken.saturating_add(1);
-                }
-                Some(_) => late = late.saturating_add(1),
-                None => batch.put(Table::State, keys::taken_back(owner, oid), order.id().0),
-            }
-        }
-        let note = match late {
-            0 => format!("{taken} orders taken back"),
-            _ => format!("{taken} orders taken back, {late} had taken effect before"),
-        };
-        Ok(Effect::done(note))
     }
 
     /// Marks made by one order, with their keys.
@@ -479,6 +464,22 @@ impl Store {
             }
         }
         Ok(told)
+    }
+
+    /// Envelopes of every order kept for an owner, in the order of their ids. Costs what there are of
+    /// orders, whatever else is on record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn order_envelopes(&self, owner: &OwnerId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let rows = self.order_rows(owner)?;
+        let mut ids: Vec<RecordId> = rows.into_iter().map(|row| row.id).collect();
+        ids.sort_unstable();
+        let envelope = |id: RecordId| {
+            let envelope = self.record(owner, &id)?;
+            envelope.ok_or(StoreError::Stored("order"))
+        };
+        ids.into_iter().map(envelope).collect()
     }
 
     /// Every order kept for an owner.

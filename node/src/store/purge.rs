@@ -5,7 +5,7 @@
 use packnback_proto::ids::{OwnerId, RecordId, SnapshotId};
 use packnback_proto::record::{Op, decode_order};
 
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::ending::{Cause, Ended, Why, gone};
 use super::error::StoreError;
 use super::orders::{Oid, mark_key};
@@ -71,15 +71,14 @@ impl Store {
             return Ok(ended);
         }
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         // It may have been taken back while snapshots were ended: those that ended, ended.
         let known: Option<OrderRow> = self.row(&key, "order row")?;
         if let Some(known) = known.filter(|row| matches!(row.stand, OrderStand::Waiting(_))) {
             let stand = OrderStand::Done;
-            let mut batch = Batch::default();
-            Self::put_row(&mut batch, key, &OrderRow { stand, ..known })?;
-            batch.delete(Table::State, keys::waiting(owner, oid));
-            self.write_for(owner, batch)?;
+            tx.put_row(key, &OrderRow { stand, ..known })?;
+            tx.delete(Table::State, keys::waiting(owner, oid));
+            tx.write_charged()?;
         }
         Ok(ended)
     }

@@ -14,11 +14,11 @@ use packnback_proto::limits::{HAVE_IDS_MAX, LOOSE_KEEP_S};
 use packnback_proto::machine::closure::{self, Closure, Seen, Shelf};
 use packnback_proto::record::{Op, Record, Signed, Snap, decode_record};
 
-use super::counts::Changes;
 use super::damage::Mended;
 use super::disk::{Batch, Keys, Table};
 use super::error::StoreError;
 use super::stored::{Below, LogHead, ObjectMeta, SnapRow, Totals};
+use super::tx::OwnerTx;
 use super::{Store, keys};
 
 /// Changes gathered for one write.
@@ -63,18 +63,18 @@ impl Store {
         for owner in self.owners_of_anything()? {
             let lock = self.owner_lock(&owner);
             let records = {
-                let _guard = lock.write();
-                self.count_anew(&owner, now)?;
-                let records = self.read_records(&owner)?;
+                let mut tx = lock.write();
+                tx.count_anew(now)?;
+                let records = tx.read_records()?;
                 for snap in &records.snaps {
-                    mended.snaps += u64::from(self.snap_again(&owner, snap, &records)?);
+                    mended.snaps += u64::from(tx.snap_again(snap, &records)?);
                 }
-                self.needs_again(&owner, now)?;
+                tx.needs_again(now)?;
                 records
             };
+            self.lines.forget(&owner);
             self.orders_again(&owner, &records.orders, now)?;
-            let _guard = lock.write();
-            self.charge_anew(&owner)?;
+            lock.write().charge_anew()?;
         }
         Ok(())
     }
@@ -188,18 +188,21 @@ impl Store {
         }
         Ok(owners)
     }
+}
 
+impl OwnerTx<'_> {
     /// Nobody needs anything yet: rows, list of loose objects, lots, totals and usage from nothing.
-    fn count_anew(&self, owner: &OwnerId, now: u64) -> Result<(), StoreError> {
+    fn count_anew(&mut self, now: u64) -> Result<(), StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
         let mut batch = Batch::default();
-        for (key, _) in self.all_rows(&keys::loose_of(owner))? {
+        for (key, _) in store.all_rows(&keys::loose_of(owner))? {
             batch.delete(Table::State, key);
-            self.write_some(&mut batch)?;
+            store.write_some(&mut batch)?;
         }
         let due = now.saturating_add(LOOSE_KEEP_S).max(1);
         let mut totals = Totals::default();
         let mut used: BTreeMap<NodeId, u64> = BTreeMap::new();
-        self.each_row(Table::Meta, &owner.0, |key, row| {
+        store.each_row(Table::Meta, &owner.0, |key, row| {
             let id = key.last_chunk().copied().map(ObjectId);
             let (Some(id), Ok(meta)) = (id, ObjectMeta::decode(&row)) else {
                 batch.delete(Table::Meta, key);
@@ -220,41 +223,41 @@ impl Store {
             batch.put(Table::State, keys::loose(owner, due, &id), []);
             let lot = keys::in_lot(meta.lot, owner, &id);
             batch.put(Table::Lots, lot, meta.size.to_le_bytes());
-            self.write_some(&mut batch)
+            store.write_some(&mut batch)
         })?;
-        for device in self.devices_of(owner).unwrap_or_default() {
+        for device in store.devices_of(owner).unwrap_or_default() {
             used.entry(device).or_default();
         }
         for (device, bytes) in used {
-            let usage = self.usage(owner, &device).unwrap_or_default();
+            let usage = store.usage(owner, &device).unwrap_or_default();
             let usage = packnback_proto::machine::budget::Usage { bytes, ..usage };
-            Self::put_row(&mut batch, keys::usage(owner, &device), &usage)?;
+            Store::put_row(&mut batch, keys::usage(owner, &device), &usage)?;
         }
-        Self::put_row(&mut batch, keys::totals(owner), &totals)?;
-        Ok(self.disk.tables.write(batch)?)
+        Store::put_row(&mut batch, keys::totals(owner), &totals)?;
+        Ok(store.disk.tables.write(batch)?)
     }
 
     /// Reads all records; certificates are written down again at once.
-    fn read_records(&self, owner: &OwnerId) -> Result<Records, StoreError> {
+    fn read_records(&mut self) -> Result<Records, StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
         let mut records = Records::default();
         let mut envelopes = Vec::new();
-        self.each_row(Table::Records, &owner.0, |_, envelope| {
+        store.each_row(Table::Records, &owner.0, |_, envelope| {
             envelopes.push(envelope);
             Ok(())
         })?;
         for envelope in envelopes {
             match decode_record(&envelope) {
                 Ok(Record::Cert(cert)) if cert.value().owner == *owner => {
-                    let mut batch = Batch::default();
-                    self.record_cert(&mut batch, &cert)?;
-                    self.disk.tables.write(batch)?;
+                    self.record_cert(&cert)?;
+                    self.write()?;
                 }
                 Ok(Record::Snap(snap)) if snap.value().owner == *owner => records.snaps.push(snap),
                 Ok(Record::Order(_)) => records.orders.push(envelope),
                 Ok(Record::Receipt(receipt)) => {
                     let (id, value) = (receipt.id(), receipt.into_value());
                     records.receipts.push((value.snap, value.host, id));
-                    if value.host == self.node_id() {
+                    if value.host == store.node_id() {
                         records.own.insert(value.snap, (id, value));
                     }
                 }
@@ -266,16 +269,12 @@ impl Store {
     }
 
     /// The rows of an accepted snapshot. One without our receipt was not acknowledged, and stays out.
-    fn snap_again(
-        &self,
-        owner: &OwnerId,
-        snap: &Signed<Snap>,
-        records: &Records,
-    ) -> Result<bool, StoreError> {
+    fn snap_again(&mut self, snap: &Signed<Snap>, records: &Records) -> Result<bool, StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
         let id = snap.id();
-        let known = self.snap(owner, &id).unwrap_or_default();
+        let known = store.snap(owner, &id).unwrap_or_default();
         let is_new = known.is_none();
-        let ended = self
+        let ended = store
             .disk
             .tables
             .get(Table::State, &keys::ended(owner, &id))?;
@@ -303,7 +302,7 @@ impl Store {
             (None, None) => return Ok(false),
         };
         let mut batch = Batch::default();
-        Self::put_row(&mut batch, keys::snap(owner, &id), &row)?;
+        Store::put_row(&mut batch, keys::snap(owner, &id), &row)?;
         let head = keys::head(owner, &row.device, row.log_seq);
         batch.put(Table::State, head, id.0);
         for (of, host, receipt) in &records.receipts {
@@ -311,71 +310,71 @@ impl Store {
                 batch.put(Table::State, keys::receipt(owner, &id, host), receipt.0);
             }
         }
-        let log: Option<LogHead> = self.row(&keys::log(owner), "log head").unwrap_or_default();
+        let log: Option<LogHead> = store.row(&keys::log(owner), "log head").unwrap_or_default();
         if log.is_none_or(|log| log.seq < row.log_seq) {
             let (seq, id) = (row.log_seq, row.receipt);
-            Self::put_row(&mut batch, keys::log(owner), &LogHead { seq, id })?;
+            Store::put_row(&mut batch, keys::log(owner), &LogHead { seq, id })?;
         }
-        self.disk.tables.write(batch)?;
+        store.disk.tables.write(batch)?;
         Ok(is_new)
     }
 
     /// What the snapshots need is counted again.
-    fn needs_again(&self, owner: &OwnerId, now: u64) -> Result<(), StoreError> {
-        let all = All { store: self, owner };
-        for snap in self.all_snaps(owner)? {
-            let Ok(Some(row)) = self.snap(owner, &snap) else {
-                self.disk.tables.write({
+    fn needs_again(&mut self, now: u64) -> Result<(), StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
+        let all = All { store, owner };
+        for snap in store.all_snaps(owner)? {
+            let Ok(Some(row)) = store.snap(owner, &snap) else {
+                store.disk.tables.write({
                     let mut batch = Batch::default();
                     batch.delete(Table::State, keys::snap(owner, &snap));
                     batch
                 })?;
                 continue;
             };
-            self.references_or_none(owner, &row.root)?;
+            self.references_or_none(&row.root)?;
             let nodes = loop {
                 match closure::check(&all, &row.root, HAVE_IDS_MAX) {
                     Ok(Closure::Complete(nodes)) => break nodes,
-                    Ok(Closure::Missing(missing)) => self.stand_ins(owner, &missing, now)?,
+                    Ok(Closure::Missing(missing)) => self.stand_ins(&missing, now)?,
                     Ok(Closure::NotLower { .. }) => break Vec::new(),
                     // A node whose references are lost: nothing is known below it.
                     Err(StoreError::AddressMismatch { id }) => {
-                        self.references_or_none(owner, &id)?;
+                        self.references_or_none(&id)?;
                     }
                     Err(error) => return Err(error),
                 }
             };
-            let mut changes = Changes::new(self, *owner);
             for node in &nodes {
-                changes.complete(node)?;
+                self.counts.complete(node)?;
             }
-            changes.need(&row.root)?;
-            let mut batch = Batch::default();
-            changes.finish(&mut batch);
-            let mut totals = self.totals(owner)?;
+            self.counts.need(&row.root)?;
+            let mut totals = store.totals(owner)?;
             totals.snaps = totals.snaps.saturating_add(1);
-            Self::put_row(&mut batch, keys::totals(owner), &totals)?;
-            self.disk.tables.write(batch)?;
+            self.put_row(keys::totals(owner), &totals)?;
+            self.write()?;
         }
         Ok(())
     }
 
-    fn references_or_none(&self, owner: &OwnerId, id: &ObjectId) -> Result<(), StoreError> {
-        let Some(meta) = self.object_meta(owner, id)? else {
+    fn references_or_none(&mut self, id: &ObjectId) -> Result<(), StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
+        let Some(meta) = store.object_meta(owner, id)? else {
             return Ok(());
         };
         let key = keys::object(owner, id);
-        if meta.height == 0 || self.disk.tables.get(Table::Nodes, &key)?.is_some() {
+        if meta.height == 0 || store.disk.tables.get(Table::Nodes, &key)?.is_some() {
             return Ok(());
         }
         let mut batch = Batch::default();
         batch.put(Table::Nodes, key, []);
-        Self::mark_damaged(&mut batch, owner, (id, meta));
-        Ok(self.disk.tables.write(batch)?)
+        Store::mark_damaged(&mut batch, owner, (id, meta));
+        Ok(store.disk.tables.write(batch)?)
     }
 
     /// Rows for objects that are named and gone.
-    fn stand_ins(&self, owner: &OwnerId, missing: &[ObjectId], now: u64) -> Result<(), StoreError> {
+    fn stand_ins(&mut self, missing: &[ObjectId], now: u64) -> Result<(), StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
         let header = Header {
             kind: Kind::Chunk,
             height: 0,
@@ -383,25 +382,24 @@ impl Store {
             epk: None,
             refs: Vec::new(),
         };
-        let mut changes = Changes::new(self, *owner);
-        let mut totals = self.totals(owner)?;
-        let mut batch = Batch::default();
+        let mut totals = store.totals(owner)?;
         for id in missing {
             let meta = ObjectMeta {
                 damaged: true,
                 due: now.saturating_add(LOOSE_KEEP_S).max(1),
-                lot: self.lots.number(now),
-                ..ObjectMeta::new(&header, 0, self.node_id())
+                lot: store.lots.number(now),
+                ..ObjectMeta::new(&header, 0, store.node_id())
             };
-            changes.set(id, Some(meta))?;
-            batch.put(Table::State, keys::damaged(owner, id), []);
+            self.counts.set(id, Some(meta))?;
+            self.put(Table::State, keys::damaged(owner, id), []);
             totals.objects = totals.objects.saturating_add(1);
         }
-        changes.finish(&mut batch);
-        Self::put_row(&mut batch, keys::totals(owner), &totals)?;
-        Ok(self.disk.tables.write(batch)?)
+        self.put_row(keys::totals(owner), &totals)?;
+        self.write()
     }
+}
 
+impl Store {
     /// Orders that are not known any more come in again; what those that are known put in force is put
     /// in force again, in case that was lost.
     fn orders_again(
@@ -429,10 +427,9 @@ impl Store {
             );
             if is_lasting && order.value().is_for(&self.node_id()) {
                 let lock = self.owner_lock(owner);
-                let _guard = lock.write();
-                let mut batch = Batch::default();
-                self.take_effect(&mut batch, &order, now)?;
-                self.disk.tables.write(batch)?;
+                let mut tx = lock.write();
+                tx.take_effect(&order, now)?;
+                tx.write()?;
             }
         }
         Ok(())

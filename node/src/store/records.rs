@@ -11,7 +11,7 @@ use packnback_proto::record::{
 use packnback_proto::wire::ids::push_record;
 
 use super::charges::Writes;
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::error::StoreError;
 use super::{Access, Store, keys};
 use crate::ports::RecordPage;
@@ -155,7 +155,7 @@ impl Store {
         let receipt = decode_receipt(envelope)?;
         let value = receipt.value();
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let row = self.snap(owner, &value.snap)?;
         if row.is_none_or(|row| device.is_some_and(|device| row.device != *device)) {
             return Err(StoreError::Unknown(
@@ -169,10 +169,9 @@ impl Store {
         if self.receipts(owner, &value.snap)?.len() >= RECEIPTS_MAX {
             return Err(StoreError::TooMany("receipts for one snapshot"));
         }
-        let mut batch = Batch::default();
-        batch.put(Table::Records, keys::record(owner, &receipt.id()), envelope);
-        batch.put(Table::State, key, receipt.id().0);
-        self.write_within(access, Writes::Records, batch)
+        tx.put(Table::Records, keys::record(owner, &receipt.id()), envelope);
+        tx.put(Table::State, key, receipt.id().0);
+        tx.write_within(access, Writes::Records)
     }
 
     /// The receipts kept for a snapshot, our own included.
@@ -307,11 +306,10 @@ impl Store {
             Record::Order(_) => self.take_order(access, envelope, now),
             Record::Receipt(_) => self.take_receipt(access, None, envelope).map(|()| true),
             Record::Cert(cert) if cert.value().owner == *owner => {
-                let mut batch = Batch::default();
                 let lock = self.owner_lock(owner);
-                let _guard = lock.write();
-                self.record_cert(&mut batch, &cert)?;
-                self.write_within(access, Writes::Records, batch)?;
+                let mut tx = lock.write();
+                tx.record_cert(&cert)?;
+                tx.write_within(access, Writes::Records)?;
                 Ok(true)
             }
             _ => Err(StoreError::Unknown("a record that cannot be imported")),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use packnback_proto::ids::{NodeId, OwnerId, RecordId, SetId, SnapshotId};
+use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
 use packnback_proto::limits::SETS_MAX;
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::machine::commit::CommitRefusal;
@@ -15,10 +15,12 @@ use packnback_proto::policy::{
 use packnback_proto::record::{Signed, Snap};
 use packnback_proto::wire::admin::{GoingInfo, KeepInfo, PolicyInfo, RetentionInfo};
 
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::error::StoreError;
+use super::lines::Newcomer;
 use super::orders::mark_key;
 use super::stored::{DeviceState, MarkRow, PolicyRow, SnapRow, decode};
+use super::tx::OwnerTx;
 use super::{Store, keys};
 
 /// Snapshots listed in one answer, of all devices together: about half a kilobyte each.
@@ -31,6 +33,88 @@ impl From<&PolicyRow> for Rules {
             keep: row.keep,
             keep_last: row.keep_last,
         }
+    }
+}
+
+impl OwnerTx<'_> {
+    /// A newer policy: freezes of the devices it is for end, and what the older one had marked stays
+    /// until the new one says otherwise.
+    pub(super) fn thaw(&mut self, device: Option<&NodeId>) -> Result<(), StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
+        let devices = match device {
+            Some(device) => vec![*device],
+            None => store.devices_of(owner)?,
+        };
+        for device in &devices {
+            let state = store.device_state(owner, device)?;
+            if !state.freezes.is_empty() {
+                let freezes = Vec::new();
+                let key = keys::device_state(owner, device);
+                self.put_row(key, &DeviceState { freezes, ..state })?;
+            }
+        }
+        for snap in store.marked_by_policy(owner, &devices)? {
+            self.delete(Table::State, keys::mark(owner, &snap, &keys::NO_ORDER));
+        }
+        let mark: Option<ClockMark> = store.row(&keys::clock(owner), "clock row")?;
+        if let Some(mark) = mark {
+            self.put_row(keys::clock(owner), &cleared(mark))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn freeze_revoked(&mut self, device: &NodeId, since: u64) -> Result<(), StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
+        let mut state = store.device_state(owner, device)?;
+        if !state.freezes.iter().any(|f| f.freeze == Freeze::Revoked) {
+            let freeze = Freeze::Revoked;
+            state.freezes.push(Frozen { freeze, since });
+            self.put_row(keys::device_state(owner, device), &state)?;
+        }
+        Ok(())
+    }
+
+    /// A snapshot is about to be accepted: notes what must stop expiry, and refuses a backup set too
+    /// many. `flood`: if too many came today.
+    pub(super) fn watch(
+        &mut self,
+        snap: &Signed<Snap>,
+        flood: Option<Freeze>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let (store, owner) = (self.store, &{ self.owner });
+        let value = snap.value();
+        let device = &value.device;
+        let before = store.device_state(owner, device)?;
+        let mut state = before.clone();
+        let (seq, prev, set) = (value.seq, value.prev, value.set);
+        let known = store.known_line(owner, device, Newcomer { seq, prev, set })?;
+        if known.sets >= SETS_MAX && known.is_new_set {
+            return Err(CommitRefusal::TooManySets.into());
+        }
+        let is = |freezes: &[Frozen], kind: fn(&Freeze) -> bool| {
+            freezes.iter().any(|frozen| kind(&frozen.freeze))
+        };
+        let since = now;
+        if known.forks
+            && !is(&state.freezes, |f| matches!(f, Freeze::Fork { .. }))
+            && let Some(other) = store.other_line(owner, snap)?
+        {
+            let (a, b) = (other, snap.id());
+            tracing::warn!(device = %device.short(), "two lines of snapshots: expiry is frozen");
+            let freeze = Freeze::Fork { a, b };
+            state.freezes.push(Frozen { freeze, since });
+        }
+        if let Some(freeze) = flood
+            && !is(&state.freezes, |f| matches!(f, Freeze::Flood { .. }))
+        {
+            tracing::warn!(device = %device.short(), "many snapshots in a day: expiry is frozen");
+            state.freezes.push(Frozen { freeze, since });
+        }
+        if state != before {
+            self.put_row(keys::device_state(owner, device), &state)?;
+        }
+        Ok(())
     }
 }
 
@@ -62,109 +146,52 @@ impl Store {
         moment: Moment,
     ) -> Result<ClockState, StoreError> {
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let mark: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
         let (next, state) = advance(mark, moment);
         if mark != Some(next) {
-            let mut batch = Batch::default();
-            Self::put_row(&mut batch, keys::clock(owner), &next)?;
-            self.disk.tables.write(batch)?;
+            tx.put_row(keys::clock(owner), &next)?;
+            tx.write()?;
         }
         Ok(state)
     }
 
-    /// A newer policy: freezes of the devices it is for end, and what the older one had marked stays
-    /// until the new one says otherwise.
-    pub(super) fn thaw(
+    /// Snapshots of these devices that the policy has marked.
+    fn marked_by_policy(
         &self,
-        batch: &mut Batch,
         owner: &OwnerId,
-        device: Option<&NodeId>,
-    ) -> Result<(), StoreError> {
-        let devices = match device {
-            Some(device) => vec![*device],
-            None => self.devices_of(owner)?,
-        };
-        for device in &devices {
-            let state = self.device_state(owner, device)?;
-            if !state.freezes.is_empty() {
-                let freezes = Vec::new();
-                let key = keys::device_state(owner, device);
-                Self::put_row(batch, key, &DeviceState { freezes, ..state })?;
+        devices: &[NodeId],
+    ) -> Result<Vec<SnapshotId>, StoreError> {
+        let prefix = keys::marks(owner);
+        let mut marked = Vec::new();
+        for (key, _) in self.all_rows(&prefix)? {
+            let (snap, cause) = mark_key(&prefix, &key)?;
+            if cause != keys::NO_ORDER {
+                continue;
             }
-            for (snap, _) in self.snaps_of(owner, device)? {
-                batch.delete(Table::State, keys::mark(owner, &snap, &keys::NO_ORDER));
+            let row = self.snap(owner, &snap)?;
+            if row.is_some_and(|row| devices.contains(&row.device)) {
+                marked.push(snap);
             }
         }
-        let mark: Option<ClockMark> = self.row(&keys::clock(owner), "clock row")?;
-        if let Some(mark) = mark {
-            Self::put_row(batch, keys::clock(owner), &cleared(mark))?;
-        }
-        Ok(())
+        Ok(marked)
     }
 
-    pub(super) fn freeze_revoked(
+    /// A snapshot that is here and has the number of this one, or the same one before it.
+    fn other_line(
         &self,
-        batch: &mut Batch,
         owner: &OwnerId,
-        device: &NodeId,
-        since: u64,
-    ) -> Result<(), StoreError> {
-        let mut state = self.device_state(owner, device)?;
-        if !state.freezes.iter().any(|f| f.freeze == Freeze::Revoked) {
-            let freeze = Freeze::Revoked;
-            state.freezes.push(Frozen { freeze, since });
-            Self::put_row(batch, keys::device_state(owner, device), &state)?;
-        }
-        Ok(())
-    }
-
-    /// A snapshot is about to be accepted: notes what must stop expiry, and refuses a backup set too
-    /// many. `flood`: if too many came today.
-    pub(super) fn watch(
-        &self,
-        batch: &mut Batch,
-        (owner, snap): (&OwnerId, &Signed<Snap>),
-        flood: Option<Freeze>,
-        now: u64,
-    ) -> Result<(), StoreError> {
+        snap: &Signed<Snap>,
+    ) -> Result<Option<SnapshotId>, StoreError> {
         let value = snap.value();
-        let device = &value.device;
-        let before = self.device_state(owner, device)?;
-        let mut state = before.clone();
-        let known = self.snaps_of(owner, device)?;
-        let sets: BTreeSet<SetId> = known.iter().map(|(_, row)| row.set).collect();
-        if sets.len() >= SETS_MAX && !sets.contains(&value.set) {
-            return Err(CommitRefusal::TooManySets.into());
-        }
+        let known = self.snaps_of(owner, &value.device)?;
+        let known: Vec<Link> = known.iter().map(|(id, row)| link_of(*id, row)).collect();
         let link = Link {
             id: snap.id(),
             prev: value.prev,
             seq: value.seq,
         };
-        let known: Vec<Link> = known.iter().map(|(id, row)| link_of(*id, row)).collect();
-        let is = |freezes: &[Frozen], kind: fn(&Freeze) -> bool| {
-            freezes.iter().any(|frozen| kind(&frozen.freeze))
-        };
-        let since = now;
-        if let Some(other) = fork(&known, &link)
-            && !is(&state.freezes, |f| matches!(f, Freeze::Fork { .. }))
-        {
-            let (a, b) = (other, link.id);
-            tracing::warn!(device = %device.short(), "two lines of snapshots: expiry is frozen");
-            let freeze = Freeze::Fork { a, b };
-            state.freezes.push(Frozen { freeze, since });
-        }
-        if let Some(freeze) = flood
-            && !is(&state.freezes, |f| matches!(f, Freeze::Flood { .. }))
-        {
-            tracing::warn!(device = %device.short(), "many snapshots in a day: expiry is frozen");
-            state.freezes.push(Frozen { freeze, since });
-        }
-        if state != before {
-            Self::put_row(batch, keys::device_state(owner, device), &state)?;
-        }
-        Ok(())
+        Ok(fork(&known, &link))
     }
 
     fn marked(&self, owner: &OwnerId) -> Result<BTreeSet<SnapshotId>, StoreError> {
@@ -209,7 +236,7 @@ impl Store {
         let mut count = 0u64;
         for device in self.devices_of(owner)? {
             let lock = self.owner_lock(owner);
-            let _guard = lock.write();
+            let mut tx = lock.write();
             let Some(policy) = self.policy(owner, &device)? else {
                 continue;
             };
@@ -227,13 +254,12 @@ impl Store {
                 due: now.saturating_add(days.saturating_mul(DAY_S)),
                 order: None,
             };
-            let mut batch = Batch::default();
             for snap in &marked {
-                Self::put_row(&mut batch, keys::mark(owner, snap, &keys::NO_ORDER), &row)?;
+                tx.put_row(keys::mark(owner, snap, &keys::NO_ORDER), &row)?;
             }
             let key = keys::device_state(owner, &device);
-            Self::put_row(&mut batch, key, &DeviceState { day, ..state })?;
-            self.write_for(owner, batch)?;
+            tx.put_row(key, &DeviceState { day, ..state })?;
+            tx.write_charged()?;
             count = count.saturating_add(u64::try_from(marked.len()).unwrap_or(u64::MAX));
         }
         Ok(count)

@@ -7,7 +7,7 @@ use packnback_proto::ids::{NodeId, OwnerId, SnapshotId};
 use packnback_proto::limits::ORDERS_MAX;
 use packnback_proto::wire::store::Stand;
 
-use super::disk::{Batch, Table};
+use super::disk::Table;
 use super::error::StoreError;
 use super::stored::{ElsewhereRow, EndedRow, RangeRow, decode};
 use super::{Store, keys};
@@ -61,24 +61,20 @@ impl Store {
         ended: Option<ElsewhereRow>,
     ) -> Result<(), StoreError> {
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
-        let mut batch = Batch::default();
+        let mut tx = lock.write();
         for (of, receipt) in self.receipts(owner, snap)? {
             if of == *host {
-                batch.delete(Table::Records, keys::record(owner, &receipt));
-                batch.delete(Table::State, keys::receipt(owner, snap, host));
+                tx.delete(Table::Records, keys::record(owner, &receipt));
+                tx.delete(Table::State, keys::receipt(owner, snap, host));
             }
         }
         // One that has ended here needs no note: it is brought nowhere.
         if let Some(row) = ended
             && self.snap(owner, snap)?.is_some()
         {
-            Self::put_row(&mut batch, keys::ended_at(owner, snap, host), &row)?;
+            tx.put_row(keys::ended_at(owner, snap, host), &row)?;
         }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.write_for(owner, batch)
+        tx.write_charged()
     }
 
     /// The hosts at which a snapshot ended, as they said.

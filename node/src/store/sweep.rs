@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 
-use super::counts::Changes;
-use super::disk::{Batch, Row, Table};
+use super::disk::{Row, Table};
 use super::error::StoreError;
 use super::pins::Pin;
 use super::stored::{ObjectMeta, Totals};
+use super::tx::OwnerTx;
 use super::unclaimed::Note;
 use super::{Store, keys};
 
@@ -37,13 +37,10 @@ pub(super) struct Swept {
 
 /// One batch being put together.
 struct Sweep<'a> {
-    store: &'a Store,
-    owner: &'a OwnerId,
+    tx: OwnerTx<'a>,
     now: u64,
     pins: Vec<Arc<Pin>>,
     blind: Vec<NodeId>,
-    changes: Changes<'a>,
-    batch: Batch,
     totals: Totals,
     credit: BTreeMap<NodeId, u64>,
     /// Bytes that are not the owner's any more, and still on the disk.
@@ -97,12 +94,12 @@ impl Store {
         swept: &mut Swept,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let lock = self.owner_lock(owner);
-        let _guard = lock.write();
+        let tx = lock.write();
         let rows = self
             .disk
             .tables
             .scan(Table::State, &keys::loose_of(owner), after, AT_ONCE)?;
-        let mut sweep = Sweep::new(self, owner, now)?;
+        let mut sweep = Sweep::new(tx, now)?;
         let (mut last, mut freed) = (None, Vec::new());
         for (key, _) in rows {
             let (due, id) = loose_key(owner, &key)?;
@@ -113,7 +110,7 @@ impl Store {
                 freed.push(meta);
             }
             last = Some(key);
-            if sweep.edges >= EDGES || sweep.changes.len() >= ROWS {
+            if sweep.edges >= EDGES || sweep.tx.counts.len() >= ROWS {
                 break;
             }
         }
@@ -141,16 +138,14 @@ impl Store {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(store: &'a Store, owner: &'a OwnerId, now: u64) -> Result<Self, StoreError> {
+    fn new(tx: OwnerTx<'a>, now: u64) -> Result<Self, StoreError> {
+        let (store, owner) = (tx.store, tx.owner);
         Ok(Self {
-            store,
-            owner,
+            tx,
             now,
-            pins: store.pins.of(owner),
-            blind: store.blind_devices(owner)?,
-            changes: Changes::new(store, *owner),
-            batch: Batch::default(),
-            totals: store.totals(owner)?,
+            pins: store.pins.of(&owner),
+            blind: store.blind_devices(&owner)?,
+            totals: store.totals(&owner)?,
             credit: BTreeMap::new(),
             noted: Vec::new(),
             edges: 0,
@@ -158,13 +153,14 @@ impl<'a> Sweep<'a> {
     }
 
     fn is_in_use(&self, id: &ObjectId) -> bool {
-        self.store.in_flight.has(self.owner, id) || self.pins.iter().any(|pin| pin.holds(id))
+        self.tx.store.in_flight.has(&self.tx.owner, id) || self.pins.iter().any(|pin| pin.holds(id))
     }
 
     /// Takes one object out of the rows, unless a session relies on it.
     fn free(&mut self, id: &ObjectId, due: u64) -> Result<Option<ObjectMeta>, StoreError> {
         let doubt = StoreError::Stored("list of loose objects");
-        let Some(meta) = self.changes.meta(id)? else {
+        let (store, owner) = (self.tx.store, self.tx.owner);
+        let Some(meta) = self.tx.counts.meta(id)? else {
             return Err(doubt);
         };
         if meta.refs != 0 || meta.due != due {
@@ -175,27 +171,26 @@ impl<'a> Sweep<'a> {
         }
         if meta.height > 0 {
             if meta.complete {
-                for child in self.store.refs(self.owner, id)? {
-                    self.changes.release(&child, self.now)?;
+                for child in store.refs(&owner, id)? {
+                    self.tx.counts.release(&child, self.now)?;
                     self.edges = self.edges.saturating_add(1);
                 }
             }
-            self.batch
-                .delete(Table::Nodes, keys::object(self.owner, id));
+            self.tx.delete(Table::Nodes, keys::object(&owner, id));
         }
-        self.changes.set(id, None)?;
-        if self.store.note_of(self.owner, id)?.is_none() {
+        self.tx.counts.set(id, None)?;
+        if store.note_of(&owner, id)?.is_none() {
             let (device, size, lot) = (meta.device, meta.size, meta.lot);
             let note = Note { device, size, lot };
-            let key = keys::to_drop(self.owner, id);
-            self.batch.put(Table::State, key, note.encode());
+            let key = keys::to_drop(&owner, id);
+            self.tx.put(Table::State, key, note.encode());
             self.noted.push(note);
         }
         self.give_back(meta.device, meta.size);
         for device in self.blind.clone() {
-            let key = keys::mine(self.owner, &device, id);
-            if self.store.disk.tables.get(Table::State, &key)?.is_some() {
-                self.batch.delete(Table::State, key);
+            let key = keys::mine(&owner, &device, id);
+            if store.disk.tables.get(Table::State, &key)?.is_some() {
+                self.tx.delete(Table::State, key);
                 if device != meta.device {
                     self.give_back(device, meta.size);
                 }
@@ -213,15 +208,15 @@ impl<'a> Sweep<'a> {
     }
 
     fn write(mut self) -> Result<(), StoreError> {
+        let (store, owner) = (self.tx.store, self.tx.owner);
         for (device, bytes) in &self.credit {
-            let mut usage = self.store.usage(self.owner, device)?;
+            let mut usage = store.usage(&owner, device)?;
             usage.bytes = usage.bytes.saturating_sub(*bytes);
-            Store::put_row(&mut self.batch, keys::usage(self.owner, device), &usage)?;
+            self.tx.put_row(keys::usage(&owner, device), &usage)?;
         }
-        Store::put_row(&mut self.batch, keys::totals(self.owner), &self.totals)?;
-        self.changes.finish(&mut self.batch);
-        let sums = self.store.unclaimed(self.owner)?;
-        self.store.disk.tables.write(self.batch)?;
+        self.tx.put_row(keys::totals(&owner), &self.totals)?;
+        let sums = store.unclaimed(&owner)?;
+        self.tx.write()?;
         let mut sums = sums.lock();
         for note in self.noted {
             sums.add(note.device, note.size.into());

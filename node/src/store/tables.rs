@@ -12,9 +12,32 @@ use serde::de::DeserializeOwned;
 use super::charges::Writes;
 use super::disk::{Batch, Row, Table};
 use super::error::StoreError;
-use super::stored::{CertRow, DeviceRow, HostsRow, SnapRow, Totals, decode, encode};
+use super::stored::{CertRow, DeviceRow, HostsRow, LogHead, SnapRow, Totals, decode, encode};
+use super::tx::OwnerTx;
 use super::{Access, Store, keys};
 use crate::ports::Standing;
+
+impl OwnerTx<'_> {
+    /// The newest certificate of a device is the one that counts; older ones verify snapshots.
+    pub(super) fn record_cert(&mut self, cert: &Signed<Cert>) -> Result<(), StoreError> {
+        let (value, store, owner) = (cert.value(), self.store, self.owner);
+        let row = CertRow {
+            serial: value.serial,
+            id: cert.id(),
+        };
+        let serial = keys::cert_serial(&owner, &value.device, value.serial);
+        self.put(Table::State, serial, cert.id().0);
+        let record = keys::record(&owner, &cert.id());
+        self.put(Table::Records, record, cert.envelope());
+        let key = keys::cert(&owner, &value.device);
+        let known: Option<CertRow> = store.row(&key, "certificate row")?;
+        if known.is_none_or(|known| known.serial <= row.serial) {
+            self.put_row(key, &row)?;
+        }
+        // Also marks the owner as served.
+        self.put_row(keys::totals(&owner), &store.totals(&owner)?)
+    }
+}
 
 impl Store {
     pub(super) fn row<T: DeserializeOwned>(
@@ -86,6 +109,33 @@ impl Store {
             .collect()
     }
 
+    /// Number of the last entry of the log kept for an owner: another one whenever a snapshot was accepted
+    /// or ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn log_number(&self, owner: &OwnerId) -> Result<u64, StoreError> {
+        let last: Option<LogHead> = self.row(&keys::log(owner), "log head")?;
+        Ok(last.map_or(0, |last| last.seq))
+    }
+
+    /// Every snapshot of a device that is here, newest first, without reading their rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snap_ids(
+        &self,
+        owner: &OwnerId,
+        device: &NodeId,
+    ) -> Result<Vec<SnapshotId>, StoreError> {
+        let mut ids = Vec::new();
+        self.each_row(Table::State, &keys::heads(owner, device), |_, id| {
+            ids.push(RecordId::from_slice(&id).map_err(|_| StoreError::Stored("head"))?);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
     /// The same with their envelopes, which show that the device made them.
     ///
     /// # Errors
@@ -111,11 +161,9 @@ impl Store {
         owner: &OwnerId,
         device: &NodeId,
     ) -> Result<Vec<(SnapshotId, SnapRow)>, StoreError> {
-        let prefix = keys::heads(owner, device);
-        self.all_rows(&prefix)?
+        self.snap_ids(owner, device)?
             .into_iter()
-            .map(|(_, id)| {
-                let id = RecordId::from_slice(&id).map_err(|_| StoreError::Stored("head"))?;
+            .map(|id| {
                 let row = self.snap(owner, &id)?.ok_or(StoreError::Stored("head"))?;
                 Ok((id, row))
             })
@@ -227,17 +275,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         let owner = cert.value().owner;
         let lock = self.owner_lock(&owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         self.may_admit(cert, peer, standing, now)?;
         let known: Option<CertRow> =
             self.row(&keys::cert(&owner, &cert.value().device), "certificate row")?;
-        let mut batch = Batch::default();
         if known.is_none_or(|row| row.id != cert.id()) {
-            self.record_cert(&mut batch, cert)?;
+            tx.record_cert(cert)?;
         }
-        self.note_session(&mut batch, &owner, now)?;
+        tx.note_session(now)?;
         let access = self.access_of(cert.value(), standing)?;
-        self.write_within(&access, Writes::Records, batch)
+        tx.write_within(&access, Writes::Records)
     }
 
     /// What the device of a certificate may use here.
@@ -255,37 +302,6 @@ impl Store {
         })
     }
 
-    /// The newest certificate of a device is the one that counts; older ones verify snapshots.
-    pub(super) fn record_cert(
-        &self,
-        batch: &mut Batch,
-        cert: &Signed<Cert>,
-    ) -> Result<(), StoreError> {
-        let value = cert.value();
-        let row = CertRow {
-            serial: value.serial,
-            id: cert.id(),
-        };
-        let serial = keys::cert_serial(&value.owner, &value.device, value.serial);
-        batch.put(Table::State, serial, cert.id().0);
-        batch.put(
-            Table::Records,
-            keys::record(&value.owner, &cert.id()),
-            cert.envelope(),
-        );
-        let key = keys::cert(&value.owner, &value.device);
-        let known: Option<CertRow> = self.row(&key, "certificate row")?;
-        if known.is_none_or(|known| known.serial <= row.serial) {
-            Self::put_row(batch, key, &row)?;
-        }
-        // Also marks the owner as served.
-        Self::put_row(
-            batch,
-            keys::totals(&value.owner),
-            &self.totals(&value.owner)?,
-        )
-    }
-
     /// This node as a device, once adopted.
     ///
     /// # Errors
@@ -301,7 +317,7 @@ impl Store {
     /// [`StoreError`].
     pub fn adopt(&self, cert: &Signed<Cert>) -> Result<(), StoreError> {
         let lock = self.owner_lock(&cert.value().owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let known: Option<CertRow> = self.row(
             &keys::cert(&cert.value().owner, &cert.value().device),
             "certificate row",
@@ -316,10 +332,9 @@ impl Store {
             cert: cert.envelope().into(),
             last,
         };
-        let mut batch = Batch::default();
-        Self::put_row(&mut batch, keys::DEVICE.to_vec(), &row)?;
-        self.record_cert(&mut batch, cert)?;
-        self.write_for(&cert.value().owner, batch)
+        tx.put_row(keys::DEVICE.to_vec(), &row)?;
+        tx.record_cert(cert)?;
+        tx.write_charged()
     }
 
     /// A value the network keeps.
@@ -401,17 +416,16 @@ impl Store {
             return Ok(right.may_read(bytes, now)?);
         }
         let lock = self.owner_lock(&right.owner);
-        let _guard = lock.write();
+        let mut tx = lock.write();
         let bytes_read = self.grant_bytes(&right.owner, grant)?;
         let right = ReadRight {
             bytes_read,
             ..right.clone()
         };
         right.may_read(bytes, now)?;
-        let mut batch = Batch::default();
         let key = keys::grant(&right.owner, grant);
-        Self::put_row(&mut batch, key, &bytes_read.saturating_add(bytes))?;
-        self.write_for(&right.owner, batch)
+        tx.put_row(key, &bytes_read.saturating_add(bytes))?;
+        tx.write_charged()
     }
 
     /// Whether anything of this owner may be stored here: it was adopted or admitted once.

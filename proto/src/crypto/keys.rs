@@ -143,7 +143,7 @@ impl OwnerSeed {
             &self.list_secret(epoch),
             &self.decrypt_secret(epoch),
             &psk,
-            (epk, epoch),
+            SessionId { epk, epoch },
         )
     }
 }
@@ -297,17 +297,24 @@ pub struct SessionRoots {
     pub data: Secret32,
 }
 
+/// Which session: its public key and the epoch of the owner keys it is sealed to.
+#[derive(Clone, Copy)]
+pub(super) struct SessionId<'a> {
+    pub(super) epk: &'a [u8; 32],
+    pub(super) epoch: u32,
+}
+
 impl SessionRoots {
     /// For a reader that holds `owner_meta[e]`, `owner_dec[e]` and `PSK[e]`.
     pub(super) fn open(
         list: &Secret32,
         decrypt: &Secret32,
         psk: &Secret32,
-        session: (&[u8; 32], u32),
+        session: SessionId<'_>,
     ) -> Result<Self, CryptoError> {
         Ok(Self {
-            epk: *session.0,
-            epoch: session.1,
+            epk: *session.epk,
+            epoch: session.epoch,
             meta: open_root(labels::SESSION_META, list, psk, session)?,
             data: open_root(labels::SESSION_DATA, decrypt, psk, session)?,
         })
@@ -320,7 +327,7 @@ fn root(
     shared: &Secret32,
     public: &[u8; 32],
     psk: &Secret32,
-    (epk, epoch): (&[u8; 32], u32),
+    SessionId { epk, epoch }: SessionId<'_>,
 ) -> Secret32 {
     let epoch = epoch.to_le_bytes();
     derive_key(ctx, &[shared.expose(), epk, public, &epoch, psk.expose()])
@@ -331,9 +338,9 @@ fn open_root(
     ctx: &str,
     secret: &Secret32,
     psk: &Secret32,
-    session: (&[u8; 32], u32),
+    session: SessionId<'_>,
 ) -> Result<Secret32, CryptoError> {
-    let shared = x25519(secret, session.0)?;
+    let shared = x25519(secret, session.epk)?;
     Ok(root(ctx, &shared, &x25519_public(secret), psk, session))
 }
 
@@ -342,7 +349,7 @@ fn open_root(
 pub(super) fn open_node_key(
     list: &Secret32,
     psk: &Secret32,
-    session: (&[u8; 32], u32),
+    session: SessionId<'_>,
 ) -> Result<Secret32, CryptoError> {
     Ok(node_key(&open_root(
         labels::SESSION_META,
@@ -366,7 +373,10 @@ impl SessionKeys {
         let epk = x25519_public(&esk);
         let start = |ctx, public: &[u8; 32]| {
             let shared = x25519(&esk, public)?;
-            let session = (&epk, device.epoch);
+            let session = SessionId {
+                epk: &epk,
+                epoch: device.epoch,
+            };
             Ok(root(ctx, &shared, public, &device.psk, session))
         };
         Ok(Self::from_roots(&SessionRoots {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::CryptoError;
-use super::keys::{ChunkKeys, OwnerSeed, SessionKeys, SessionRoots, open_node_key};
+use super::keys::{ChunkKeys, OwnerSeed, SessionId, SessionKeys, SessionRoots, open_node_key};
 use super::labels;
 use super::primitives::derive_key;
 use super::secret::Secret32;
@@ -311,7 +311,11 @@ impl OwnerKey {
         match &self.parts {
             Parts::List(epochs) => {
                 let keys = self.of_epoch(epochs, epoch)?;
-                Ok(open_node_key(&keys.list, &keys.psk, (epk, epoch))?)
+                Ok(open_node_key(
+                    &keys.list,
+                    &keys.psk,
+                    SessionId { epk, epoch },
+                )?)
             }
             Parts::Sign(_) => Err(self.lacks(Need::Names)),
             Parts::Full(_) | Parts::Read(_) => {
@@ -357,7 +361,7 @@ impl OwnerKey {
                     &keys.list,
                     decrypt,
                     &keys.psk,
-                    (epk, epoch),
+                    SessionId { epk, epoch },
                 )?)
             }
             Parts::Sign(_) | Parts::List(_) => Err(self.lacks(Need::Contents)),

@@ -152,7 +152,24 @@ pub fn ed25519_verify(public: &[u8; 32], m: &[u8], sig: &[u8; 64]) -> Result<(),
         .map_err(|_| CryptoError::BadSignature)
 }
 
-/// Argon2id version 0x13 ([RFC 9106]) of `password` into `out`; memory in KiB.
+/// Whether these bytes are a point of Ed25519's curve.
+#[must_use]
+pub fn is_point(public: &[u8; 32]) -> bool {
+    ed25519_dalek::VerifyingKey::from_bytes(public).is_ok()
+}
+
+/// What Argon2id costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argon2Cost {
+    /// Memory in KiB.
+    pub m_kib: u32,
+    /// Passes over it.
+    pub t: u32,
+    /// Lanes.
+    pub p: u32,
+}
+
+/// Argon2id version 0x13 ([RFC 9106]) of `password` into `out`.
 ///
 /// # Errors
 /// [`CryptoError::KdfParams`] for parameters the algorithm refuses.
@@ -161,10 +178,10 @@ pub fn ed25519_verify(public: &[u8; 32], m: &[u8], sig: &[u8; 64]) -> Result<(),
 pub fn argon2id(
     password: &[u8],
     salt: &[u8],
-    (m_kib, t, p): (u32, u32, u32),
+    cost: Argon2Cost,
     out: &mut [u8],
 ) -> Result<(), CryptoError> {
-    let params = argon2::Params::new(m_kib, t, p, Some(out.len()));
+    let params = argon2::Params::new(cost.m_kib, cost.t, cost.p, Some(out.len()));
     let params = params.map_err(|_| CryptoError::KdfParams)?;
     argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
         .hash_password_into(password, salt, out)

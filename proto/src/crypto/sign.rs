@@ -46,6 +46,12 @@ impl SigningKey {
     }
 }
 
+/// Whether these bytes can be a public key: not all are a point of the curve. What it signs is verified strictly.
+#[must_use]
+pub fn can_be_key(public: &[u8; 32]) -> bool {
+    primitives::is_point(public)
+}
+
 /// Strict verification: see [`primitives::ed25519_verify`].
 ///
 /// # Errors

@@ -135,7 +135,12 @@ fn unknown_name(header: &[u8], error: &serde_cbor::Error) -> Option<Text> {
     if !error.to_string().starts_with("unknown variant") {
         return None;
     }
-    let name = match serde_cbor::from_slice(header).ok()? {
+    let mut message = serde_cbor::from_slice(header).ok()?;
+    if let serde_cbor::Value::Array(tagged) = message {
+        // A number, and the message.
+        message = tagged.into_iter().nth(1)?;
+    }
+    let name = match message {
         serde_cbor::Value::Text(name) => name,
         serde_cbor::Value::Map(map) => match map.into_iter().next()? {
             (serde_cbor::Value::Text(name), _) => name,

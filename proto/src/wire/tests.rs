@@ -7,10 +7,10 @@ use super::ids::{
     BodyError, decode_bitmap, decode_ids, encode_bitmap, encode_ids, push_record, split_records,
 };
 use super::invite::InviteToken;
-use super::local::{LocalReply, LocalRequest};
+use super::local::{Committed, EvictDays, Invited, LocalReply, LocalRequest, Tagged};
 use super::store::{Head, Stand, StoreReply, StoreRequest};
 use super::{Bytes, ErrorCode, Nonce16, Role, SecretBytes};
-use crate::ids::{NodeId, ObjectId, RecordId};
+use crate::ids::{NodeId, ObjectId, OwnerId, RecordId};
 use crate::limits::{FRAME_BODY_MAX, FRAME_HEADER_MAX, RECORD_MAX};
 
 fn head_of(frame: &[u8]) -> FrameHead {
@@ -72,11 +72,45 @@ fn messages_round_trip() {
         id: None,
     });
     round_trip(&LocalReply::Ok);
-    round_trip(&LocalReply::Committed {
+    round_trip(&LocalReply::Committed(Committed {
         snap: RecordId([1; 32]),
         envelope: Bytes::default(),
         receipt: vec![0; RECORD_MAX].into(),
+    }));
+    round_trip(&(7u64, LocalReply::Working));
+}
+
+/// As the messages were before they were made from the table: the number in front is all that is new.
+#[test]
+fn messages_of_the_local_socket_keep_their_bytes() {
+    let bytes = |message: &LocalRequest| {
+        let frame = encode(&(1u64, message), 0).unwrap();
+        data_encoding::HEXLOWER.encode(&frame[HEAD_LEN..])
+    };
+    // [1, "Open"]
+    assert_eq!(bytes(&LocalRequest::Open), "8201644f70656e");
+    // [1, {"HostEvict": {"owner": h'00..', "days": [30, 7]}}]
+    let evict = LocalRequest::HostEvict {
+        owner: OwnerId([0; 32]),
+        days: Some(EvictDays {
+            warn: 30,
+            frozen: 7,
+        }),
+    };
+    let owner = format!("{}5820{}", "656f776e6572", "00".repeat(32));
+    let expected = format!(
+        "8201a169486f73744576696374a2{owner}64646179738218{}07",
+        "1e"
+    );
+    assert_eq!(bytes(&evict), expected);
+    let invited = LocalReply::Invited(Invited {
+        token: "t".into(),
+        quota: 5,
     });
+    // {"Invited": {"token": "t", "quota": 5}}
+    let frame = encode(&invited, 0).unwrap();
+    let expected = "a167496e7669746564a265746f6b656e61746571756f746105";
+    assert_eq!(data_encoding::HEXLOWER.encode(&frame[HEAD_LEN..]), expected);
 }
 
 #[test]
@@ -92,6 +126,9 @@ fn unknown_message_is_a_typed_error() {
     ] {
         let frame = encode(&message, 0).unwrap();
         let error = decode::<StoreRequest>(&frame[HEAD_LEN..]).unwrap_err();
+        assert_eq!(error, FrameError::UnknownMessage(name.into()));
+        let frame = encode(&(9u64, message), 0).unwrap();
+        let error = decode::<Tagged<LocalRequest>>(&frame[HEAD_LEN..]).unwrap_err();
         assert_eq!(error, FrameError::UnknownMessage(name.into()));
     }
 }

@@ -67,22 +67,28 @@ impl Field {
     }
 }
 
-/// `(r, s)`: the first 32 bytes of the key stream, `r` clamped.
-fn one_time_key(key: &[u8; 32], nonce: &[u8; 24]) -> (Field, u128) {
+/// The first 32 bytes of the key stream, `r` clamped.
+struct OneTimeKey {
+    r: Field,
+    s: u128,
+}
+
+fn one_time_key(key: &[u8; 32], nonce: &[u8; 24]) -> OneTimeKey {
     let mut stream = [0; 32];
     XChaCha20::new(key.into(), nonce.into()).apply_keystream(&mut stream);
     let half = |i: usize| u128::from_le_bytes(stream[i..i + 16].try_into().unwrap());
-    (
-        Field(half(0) & 0x0fff_fffc_0fff_fffc_0fff_fffc_0fff_ffff, 0),
-        half(16),
-    )
+    OneTimeKey {
+        r: Field(half(0) & 0x0fff_fffc_0fff_fffc_0fff_fffc_0fff_ffff, 0),
+        s: half(16),
+    }
 }
 
 fn block(bytes: u128) -> Field {
     Field(bytes, 1)
 }
 
-fn tag((r, s): (Field, u128), c1: u128, c2: u128) -> u128 {
+fn tag(key: &OneTimeKey, c1: u128, c2: u128) -> u128 {
+    let OneTimeKey { r, s } = *key;
     let len = block(32 << 64);
     let acc = block(c1).mul(r).add(block(c2)).mul(r).add(len).mul(r);
     acc.0.wrapping_add(s)
@@ -92,17 +98,16 @@ fn tag((r, s): (Field, u128), c1: u128, c2: u128) -> u128 {
 pub(crate) fn make(key1: &[u8; 32], key2: &[u8; 32], nonce: &[u8; 24]) -> Vec<u8> {
     let (k1, k2) = (one_time_key(key1, nonce), one_time_key(key2, nonce));
     let square = |f: Field| f.mul(f);
-    let inverse = square(k1.0).add(square(k2.0).neg()).inverse();
-    let rest =
-        |(r, _): (Field, u128), c1| block(c1).mul(square(r)).mul(r).add(block(32 << 64).mul(r));
+    let inverse = square(k1.r).add(square(k2.r).neg()).inverse();
+    let rest = |r: Field, c1| block(c1).mul(square(r)).mul(r).add(block(32 << 64).mul(r));
     for c1 in 0.. {
-        let known = rest(k2, c1).add(rest(k1, c1).neg());
+        let known = rest(k2.r, c1).add(rest(k1.r, c1).neg());
         // s2 - s1, and the multiples of 2^128 that the truncation may swallow.
-        let difference = Field(k2.1.wrapping_sub(k1.1), 0);
+        let difference = Field(k2.s.wrapping_sub(k1.s), 0);
         for carry in 0..4 {
             let c2 = known.add(difference).add(Field(0, carry)).mul(inverse);
-            if c2.1 == 1 && tag(k1, c1, c2.0) == tag(k2, c1, c2.0) {
-                let blocks = [c1, c2.0, tag(k1, c1, c2.0)].map(u128::to_le_bytes);
+            if c2.1 == 1 && tag(&k1, c1, c2.0) == tag(&k2, c1, c2.0) {
+                let blocks = [c1, c2.0, tag(&k1, c1, c2.0)].map(u128::to_le_bytes);
                 return [&nonce[..], &blocks.concat()].concat();
             }
         }

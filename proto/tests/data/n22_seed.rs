@@ -2,7 +2,7 @@
 
 use packnback_proto::cbor::Value;
 use packnback_proto::crypto::keys::OwnerSeed;
-use packnback_proto::crypto::primitives::argon2id;
+use packnback_proto::crypto::primitives::{Argon2Cost, argon2id};
 use packnback_proto::crypto::seal::seal;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::keyfile::{
@@ -307,13 +307,12 @@ fn n22_changed_key_file() {
 fn n22_multi_key_crafted_file() {
     let stretch = |pass: &[u8]| {
         let mut out = [0; 64];
-        argon2id(
-            pass,
-            &bytes16("salt"),
-            (QUICK.m_kib, QUICK.t, QUICK.p),
-            &mut out,
-        )
-        .unwrap();
+        let cost = Argon2Cost {
+            m_kib: QUICK.m_kib,
+            t: QUICK.t,
+            p: QUICK.p,
+        };
+        argon2id(pass, &bytes16("salt"), cost, &mut out).unwrap();
         (
             Secret32::from_slice(&out[..32]).unwrap(),
             out[32..].to_vec(),

@@ -8,9 +8,11 @@
     clippy::indexing_slicing
 )]
 
+mod machine;
 mod rooms;
 mod rules;
 mod samples;
+mod shape;
 mod source;
 
 use rules::Finding;
@@ -19,6 +21,8 @@ use source::{Source, files, root, test_modules};
 fn check(source: &Source) -> Vec<Finding> {
     let mut found = rules::check(source);
     found.extend(rooms::check(source));
+    found.extend(shape::tuple_parameters(source));
+    found.extend(machine::check(source));
     found
 }
 
@@ -71,6 +75,7 @@ fn every_source_file_keeps_the_rules() {
         }
         found.extend(check(source));
     }
+    found.extend(shape::circles(&sources));
     assert_none(&found);
 }
 

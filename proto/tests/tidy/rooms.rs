@@ -221,6 +221,38 @@ pub(crate) const WALLS: &[Wall] = &[
     },
 ];
 
+/// Rooms of the node that see the world through `node::ports` only.
+const BEHIND_PORTS: &[&str] = &[
+    "node/src/api/",
+    "node/src/chores/",
+    "node/src/local/",
+    "node/src/network/",
+    "node/src/peers/",
+    "node/src/replicate/",
+    "node/src/service/",
+    "node/src/work/",
+];
+
+/// What stands behind a port, as other rooms of the node could name it; libp2p and RocksDB have walls of their own.
+const IMPLEMENTATIONS: &[&str] = &[
+    "packnback_node::net::ConnInfo",
+    "packnback_node::net::InboundStream",
+    "packnback_node::net::Incoming",
+    "packnback_node::net::Keypair",
+    "packnback_node::net::Libp2p",
+    "packnback_node::net::Multiaddr",
+    "packnback_node::net::NetConfig",
+    "packnback_node::net::NetHandle",
+    "packnback_node::net::OutboundStream",
+    "packnback_node::net::PeerStream",
+    "packnback_node::net::peer_id",
+    "packnback_node::ports::SystemClock",
+    "packnback_node::ports::SystemDice",
+    "packnback_node::ports::memory",
+    "packnback_node::store::memory",
+    "packnback_node::store::rocks",
+];
+
 /// Whether `path` is `module` or something in it.
 fn inside(path: &str, module: &str) -> bool {
     path.strip_prefix(module)
@@ -236,9 +268,17 @@ pub(crate) fn check(source: &Source) -> Vec<Finding> {
         })
         .collect();
     let mut found = Vec::new();
+    let is_behind = BEHIND_PORTS
+        .iter()
+        .any(|room| source.path.starts_with(room));
     for (line, path) in paths(source) {
         if source.is_test(line) {
             continue;
+        }
+        if is_behind && let Some(never) = IMPLEMENTATIONS.iter().find(|never| inside(&path, never))
+        {
+            let what = format!("names {never}: the room sees the world through ports only");
+            found.push(finding("port", source, line, what));
         }
         for wall in &walls {
             if let Some(never) = wall.never.iter().find(|never| inside(&path, never)) {

@@ -227,6 +227,79 @@ fn rooms_do_not_reach_into_each_other() {
 }
 
 #[test]
+fn rooms_behind_ports_do_not_name_what_is_behind_them() {
+    for (path, line) in [
+        (
+            "node/src/network/a.rs",
+            "use crate::net::{Multiaddr, reach_of};",
+        ),
+        ("node/src/replicate/a.rs", "use crate::net::NetHandle;"),
+        (
+            "node/src/replicate/pull/a.rs",
+            "use crate::net::PeerStream;",
+        ),
+        ("node/src/peers/a.rs", "fn f() { crate::net::peer_id(&x); }"),
+        ("node/src/service/a.rs", "use crate::store::rocks::open;"),
+        (
+            "node/src/local/a.rs",
+            "use crate::store::memory::MemoryDisk;",
+        ),
+        (
+            "node/src/work/a.rs",
+            "use crate::ports::{Clock, SystemClock};",
+        ),
+        ("node/src/api/a.rs", "use crate::net::Libp2p;"),
+        ("node/src/chores/a.rs", "use crate::ports::memory::Wire;"),
+    ] {
+        bad(path, &format!("{line}\n"), "port");
+    }
+    good("node/src/runtime.rs", "use crate::net::Libp2p;\n");
+    good("node/src/network/a.rs", "use crate::net::reach_of;\n");
+    good(
+        "node/src/network/a.rs",
+        "#[cfg(test)]\nmod tests {\n    use crate::net::Libp2p;\n}\n",
+    );
+}
+
+#[test]
+fn only_ports_ask_the_machine() {
+    for (path, line) in [
+        ("node/src/network/a.rs", "fn f() { SystemTime::now(); }"),
+        (
+            "node/src/store/a.rs",
+            "fn f() { std::time::SystemTime::now(); }",
+        ),
+        (
+            "node/src/service/a.rs",
+            "fn f() { tokio::time::Instant::now(); }",
+        ),
+        ("node/src/local/a.rs", "fn f() { started.elapsed(); }"),
+        ("node/src/peers/a.rs", "fn f() { now_s(); }"),
+        (
+            "node/src/identity.rs",
+            "fn f() { getrandom::fill(&mut x); }",
+        ),
+        ("node/src/work/a.rs", "fn f() { random_u32(); }"),
+        (
+            "node/src/replicate/a.rs",
+            "fn f() { tokio::task::spawn_blocking(g); }",
+        ),
+        ("node/src/ports/dice.rs", "fn f() { getrandom::u32(); }"),
+        ("node/src/ports/clock.rs", "fn f() { SystemTime::now(); }"),
+    ] {
+        bad(path, &format!("{line}\n"), "machine");
+    }
+    good(
+        "node/src/ports/system.rs",
+        "fn f() { SystemTime::now(); }\n",
+    );
+    good("node/src/net/a.rs", "fn f() { Instant::now(); }\n");
+    good("node/src/network/a.rs", "use tokio::time::Instant;\n");
+    good("node/src/store/a.rs", "fn f() { unknown_s(a_random_x); }\n");
+    good("cli/src/a.rs", "fn f() { Instant::now(); }\n");
+}
+
+#[test]
 fn comments_and_literals_are_no_code() {
     let text = "let a = \"fn { \\\" {\"; /* { /* { */ } */ let b = '{'; let c = '\\''; let d: &'static str = r#\"\"{\"#; // {\n";
     let code = blank(text);
@@ -274,4 +347,53 @@ fn modules_of_tests_are_known() {
     let text = "#[cfg(any(test, feature = \"testkit\"))]\npub mod kit;\npub mod a;\n";
     let of_others = test_modules(&Source::new("node/src/store/mod.rs", text));
     assert_eq!(of_others, ["node/src/store/kit.rs", "node/src/store/kit/"]);
+}
+
+#[test]
+fn tuples_as_parameters_are_found() {
+    for line in [
+        "fn f((from, to): (u64, u64)) {}",
+        "fn f(pair: (u64, u64)) {}",
+        "fn f<T: Fn(u8) -> u8>(row: &(Vec<u8>, T)) {}",
+        "async fn f(&self, a: u8, pair: &'a mut (u8, u8)) {}",
+        "trait T { fn f(&self, both: (u8, u8)); }",
+    ] {
+        bad("node/src/a.rs", &format!("{line}\n"), "tuple-parameter");
+        bad("node/tests/a.rs", &format!("{line}\n"), "tuple-parameter");
+    }
+    for line in [
+        "fn f(a: u8, b: Vec<(u8, u8)>) -> (u8, u8) {}",
+        "fn f(done: &(dyn Fn(u8, u8) + Sync), nothing: ()) {}",
+        "fn f(g: fn((u8, u8)) -> u8) {}",
+        "fn f(all: &[(u8, u8)], one: impl Fn(u8) -> (u8, u8), last: m::T) {}",
+        "fn f() { g(|(a, b): (u8, u8)| a); }",
+    ] {
+        good("node/src/a.rs", &format!("{line}\n"));
+    }
+}
+
+#[test]
+fn modules_that_need_each_other_are_found() {
+    let circles = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> = files.iter().map(|(p, t)| Source::new(p, t)).collect();
+        let found = crate::shape::circles(&sources);
+        found.into_iter().map(|f| f.place).collect::<Vec<_>>()
+    };
+    let a = ("node/src/a.rs", "use crate::b::B;\n");
+    let b = ("node/src/b/mod.rs", "\nuse crate::c::{C, D};\n");
+    let c = ("node/src/c/deep.rs", "fn f() { super::super::a::g() }\n");
+    assert_eq!(
+        circles(&[a, b, c]),
+        [
+            "node/src/a.rs:1",
+            "node/src/b/mod.rs:2",
+            "node/src/c/deep.rs:1"
+        ]
+    );
+    assert!(circles(&[a, b]).is_empty());
+    let other = ("cli/src/b.rs", "use crate::a::A;\n");
+    let own = ("node/src/a/x.rs", "use crate::a::y;\nuse super::y::Z;\n");
+    let test = "#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n";
+    let lib = ("node/src/lib.rs", "pub use crate::a::A;\n");
+    assert!(circles(&[a, other, own, lib, ("node/src/b.rs", test)]).is_empty());
 }

@@ -62,6 +62,12 @@ struct Node {
     name: OsString,
 }
 
+/// A regular file, and what the system says of it.
+struct Regular<'a> {
+    node: &'a Node,
+    stat: &'a rustix::fs::Stat,
+}
+
 fn open_root(path: &Path) -> io::Result<Node> {
     let path = std::path::absolute(path)?;
     let (parent, name) = match (path.parent(), path.file_name()) {
@@ -136,7 +142,19 @@ impl Walk {
         }
         match kind {
             FileType::Directory => self.directory(path, a, b),
-            FileType::RegularFile => self.file(path, (a, &left), (b, &right)),
+            FileType::RegularFile => {
+                let (a, b) = (
+                    Regular {
+                        node: a,
+                        stat: &left,
+                    },
+                    Regular {
+                        node: b,
+                        stat: &right,
+                    },
+                );
+                self.file(path, &a, &b)
+            }
             FileType::Symlink => {
                 let (left, right) = (link(a)?, link(b)?);
                 if left != right {
@@ -186,19 +204,14 @@ impl Walk {
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        path: &[u8],
-        a: (&Node, &rustix::fs::Stat),
-        b: (&Node, &rustix::fs::Stat),
-    ) -> io::Result<()> {
+    fn file(&mut self, path: &[u8], a: &Regular<'_>, b: &Regular<'_>) -> io::Result<()> {
         let size = |stat: &rustix::fs::Stat| u64::try_from(stat.st_size).unwrap_or(0);
-        let (left, right) = (size(a.1), size(b.1));
+        let (left, right) = (size(a.stat), size(b.stat));
         if left != right {
             self.differs(path, format!("size {left} and {right}"));
             return Ok(());
         }
-        let (mut x, mut y) = (open_file(a.0)?, open_file(b.0)?);
+        let (mut x, mut y) = (open_file(a.node)?, open_file(b.node)?);
         let (gaps, others) = (holes(&x, left)?, holes(&y, right)?);
         x.rewind()?;
         y.rewind()?;
@@ -206,7 +219,7 @@ impl Walk {
             self.differs(path, format!("content from byte {at} on"));
         }
         // Another file system may keep holes at another grain.
-        if a.1.st_dev == b.1.st_dev && gaps != others {
+        if a.stat.st_dev == b.stat.st_dev && gaps != others {
             self.differs(path, "holes");
         }
         self.result.files = self.result.files.saturating_add(1);

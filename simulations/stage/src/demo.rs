@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use packnback_cli::exit::{Exit, Failure, Outcome};
-use packnback_cli::render::{self, Voice};
+use packnback_cli::parts::{
+    Exit, Failure, Outcome,
+    render::{self, Voice},
+};
 use packnback_compare::{Comparison, compare_trees, measure};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;

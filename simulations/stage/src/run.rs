@@ -5,9 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
-use packnback_cli::args::{Cli, Command, DrillCommand};
-use packnback_cli::exit::{Exit, Failure, Outcome};
-use packnback_cli::render::Voice;
+use packnback_cli::parts::{Cli, Command, DrillCommand, Exit, Failure, Outcome, render::Voice};
 use packnback_cli::run_with;
 use packnback_node::config::Config;
 use packnback_sys::process::begin_daemon;

@@ -7,13 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use packnback_cli::client::Client;
-use packnback_cli::exit::{Exit, Failure, Outcome};
-use packnback_cli::home::Home;
-use packnback_cli::pipeline::Cancel;
-use packnback_cli::render::Voice;
-use packnback_cli::spawn::{COMPANION_WORD, find_node_program, log_tail};
-use packnback_cli::system;
+use packnback_cli::parts::{
+    COMPANION_WORD, Cancel, Client, Exit, Failure, Home, Outcome, find_node_program, log_tail,
+    render::Voice, system,
+};
 use packnback_sys::files::private_folder;
 use packnback_sys::say::note;
 use serde_json::Value;
@@ -263,7 +260,7 @@ impl World {
             .arg(&node.home)
             .arg("--json")
             .args(words);
-        command.env_remove(packnback_cli::secrets::OWNER_KEY_VARIABLE);
+        command.env_remove(packnback_cli::parts::OWNER_KEY_VARIABLE);
         command
             .stdin(if input.is_some() {
                 Stdio::piped()

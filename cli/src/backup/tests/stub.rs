@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 
 use crate::backup::{BackupError, BackupOptions, BackupReport, Dedup};
 use crate::cache::{Cache, CacheKey};
-use crate::client::{ClientError, Committed, NodeLink, Opened};
+use packnback_proto::wire::Bytes;
+use packnback_proto::wire::local::{CommitAnswer, Committed, Opened};
+
+use crate::client::{ClientError, NodeLink};
 use crate::fs::WalkOptions;
 use crate::keys::{DeviceBundleKeys, ReaderKeys};
 use crate::pipeline::Cancel;
@@ -128,10 +131,10 @@ impl NodeLink for MemoryNode {
         Ok(0)
     }
 
-    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<Committed, ClientError> {
+    fn commit(&self, root: ObjectId, set: SetId, time: u64) -> Result<CommitAnswer, ClientError> {
         let missing = self.missing(root);
         if !missing.is_empty() {
-            return Ok(Committed::Missing(missing));
+            return Ok(CommitAnswer::Missing(missing));
         }
         let mut snaps = self.snaps.lock();
         let snap = Snap {
@@ -147,11 +150,11 @@ impl NodeLink for MemoryNode {
         let signed = Signed::sign(&snap, &self.device).unwrap();
         snaps.push((signed.id(), root));
         self.records.lock().push(signed.envelope().to_vec());
-        Ok(Committed::Done {
+        Ok(CommitAnswer::Committed(Committed {
             snap: signed.id(),
-            envelope: signed.envelope().to_vec(),
-            receipt: Vec::new(),
-        })
+            envelope: signed.envelope().into(),
+            receipt: Bytes::default(),
+        }))
     }
 }
 

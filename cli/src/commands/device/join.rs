@@ -173,9 +173,9 @@ fn check(
 }
 
 fn take(context: &Context, client: &Client, bundle: &Bundle, hosts: Option<&[u8]>) -> Outcome {
-    client.adopt(bundle.cert.envelope())?;
+    client.adopt(bundle.cert.envelope().into())?;
     bundle.save(&context.home)?;
-    if let Some(Err(error)) = hosts.map(|order| client.order(order)) {
+    if let Some(Err(error)) = hosts.map(|order| client.order(order.into())) {
         context.voice.note(&format!(
             "The owner's list of hosts was not taken in: {error}"
         ));

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use packnback_proto::exchange::{TextForm, from_text, to_text};
-use packnback_proto::ids::NodeId;
 use packnback_proto::record::{Cert, Signed, decode_cert};
 use serde_json::json;
 
@@ -13,7 +12,7 @@ use super::known::Known;
 use super::show;
 use crate::args::LimitsArgs;
 use crate::bundle::Bundle;
-use crate::enrol::{Changes, next_serial, renew_cert};
+use crate::enrol::{Changes, Issued, next_serial, renew_cert};
 use crate::exchange;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render;
@@ -58,8 +57,11 @@ pub(super) fn run(context: &Context, args: &LimitsArgs) -> Outcome {
         }
     };
     let now = system::now();
-    let at = (next_serial(now, serials), now);
-    let new = renew_cert(&sign, old.value(), &changes, at).map_err(|e| {
+    let issued = Issued {
+        serial: next_serial(now, serials),
+        now,
+    };
+    let new = renew_cert(&sign, old.value(), &changes, issued).map_err(|e| {
         Failure::usage(format!("these limits cannot be signed: {e}")).safe(UNCHANGED)
     })?;
     let device = new.value().device;
@@ -67,7 +69,7 @@ pub(super) fn run(context: &Context, args: &LimitsArgs) -> Outcome {
     let name = label_of(&key, new.value()).unwrap_or_else(|| device.short());
     match (&args.out, own) {
         (None, Some(bundle)) => take(context, bundle, new, &name),
-        (out, _) => hand_over(context, out.as_deref(), &new, (&name, device)),
+        (out, _) => hand_over(context, out.as_deref(), &new, &name),
     }
 }
 
@@ -101,7 +103,7 @@ fn describe(cert: &Cert) -> String {
 /// On the device itself.
 fn take(context: &Context, bundle: Bundle, new: Signed<Cert>, name: &str) -> Outcome {
     let client = reach_node(&context.home)?;
-    client.adopt(new.envelope())?;
+    client.adopt(new.envelope().into())?;
     let bundle = Bundle {
         cert: new,
         ..bundle
@@ -119,17 +121,12 @@ fn take(context: &Context, bundle: Bundle, new: Signed<Cert>, name: &str) -> Out
 }
 
 /// For another device: a text to carry there.
-fn hand_over(
-    context: &Context,
-    out: Option<&str>,
-    new: &Signed<Cert>,
-    (name, device): (&str, NodeId),
-) -> Outcome {
+fn hand_over(context: &Context, out: Option<&str>, new: &Signed<Cert>, name: &str) -> Outcome {
     let Some(out) = out else {
         return Err(Failure::usage(format!(
             "{} ({}) is another machine: its new certificate has to be carried there",
             render::path(name.as_bytes()),
-            device.short()
+            new.value().device.short()
         ))
         .safe(UNCHANGED)
         .next("Say where it goes: --out FILE (or - to print it); then there: packnback init --join FILE"));

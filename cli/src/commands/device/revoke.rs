@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context, args: &RevokeArgs) -> Outcome {
     })?;
     match &args.out {
         Some(file) => exchange::write_new(file, signed.envelope())?,
-        None => reach_node(&context.home)?.order(signed.envelope())?,
+        None => reach_node(&context.home)?.order(signed.envelope().into())?,
     }
     context.voice.result(&json!({
         "owner": order.owner.to_string(), "device": device.to_string(), "label": name,

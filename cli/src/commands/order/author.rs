@@ -240,7 +240,7 @@ impl Submitted {
 pub(super) fn submit_all(client: &Client, signed: &[Signed<Order>]) -> Outcome<Vec<Submitted>> {
     let mut taken = 0usize;
     for order in signed {
-        client.order(order.envelope()).map_err(|error| {
+        client.order(order.envelope().into()).map_err(|error| {
             let failure = Failure::from(error);
             if taken == 0 {
                 return failure;

@@ -178,13 +178,24 @@ pub(super) fn hosts(context: &Context, names: &[String], add: bool, sign: &SignA
     with_draft(context, wanted, sign)
 }
 
+/// What was received in a time.
+pub(super) struct Range {
+    /// From this second on.
+    pub(super) from: u64,
+    /// Until before this one.
+    pub(super) to: u64,
+    /// Most snapshots that may be in it.
+    pub(super) max: u64,
+}
+
 /// Removes what was received in a time.
 pub(super) fn delete_range(
     context: &Context,
     device: &str,
-    (from, to, max): (u64, u64, u64),
+    range: &Range,
     sign: &SignArgs,
 ) -> Outcome {
+    let Range { from, to, max } = *range;
     if from >= to || max == 0 {
         return Err(
             Failure::usage("--from must be before --to, and --max at least 1").safe(UNCHANGED),

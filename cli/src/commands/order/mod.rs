@@ -40,7 +40,7 @@ pub fn run(context: &Context, command: OrderCommand) -> Outcome {
             to,
             max,
             sign,
-        } => make::delete_range(context, &device, (from, to, max), &sign),
+        } => make::delete_range(context, &device, &make::Range { from, to, max }, &sign),
         OrderCommand::DropOwner { hosts, sign } => make::drop_owner(context, &hosts, &sign),
     }
 }

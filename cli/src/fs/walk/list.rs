@@ -67,7 +67,14 @@ impl Scratch {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bytes: Vec<u8>,
-    spans: Vec<(u32, u32)>,
+    spans: Vec<Span>,
+}
+
+/// Where a name is among the bytes.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
 }
 
 impl Names {
@@ -75,13 +82,13 @@ impl Names {
         let start = u32::try_from(self.bytes.len()).map_err(|_| Errno::FBIG)?;
         self.bytes.extend_from_slice(name);
         let end = u32::try_from(self.bytes.len()).map_err(|_| Errno::FBIG)?;
-        self.spans.push((start, end));
+        self.spans.push(Span { start, end });
         Ok(())
     }
 
-    fn name(bytes: &[u8], span: (u32, u32)) -> &[u8] {
-        let start = usize::try_from(span.0).unwrap_or(usize::MAX);
-        let end = usize::try_from(span.1).unwrap_or(usize::MAX);
+    fn name(bytes: &[u8], span: Span) -> &[u8] {
+        let start = usize::try_from(span.start).unwrap_or(usize::MAX);
+        let end = usize::try_from(span.end).unwrap_or(usize::MAX);
         bytes.get(start..end).unwrap_or_default()
     }
 
@@ -110,6 +117,16 @@ impl Names {
         let bytes = &self.bytes;
         self.spans.retain(|&span| keep(Names::name(bytes, span)));
     }
+}
+
+/// A directory found in another.
+struct Below<'a> {
+    name: &'a [u8],
+    stat: &'a Stat,
+    /// What is in it is saved.
+    inside: bool,
+    /// It was named by whoever asked for the backup.
+    is_root: bool,
 }
 
 /// Lists directories by the options of the walk.
@@ -264,7 +281,13 @@ impl Lister {
                 outs.push(Out::Emit(WalkItem::Entry(item)));
                 if kind == Kind::Dir {
                     let inside = is_root || (place.inside && !left_out);
-                    self.descend(place, name, &stat, (inside, is_root), roots, outs);
+                    let below = Below {
+                        name,
+                        stat: &stat,
+                        inside,
+                        is_root,
+                    };
+                    self.descend(place, &below, roots, outs);
                 }
                 return;
             }
@@ -276,12 +299,16 @@ impl Lister {
     fn descend(
         &self,
         place: &Place,
-        name: &[u8],
-        stat: &Stat,
-        (inside, is_root): (bool, bool),
+        below: &Below<'_>,
         roots: Option<&Arc<Roots>>,
         outs: &mut Vec<Out>,
     ) {
+        let Below {
+            name,
+            stat,
+            inside,
+            is_root,
+        } = *below;
         let leads_on = roots.is_some_and(|roots| roots.leads_on());
         let device = if is_root { stat.dev } else { place.device };
         let foreign = self.options.one_file_system && inside && stat.dev != device;

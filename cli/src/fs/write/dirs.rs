@@ -338,12 +338,28 @@ pub(super) fn make_dir(parent: &TargetDir, name: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Which directory it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(raw: &rustix::fs::Stat) -> Self {
+        Self {
+            device: raw.st_dev,
+            inode: raw.st_ino,
+        }
+    }
+}
+
 /// The directory above, if it is still the one we came from.
-pub(super) fn open_parent(dir: &OwnedFd, identity: (u64, u64)) -> Result<OwnedFd, Errno> {
+pub(super) fn open_parent(dir: &OwnedFd, identity: Identity) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(dir, c"..", flags, Mode::empty())?;
     let raw = rustix::fs::fstat(&parent)?;
-    if (raw.st_dev, raw.st_ino) == identity {
+    if Identity::of(&raw) == identity {
         Ok(parent)
     } else {
         Err(Errno::STALE)

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::Target;
-use super::dirs::{names_in, open_one, open_parent};
+use super::dirs::{Identity, names_in, open_one, open_parent};
 use crate::fs::error::{Action, WriteError};
 use crate::fs::home_mark::{HomeMark, home_mark};
 use crate::fs::path::{is_at_or_below, join, split_parent};
@@ -254,7 +254,8 @@ impl<'j> Pruner<'j> {
 pub(super) fn sweep(
     target: &Target,
     judge: &dyn Judge,
-    (dir, path): (&OwnedFd, &[u8]),
+    dir: &OwnedFd,
+    path: &[u8],
     swept: &mut Swept,
 ) -> bool {
     let (above, name) = split_parent(path);
@@ -276,7 +277,7 @@ struct Sweep<'s> {
 struct Emptying {
     /// Length of its path.
     len: usize,
-    identity: (u64, u64),
+    identity: Identity,
     mount: Option<Mount>,
     /// Directories in it that are still to be looked into.
     left: Vec<Vec<u8>>,
@@ -341,7 +342,7 @@ impl Sweep<'_> {
         };
         let mut level = Emptying {
             len: path.len(),
-            identity: (raw.st_dev, raw.st_ino),
+            identity: Identity::of(&raw),
             mount: mount_of(dir),
             left: Vec::new(),
             stays: false,

@@ -39,7 +39,8 @@ impl FileSink {
         setter: Arc<Setter>,
         entry: &Entry,
         name: &[u8],
-        (fd, temporary): (OwnedFd, Option<Vec<u8>>),
+        fd: OwnedFd,
+        temporary: Option<Vec<u8>>,
     ) -> FileSink {
         FileSink {
             dir,

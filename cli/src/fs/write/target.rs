@@ -109,7 +109,7 @@ impl Target {
         if !there.is_some_and(|there| there.kind == Kind::Dir) {
             return Ok(());
         }
-        if super::prune::sweep(self, judge, (&spot.dir.fd, path), swept) {
+        if super::prune::sweep(self, judge, &spot.dir.fd, path, swept) {
             return Ok(());
         }
         Err(WriteError::InTheWay {
@@ -174,7 +174,8 @@ impl Target {
             Arc::clone(&self.setter),
             entry,
             spot.name,
-            (fd, temporary),
+            fd,
+            temporary,
         )
     }
 

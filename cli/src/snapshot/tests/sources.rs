@@ -10,7 +10,9 @@ use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 use packnback_proto::limits::GET_IDS_MAX;
 use packnback_proto::wire::frame::{FrameHead, HEAD_LEN, decode, encode_whole};
 use packnback_proto::wire::ids::decode_ids;
-use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest};
+use packnback_proto::wire::local::{API_VERSION, Hello, LocalReply, LocalRequest, Tagged};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::build::{Built, Shape, Way};
 use crate::client::{Client, ClientError};
@@ -66,24 +68,28 @@ impl ObjectSource for Faulty {
 fn node(objects: Objects, is_remote: bool) -> (Client, JoinHandle<()>) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let served = std::thread::spawn(move || {
-        while let Some((request, body)) = read(&mut theirs) {
+        let (request, _) = read(&mut theirs).unwrap();
+        assert!(matches!(request, LocalRequest::Hello { .. }));
+        let hello = LocalReply::Hello(Hello {
+            version: "test".into(),
+            api: API_VERSION,
+            node: NodeId([1; 32]),
+            owner: None,
+            listen: Vec::new(),
+        });
+        reply(&mut theirs, &hello, &[]);
+        while let Some(((tag, request), body)) = read::<Tagged<LocalRequest>>(&mut theirs) {
             match request {
-                LocalRequest::Hello { .. } => {
-                    let hello = LocalReply::Hello {
-                        version: "test".into(),
-                        api: API_VERSION,
-                        node: NodeId([1; 32]),
-                        owner: None,
-                        listen: Vec::new(),
-                    };
-                    reply(&mut theirs, &hello, &[]);
-                }
                 LocalRequest::Get { remote } if remote == is_remote => {
                     for id in decode_ids(&body, GET_IDS_MAX).unwrap() {
                         let object = objects.get(&id);
                         let found = object.is_some();
                         let bytes = object.cloned().unwrap_or_default();
-                        reply(&mut theirs, &LocalReply::Object { id, found }, &bytes);
+                        reply(
+                            &mut theirs,
+                            &(tag, LocalReply::Object { id, found }),
+                            &bytes,
+                        );
                     }
                 }
                 other => panic!("{other:?}"),
@@ -93,7 +99,7 @@ fn node(objects: Objects, is_remote: bool) -> (Client, JoinHandle<()>) {
     (Client::over(ours).unwrap(), served)
 }
 
-fn read(stream: &mut UnixStream) -> Option<(LocalRequest, Vec<u8>)> {
+fn read<T: DeserializeOwned>(stream: &mut UnixStream) -> Option<(T, Vec<u8>)> {
     let mut head = [0; HEAD_LEN];
     stream.read_exact(&mut head).ok()?;
     let head = FrameHead::parse(head).unwrap();
@@ -104,7 +110,7 @@ fn read(stream: &mut UnixStream) -> Option<(LocalRequest, Vec<u8>)> {
     Some((decode(&header).unwrap(), body))
 }
 
-fn reply(stream: &mut UnixStream, reply: &LocalReply, body: &[u8]) {
+fn reply<T: Serialize>(stream: &mut UnixStream, reply: &T, body: &[u8]) {
     stream
         .write_all(&encode_whole(reply, body).unwrap())
         .unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use packnback_proto::crypto::secret::Secret32;
-use packnback_proto::crypto::sign::SigningKey;
+use packnback_proto::crypto::sign::{SigningKey, can_be_key};
 use packnback_proto::ids::NodeId;
 use packnback_proto::wire::{Role, SecretBytes};
 use parking_lot::{Mutex, RwLock};
@@ -359,7 +359,7 @@ impl Drop for Station {
 
 impl Gate for Station {
     fn admit(&self, node: NodeId, role: Role, until: Option<u64>) -> Result<(), NetError> {
-        if !crate::net::can_be_node(&node) {
+        if !can_be_key(&node.0) {
             return Err(NetError::BadKey("not a point of the curve".to_owned()));
         }
         self.inner.roles.write().insert(node, (role, until));

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt as _;
 use packnback_proto::limits::{HAVE_IDS_MAX, HAVE_IDS_PER_HOUR, LOOSE_KEEP_S, SESSIONS_PER_DEVICE};
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::record::{Cert, Signed};
@@ -198,4 +199,30 @@ async fn the_end_of_hosting_goes_in_steps() {
     );
     collect(world.store(), frozen + 20 * DAY_S);
     assert_eq!(world.store().totals(&owner_id).unwrap().objects, 0);
+}
+
+/// While requests of an owner hold everything that may work for it, its next one takes no thread.
+#[tokio::test]
+async fn n25_requests_wait_for_their_owner_outside_of_the_threads() {
+    let world = World::new();
+    let mut conn = world.session().await;
+    let owner = owner().owner_id();
+    let mut working = Vec::new();
+    while let Some(lane) = world.host.lanes.enter(&owner).now_or_never() {
+        working.push(lane.unwrap());
+    }
+    let ids = [chunk(1).id];
+    let mut asked = Box::pin(conn.have(&ids));
+    let waiting = async {
+        while world.host.lanes.waiting(&owner) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = &mut asked => panic!("it did not wait"),
+        () = waiting => {}
+    }
+    drop(working);
+    assert_eq!(asked.await, [false]);
 }

@@ -105,12 +105,14 @@ impl World {
                 ..cert()
             };
             let cert = Signed::sign(&cert, &owner()).unwrap();
-            let envelope = cert.envelope().to_vec();
             // Makes the owner one that is served here.
-            let mut batch = crate::store::disk::Batch::default();
-            world.store.record_cert(&mut batch, &cert).unwrap();
-            world.store.write_for(&owner_id(), batch).unwrap();
-            drop(envelope);
+            let id = owner_id();
+            let lock = world.store.owner_lock(&id);
+            let mut tx = lock.write();
+            tx.record_cert(&cert).unwrap();
+            tx.write_charged().unwrap();
+            drop(tx);
+            drop(lock);
         }
         world
     }

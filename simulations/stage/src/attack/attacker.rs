@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use packnback_cli::system::now;
+use packnback_cli::parts::system::now;
 use packnback_node::identity;
 use packnback_node::net::{
     Multiaddr, NetConfig, NetHandle, PeerStream, Protocol, keypair_from_seed, parse_peer_addr,

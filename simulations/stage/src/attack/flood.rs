@@ -1,6 +1,6 @@
 //! Too much of everything.
 
-use packnback_cli::system::now;
+use packnback_cli::parts::system::now;
 use packnback_node::frames::{StreamError, read_frame, write_frame};
 use packnback_node::net::Protocol;
 use packnback_proto::format::header::Kind as ObjectKind;

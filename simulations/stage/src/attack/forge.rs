@@ -1,6 +1,6 @@
 //! Records in other people's names.
 
-use packnback_cli::system::now;
+use packnback_cli::parts::system::now;
 use packnback_proto::record::{Cert, Receipt, Snap, perms};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::store::StoreRequest;

@@ -1,6 +1,6 @@
 //! Objects, snapshots and envelopes that look right and are not.
 
-use packnback_cli::system::now;
+use packnback_cli::parts::system::now;
 use packnback_proto::cbor::Writer;
 use packnback_proto::crypto::hash::object_id;
 use packnback_proto::crypto::seal::OVERHEAD;

@@ -105,7 +105,7 @@ async fn missing_children(a: &Attacker, _: &Target) -> Outcome {
     let commit = LocalRequest::Commit {
         root: root.id,
         set: SetId([0; SET_ID_LEN]),
-        time: packnback_cli::system::now(),
+        time: packnback_cli::parts::system::now(),
     };
     let answer = node.ask(&commit, &[]).await;
     answer
@@ -129,7 +129,7 @@ async fn read_remote(a: &Attacker, t: &Target) -> Outcome {
         recovery_seed: None,
     };
     let opened = node.ask(&open, &[]).await.map_err(|e| e.to_string())?;
-    if !matches!(opened.0, LocalReply::RemoteOpened { .. }) {
+    if !matches!(opened.0, LocalReply::RemoteOpened(_)) {
         return Err(format!("{:?}", opened.0));
     }
     let grant = super::read::grant(a, t.host, a.device(), Scope::All, [0; 16]);

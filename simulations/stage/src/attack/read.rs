@@ -1,6 +1,6 @@
 //! Reading back what was stored.
 
-use packnback_cli::system::now;
+use packnback_cli::parts::system::now;
 use packnback_node::net::Protocol;
 use packnback_proto::ids::NodeId;
 use packnback_proto::record::{Grant, Record, Scope, decode_record};

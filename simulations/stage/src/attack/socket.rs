@@ -8,24 +8,27 @@ use packnback_proto::ids::ObjectId;
 use packnback_proto::record::{Record, Signed, Snap, decode_record};
 use packnback_proto::wire::Bytes;
 use packnback_proto::wire::ids::{encode_ids, split_records};
-use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest};
+use packnback_proto::wire::local::{API_VERSION, LocalReply, LocalRequest, Tagged};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
 use super::junk::Object;
 
 /// A connection to the device's own node.
-pub(super) struct OwnNode(UnixStream);
+pub(super) struct OwnNode {
+    stream: UnixStream,
+    /// Number of the last request.
+    tag: u64,
+}
 
 impl OwnNode {
     pub(super) async fn connect(socket: &Path) -> anyhow::Result<Self> {
         let stream = UnixStream::connect(socket).await;
-        let mut node = Self(stream.with_context(|| format!("cannot reach {}", socket.display()))?);
-        match node
-            .ask(&LocalRequest::Hello { api: API_VERSION }, &[])
-            .await?
-        {
-            (LocalReply::Hello { .. }, _) => Ok(node),
+        let mut stream = stream.with_context(|| format!("cannot reach {}", socket.display()))?;
+        write_frame(&mut stream, &LocalRequest::Hello { api: API_VERSION }, &[]).await?;
+        stream.flush().await?;
+        match read_frame(&mut stream).await? {
+            (LocalReply::Hello(_), _) => Ok(Self { stream, tag: 0 }),
             (other, _) => bail!("no greeting: {other:?}"),
         }
     }
@@ -35,10 +38,12 @@ impl OwnNode {
         request: &LocalRequest,
         body: &[u8],
     ) -> Result<(), StreamError> {
-        write_frame(&mut self.0, request, body).await?;
-        Ok(self.0.flush().await?)
+        self.tag = self.tag.saturating_add(1);
+        write_frame(&mut self.stream, &(self.tag, request), body).await?;
+        Ok(self.stream.flush().await?)
     }
 
+    /// The next thing that is said of anything, for one request is under way at a time.
     pub(super) async fn ask(
         &mut self,
         request: &LocalRequest,
@@ -46,9 +51,9 @@ impl OwnNode {
     ) -> Result<(LocalReply, Vec<u8>), StreamError> {
         self.send(request, body).await?;
         loop {
-            match read_frame(&mut self.0).await? {
-                (LocalReply::Working, _) => {}
-                answer => return Ok(answer),
+            match read_frame::<Tagged<LocalReply>, _>(&mut self.stream).await? {
+                ((_, LocalReply::Working), _) => {}
+                ((_, reply), body) => return Ok((reply, body)),
             }
         }
     }
@@ -56,7 +61,7 @@ impl OwnNode {
     /// The certificate in use.
     pub(super) async fn open(&mut self) -> anyhow::Result<Bytes> {
         match self.ask(&LocalRequest::Open, &[]).await?.0 {
-            LocalReply::Opened { cert, .. } => Ok(cert),
+            LocalReply::Opened(opened) => Ok(opened.cert),
             other => bail!("no session with the own node: {other:?}"),
         }
     }

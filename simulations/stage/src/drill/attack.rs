@@ -5,8 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use packnback_cli::exit::{Failure, Outcome};
-use packnback_cli::spawn::log_tail;
+use packnback_cli::parts::{Failure, Outcome, log_tail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,8 +1,6 @@
 //! Records the attacker has seen go by, or found on the disk.
 
-use packnback_cli::bundle::Bundle;
-use packnback_cli::exit::Outcome;
-use packnback_cli::system;
+use packnback_cli::parts::{Bundle, Outcome, system};
 use packnback_proto::ids::NodeId;
 use packnback_proto::limits::GRANT_LIFETIME_MAX_S;
 use packnback_proto::record::{Grant, Record, Scope, Signed, decode_record};

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use packnback_cli::exit::{Exit, Outcome};
-use packnback_cli::render::{self, Voice};
+use packnback_cli::parts::{
+    Exit, Outcome,
+    render::{self, Voice},
+};
 
 use super::report::Report;
 use super::safe::{self, Before, Check, check};

@@ -5,13 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use packnback_cli::bundle::Bundle;
-use packnback_cli::commands::recover::grant_all;
-use packnback_cli::exit::{Failure, Outcome};
-use packnback_cli::home::Home;
-use packnback_cli::progress::Silent;
-use packnback_cli::restore::export_raw;
-use packnback_cli::snapshot::Remote;
+use packnback_cli::parts::{Bundle, Failure, Home, Outcome, Remote, Silent, export_raw, grant_all};
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::crypto::secret::Secret32;
 use packnback_proto::format::frame::Decompressor;

@@ -1,7 +1,9 @@
 //! Each attempt and what stopped it.
 
-use packnback_cli::exit::Outcome;
-use packnback_cli::render::{Voice, path};
+use packnback_cli::parts::{
+    Outcome,
+    render::{Voice, path},
+};
 use serde_json::{Value, json};
 
 use super::attack::Attempt;

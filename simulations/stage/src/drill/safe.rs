@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use packnback_cli::exit::Outcome;
-use packnback_cli::render::path;
+use packnback_cli::parts::{Outcome, render::path};
 use packnback_compare::compare_trees;
 use packnback_proto::ids::{NodeId, SnapshotId};
 use packnback_proto::wire::admin::{AlarmKind, PolicyInfo, RetentionInfo};

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use packnback_cli::bundle::Bundle;
-use packnback_cli::commands::recover::grant_all;
-use packnback_cli::exit::{Failure, Outcome};
-use packnback_cli::secrets::{KeySource, PassphraseSource, read_owner_key};
-use packnback_cli::snapshot::Remote;
-use packnback_cli::system;
+use packnback_cli::parts::{
+    Bundle, Failure, KeySource, Outcome, PassphraseSource, Remote, grant_all, read_owner_key,
+    system,
+};
 use packnback_compare::compare_trees;
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::ids::{NodeId, RecordId};
@@ -236,7 +234,7 @@ impl Scene {
         let wanted = [delete.id(), cancel.id(), policy.id()];
         for order in [&delete, &cancel, &policy] {
             for node in [self.laptop()?, &self.desk, &self.nas] {
-                node.client()?.order(order.envelope())?;
+                node.client()?.order(order.envelope().into())?;
             }
         }
         for host in self.hosts() {
@@ -251,7 +249,7 @@ impl Scene {
     pub(super) fn records(&self, host: &Node) -> Outcome<Vec<Vec<u8>>> {
         let client = self.paper.client()?;
         grant_all(&client, &self.seed, &host.address(), true)?;
-        Ok(packnback_cli::snapshot::ObjectSource::records(
+        Ok(packnback_cli::parts::ObjectSource::records(
             &Remote(&client),
             None,
         )?)
@@ -318,7 +316,7 @@ fn limit(node: &Node, seed: &OwnerSeed) -> Outcome<Vec<u8>> {
         .map_err(|e| failed(format!("cannot sign a certificate: {e}")))?;
     let old = bundle.cert.envelope().to_vec();
     let bundle = Bundle { cert, ..bundle };
-    node.client()?.adopt(bundle.cert.envelope())?;
+    node.client()?.adopt(bundle.cert.envelope().into())?;
     bundle.save(&home)?;
     Ok(old)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use packnback_cli::system::now;
+use packnback_cli::parts::system::now;
 use packnback_node::frames::{StreamError, read_frame, write_frame};
 use packnback_node::net::{Incoming, PeerStream};
 use packnback_proto::crypto::sign::SigningKey;

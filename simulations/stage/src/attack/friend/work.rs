@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use packnback_cli::system::now;
+use packnback_cli::parts::system::now;
 use packnback_node::net::Protocol;
 use packnback_node::replicate::StoreClient;
 use packnback_proto::crypto::sign::SigningKey;

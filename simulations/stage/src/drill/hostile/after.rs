@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use packnback_cli::commands::recover::grant_all;
-use packnback_cli::exit::Outcome;
-use packnback_cli::render;
-use packnback_cli::snapshot::Remote;
+use packnback_cli::parts::{Outcome, Remote, grant_all, render};
 use packnback_proto::record::{Record, decode_record};
 
 use super::super::safe::{Check, check, compared};
@@ -103,7 +100,7 @@ pub(super) fn snapshots_at_host(scene: &Scene) -> Outcome<Vec<String>> {
 pub(super) fn records_at_host(scene: &Scene) -> Outcome<Vec<Vec<u8>>> {
     let client = scene.paper.client()?;
     grant_all(&client, &scene.seed, &scene.host.address(), true)?;
-    Ok(packnback_cli::snapshot::ObjectSource::records(
+    Ok(packnback_cli::parts::ObjectSource::records(
         &Remote(&client),
         None,
     )?)

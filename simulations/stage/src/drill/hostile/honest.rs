@@ -4,8 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use packnback_cli::exit::{Failure, Outcome};
-use packnback_cli::render;
+use packnback_cli::parts::{Failure, Outcome, render};
 use serde_json::Value;
 
 use super::super::safe::{Check, check};

@@ -14,8 +14,7 @@ mod requests;
 mod scene;
 mod thief;
 
-use packnback_cli::exit::Outcome;
-use packnback_cli::render::Voice;
+use packnback_cli::parts::{Outcome, render::Voice};
 
 use self::honest::Honest;
 use self::scene::Scene;

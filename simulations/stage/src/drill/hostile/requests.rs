@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use packnback_cli::exit::{Failure, Outcome};
-use packnback_cli::system;
+use packnback_cli::parts::{Failure, Outcome, system};
 use packnback_proto::ids::NodeId;
 use packnback_proto::record::{Cert, Op, Order, Record, Signed, Snap, decode_record};
 use packnback_proto::request::{DeviceEvidence, Request, SnapEvidence, Wanted, encode};

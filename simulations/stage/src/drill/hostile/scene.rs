@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use packnback_cli::exit::Outcome;
-use packnback_cli::secrets::{KeySource, PassphraseSource, read_owner_key};
+use packnback_cli::parts::{KeySource, Outcome, PassphraseSource, read_owner_key};
 use packnback_proto::crypto::keys::OwnerSeed;
 use packnback_proto::ids::NodeId;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use packnback_cli::exit::{Exit, Failure, Outcome};
+use packnback_cli::parts::{Exit, Failure, Outcome};
 use serde_json::{Value, json};
 
 use super::super::attack::{Attempt, converse, copy_dir};

@@ -3,14 +3,13 @@
 use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::record::parse_envelope;
 use packnback_proto::wire::admin::{
-    CollectInfo, DeviceInfo, HostedOwner, OrderInfo, OrderState, PolicyInfo,
+    CollectInfo, DeviceInfo, HostedOwner, OrderInfo, OrderState, OwnerStats, PolicyInfo,
+    RetentionInfo,
 };
-use packnback_proto::wire::frame::encode_body;
-use packnback_proto::wire::local::{LocalReply, LocalRequest};
+use packnback_proto::wire::local::EvictDays;
 use packnback_proto::wire::{Bytes, ErrorCode, Nonce16};
-use serde::Serialize;
 
-use super::session::{Reply, Session, reply};
+use super::Api;
 use crate::ports::Failure;
 use crate::store::stored::{OrderRow, OrderStand};
 use crate::store::{Store, StoreError};
@@ -18,129 +17,126 @@ use crate::store::{Store, StoreError};
 /// Longest time to warn and to stand still before everything of an owner goes, days.
 const EVICT_DAYS_MAX: u32 = 3650;
 
-fn info<T: Serialize>(value: &T) -> Reply {
-    let body = encode_body(value).map_err(|error| {
-        Failure::new(ErrorCode::Internal, error.to_string()).safe("Nothing was changed.")
-    })?;
-    Ok((LocalReply::Info, body))
-}
-
-impl Session {
-    pub(super) fn is_admin(request: &LocalRequest) -> bool {
-        matches!(
-            request,
-            LocalRequest::Devices
-                | LocalRequest::Orders
-                | LocalRequest::Retention { .. }
-                | LocalRequest::HostOwners
-                | LocalRequest::HostQuota { .. }
-                | LocalRequest::HostEvict { .. }
-                | LocalRequest::Stats { .. }
-                | LocalRequest::Collect
-        )
-    }
-
-    pub(super) async fn admin(&mut self, request: LocalRequest) -> Reply {
-        match request {
-            LocalRequest::Devices => self.devices().await,
-            LocalRequest::Orders => self.orders().await,
-            LocalRequest::Retention {
-                device,
-                policy,
-                skip,
-            } => self.retention(device, policy, skip).await,
-            LocalRequest::HostOwners => {
-                let now = self.node.host.clock.now();
-                info(&self.blocking(move |store| store.hosted_owners(now)).await?)
-            }
-            LocalRequest::HostQuota { owner, bytes } => {
-                self.blocking(move |store| store.set_quota(&owner, bytes))
-                    .await?;
-                reply(LocalReply::Ok)
-            }
-            LocalRequest::HostEvict { owner, days } => self.evict(owner, days).await,
-            LocalRequest::Stats { owner, skip } => {
-                let owner = match owner {
-                    Some(owner) => owner,
-                    None => self.owner()?.owner,
-                };
-                info(
-                    &self
-                        .blocking(move |store| store.stats(&owner, skip))
-                        .await?,
-                )
-            }
-            _ => self.collect().await,
-        }
-    }
-
-    async fn devices(&mut self) -> Reply {
+impl Api {
+    /// Devices of this node's owner.
+    ///
+    /// # Errors
+    /// If this node belongs to nobody, or its store cannot be read.
+    pub async fn devices(&self) -> Result<Vec<DeviceInfo>, Failure> {
         let owner = self.owner()?.owner;
-        let now = self.node.host.clock.now();
-        info(
-            &self
-                .blocking(move |store| device_infos(store, &owner, now))
-                .await?,
-        )
+        let now = self.now();
+        self.blocking(move |store| device_infos(store, &owner, now))
+            .await
     }
 
-    async fn orders(&mut self) -> Reply {
+    /// Orders of this node's owner, and which friends have taken them from here.
+    ///
+    /// # Errors
+    /// As of [`Api::devices`].
+    pub async fn orders(&self) -> Result<Vec<OrderInfo>, Failure> {
         let owner = self.owner()?.owner;
         let mut infos = self
             .blocking(move |store| order_infos(store, &owner))
             .await?;
         for order in &mut infos {
-            order.told = self.node.network.told_of(&order.id);
+            order.told = self.network.told_of(&order.id);
         }
-        info(&infos)
+        Ok(infos)
     }
 
-    async fn retention(
-        &mut self,
+    /// What retention says of each snapshot here, but for the `skip` newest of each device.
+    ///
+    /// # Errors
+    /// As of [`Api::devices`].
+    pub async fn retention_page(
+        &self,
         device: Option<NodeId>,
         policy: Option<PolicyInfo>,
         skip: u64,
-    ) -> Reply {
+    ) -> Result<Vec<RetentionInfo>, Failure> {
         let owner = self.owner()?.owner;
-        let now = self.node.host.clock.now();
-        let infos = self
-            .blocking(move |store| {
-                store.retention(&owner, device.as_ref(), policy.as_ref(), (skip, now))
-            })
-            .await?;
-        info(&infos)
+        let now = self.now();
+        self.blocking(move |store| {
+            store.retention(&owner, device.as_ref(), policy.as_ref(), (skip, now))
+        })
+        .await
     }
 
-    async fn evict(&mut self, owner: OwnerId, days: Option<(u32, u32)>) -> Reply {
+    /// Owners this node stores for.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn host_owners(&self) -> Result<Vec<HostedOwner>, Failure> {
+        let now = self.now();
+        self.blocking(move |store| store.hosted_owners(now)).await
+    }
+
+    /// Sets or takes off the most bytes stored for an owner.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn host_quota(&self, owner: OwnerId, bytes: Option<u64>) -> Result<(), Failure> {
+        self.blocking(move |store| store.set_quota(&owner, bytes))
+            .await
+    }
+
+    /// Announces the end of hosting an owner, or takes it back.
+    ///
+    /// # Errors
+    /// If it is this node's own owner, or nothing of it is here.
+    pub async fn host_evict(
+        &self,
+        owner: OwnerId,
+        days: Option<EvictDays>,
+    ) -> Result<HostedOwner, Failure> {
         if self.device()?.is_some_and(|device| device.owner == owner) {
             let message = "this is the owner of this node itself";
             return Err(Failure::new(ErrorCode::Denied, message)
                 .safe("Nothing was changed.")
                 .next("Delete snapshots with `packnback forget`, or everything with `packnback order drop-owner`."));
         }
-        if days.is_some_and(|(warn, frozen)| warn.max(frozen) > EVICT_DAYS_MAX) {
+        if days.is_some_and(|days| days.warn.max(days.frozen) > EVICT_DAYS_MAX) {
             let message = format!("at most {EVICT_DAYS_MAX} days");
             return Err(Failure::new(ErrorCode::Protocol, message).safe("Nothing was changed."));
         }
-        let now = self.node.host.clock.now();
+        let now = self.now();
         let hosted: Vec<HostedOwner> = self
             .blocking(move |store| {
-                store.evict(&owner, days, now)?;
+                store.evict(&owner, days.map(|days| (days.warn, days.frozen)), now)?;
                 store.hosted_owners(now)
             })
             .await?;
         let hosted = hosted.into_iter().find(|hosted| hosted.owner == owner);
-        info(&hosted.ok_or_else(|| {
+        hosted.ok_or_else(|| {
             Failure::new(ErrorCode::NotFound, "nothing of this owner is stored here")
-        })?)
+        })
     }
 
-    async fn collect(&mut self) -> Reply {
-        let moment = self.node.host.clock.moment();
-        let done: CollectInfo = self
-            .blocking(move |store| store.collect(moment, true).map(|round| round.done))
-            .await?;
-        info(&done)
+    /// Sizes of what is here of an owner (`None`: of this node's own), but for the `skip` newest snapshots of each
+    /// device.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn stats_page(
+        &self,
+        owner: Option<OwnerId>,
+        skip: u64,
+    ) -> Result<OwnerStats, Failure> {
+        let owner = match owner {
+            Some(owner) => owner,
+            None => self.owner()?.owner,
+        };
+        self.blocking(move |store| store.stats(&owner, skip)).await
+    }
+
+    /// Carries out what is due and frees space, now.
+    ///
+    /// # Errors
+    /// If the store fails; nothing in doubt was freed.
+    pub async fn collect(&self) -> Result<CollectInfo, Failure> {
+        let moment = self.host.env.clock.moment();
+        self.blocking(move |store| store.collect(moment, true).map(|round| round.done))
+            .await
     }
 }
 

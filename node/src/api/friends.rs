@@ -1,13 +1,11 @@
 //! Friends, and what this node says of itself to them.
 
-use std::sync::Arc;
-
+use packnback_proto::ids::NodeId;
 use packnback_proto::limits::PEER_ADDRS_MAX;
 use packnback_proto::wire::ErrorCode;
-use packnback_proto::wire::frame::encode_body;
-use packnback_proto::wire::local::{LocalReply, LocalRequest, NodeSettings};
+use packnback_proto::wire::local::{Invited, NodeSettings, PeerInfo};
 
-use super::session::{Reply, Session, reply};
+use super::Api;
 use crate::net::canonical;
 use crate::peers::clean_name;
 use crate::ports::Failure;
@@ -21,53 +19,66 @@ fn offer(wanted: Option<u64>, free: u64) -> u64 {
     wanted.unwrap_or(USUAL_OFFER).min(free)
 }
 
-impl Session {
-    pub(super) async fn friends(&mut self, request: LocalRequest) -> Reply {
-        let network = Arc::clone(&self.node.network);
-        match request {
-            LocalRequest::Invite {
-                quota,
-                expires_s,
-                name,
-            } => {
-                let bytes = self.offer(quota).await?;
-                let token = match quota {
-                    Some(_) => network.invite(bytes, expires_s, name).await?,
-                    None => network.invite_as_usual(bytes, expires_s, name).await?,
-                };
-                reply(LocalReply::Invited {
-                    token,
-                    quota: bytes,
-                })
-            }
-            LocalRequest::Accept { token, quota, name } => {
-                let bytes = self.offer(quota).await?;
-                let peer = match quota {
-                    Some(_) => network.accept(token, bytes, name).await?,
-                    None => network.accept_as_usual(token, bytes, name).await?,
-                };
-                network.wake_replication();
-                reply(LocalReply::Peer { peer })
-            }
-            LocalRequest::Peers => self.peers().await,
-            LocalRequest::RemovePeer { node } => {
-                let told = network.remove_peer(node).await?;
-                reply(LocalReply::Removed { told })
-            }
-            LocalRequest::PeerAddrs { node, addrs } => {
-                let peer = network.set_addrs(node, addrs)?;
-                network.wake_replication();
-                reply(LocalReply::Peer { peer })
-            }
-            LocalRequest::Configure { listen, name } => self.configure(listen, name),
-            _ => Err(Failure::new(
-                ErrorCode::Protocol,
-                "this request is not possible here",
-            )),
-        }
+impl Api {
+    /// Makes an invite. `quota`: bytes offered; `None`: as before if it is a friend already, else the usual.
+    ///
+    /// # Errors
+    /// If there is no space to offer, or no network.
+    pub async fn invite(
+        &self,
+        quota: Option<u64>,
+        expires_s: u64,
+        name: String,
+    ) -> Result<Invited, Failure> {
+        let bytes = self.offer(quota).await?;
+        let token = match quota {
+            Some(_) => self.network.invite(bytes, expires_s, name).await?,
+            None => self.network.invite_as_usual(bytes, expires_s, name).await?,
+        };
+        Ok(Invited {
+            token,
+            quota: bytes,
+        })
     }
 
-    async fn offer(&mut self, wanted: Option<u64>) -> Result<u64, Failure> {
+    /// Accepts an invite. `quota` as of [`Api::invite`].
+    ///
+    /// # Errors
+    /// If the invite is wrong, used or too old, or its maker cannot be reached.
+    pub async fn accept(
+        &self,
+        token: String,
+        quota: Option<u64>,
+        name: String,
+    ) -> Result<PeerInfo, Failure> {
+        let bytes = self.offer(quota).await?;
+        let peer = match quota {
+            Some(_) => self.network.accept(token, bytes, name).await?,
+            None => self.network.accept_as_usual(token, bytes, name).await?,
+        };
+        self.network.wake_replication();
+        Ok(peer)
+    }
+
+    /// Ends a friendship. Says whether the other node knows.
+    ///
+    /// # Errors
+    /// If it is no friend.
+    pub async fn remove_peer(&self, node: NodeId) -> Result<bool, Failure> {
+        self.network.remove_peer(node).await
+    }
+
+    /// Says where a friend can be dialled.
+    ///
+    /// # Errors
+    /// If it is no friend, or this is no address.
+    pub async fn peer_addrs(&self, node: NodeId, addrs: Vec<String>) -> Result<PeerInfo, Failure> {
+        let peer = self.network.set_addrs(node, addrs)?;
+        self.network.wake_replication();
+        Ok(peer)
+    }
+
+    async fn offer(&self, wanted: Option<u64>) -> Result<u64, Failure> {
         let (free, reserve) = self.blocking(crate::store::Store::disk).await?;
         let bytes = offer(wanted, free.saturating_sub(reserve));
         if bytes == 0 && wanted != Some(0) {
@@ -79,10 +90,18 @@ impl Session {
         Ok(bytes)
     }
 
-    fn configure(&mut self, listen: Option<Vec<String>>, name: Option<String>) -> Reply {
+    /// Changes the settings that are given, for good; returns all as they are now.
+    ///
+    /// # Errors
+    /// If they are not fit to be settings, or cannot be kept.
+    pub async fn configure(
+        &self,
+        listen: Option<Vec<String>>,
+        name: Option<String>,
+    ) -> Result<NodeSettings, Failure> {
         let refused =
             |code, message: String| Failure::new(code, message).safe("Nothing was changed.");
-        let Some(own) = &self.node.own else {
+        let Some(own) = &self.own else {
             return Err(refused(
                 ErrorCode::Internal,
                 "this node has no settings".to_owned(),
@@ -96,16 +115,13 @@ impl Session {
                 .save(&own.dir)
                 .map_err(|error| refused(ErrorCode::Internal, error.to_string()))?;
             *settings = changed;
-            self.node.network.set_name(&settings.shown_name());
+            self.network.set_name(&settings.shown_name());
         }
-        let now = NodeSettings {
+        Ok(NodeSettings {
             listen: settings.listen.clone(),
             name: settings.shown_name(),
             name_is_set: !settings.name.is_empty(),
-        };
-        let body = encode_body(&now)
-            .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
-        Ok((LocalReply::Info, body))
+        })
     }
 }
 

@@ -1,26 +1,23 @@
 //! The node at a glance.
 
 use packnback_proto::ids::{NodeId, OwnerId};
-use packnback_proto::wire::ErrorCode;
-use packnback_proto::wire::frame::encode_body;
-use packnback_proto::wire::local::{LocalReply, OwnerInfo, PeerInfo, SnapInfo, StatusInfo};
+use packnback_proto::wire::local::{OwnerInfo, PeerInfo, SnapInfo, StatusInfo};
 
+use super::Api;
 use super::alarms::no_backup;
-use super::session::{Reply, Session, reply};
 use crate::ports::Failure;
 use crate::store::{Store, StoreError};
 
 /// Newest snapshots shown.
 const SNAPS: usize = 64;
 
-impl Session {
-    pub(super) async fn peers(&mut self) -> Reply {
-        let peers = self.known_peers().await?;
-        reply(LocalReply::Peers { peers })
-    }
-
-    async fn known_peers(&mut self) -> Result<Vec<PeerInfo>, Failure> {
-        let mut peers = self.node.network.peers();
+impl Api {
+    /// All other nodes known.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Failure> {
+        let mut peers = self.network.peers();
         self.blocking(move |store| {
             for peer in &mut peers {
                 if let Some(owner) = &peer.owner {
@@ -32,10 +29,14 @@ impl Session {
         .await
     }
 
-    pub(super) async fn status(&mut self) -> Reply {
+    /// The node at a glance.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn status(&self) -> Result<StatusInfo, Failure> {
         let me = self.node_id();
         let owner = self.device()?.map(|device| device.owner);
-        let peers = self.known_peers().await?;
+        let peers = self.peers().await?;
         let mut alarms = self.alarms().await?;
         let orders_waiting = match owner {
             Some(owner) => {
@@ -47,18 +48,20 @@ impl Session {
         let stored = self.blocking(move |store| look(store, owner, &me)).await?;
         let (disk_free, disk_reserve, owners, mut snaps) = stored;
         let newest = snaps.iter().map(|snap| snap.time).max();
-        alarms.extend(no_backup(newest, self.node.host.clock.now()));
+        alarms.extend(no_backup(newest, self.now()));
         for snap in &mut snaps {
-            snap.copies = self.node.network.copies(&snap.snap);
+            snap.copies = self.network.copies(&snap.snap);
         }
         let sum = |of: fn(&OwnerInfo) -> u64| owners.iter().map(of).fold(0, u64::saturating_add);
-        let status = StatusInfo {
+        let up = self.host.env.clock.instant();
+        let up = up.saturating_duration_since(self.started);
+        Ok(StatusInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             node: me,
             owner,
             pid: std::process::id(),
-            uptime_s: self.node.started.elapsed().as_secs(),
-            listen: self.node.network.listen_addrs(),
+            uptime_s: up.as_secs(),
+            listen: self.network.listen_addrs(),
             objects: sum(|owner| owner.objects),
             bytes: sum(|owner| owner.bytes),
             disk_free,
@@ -68,10 +71,7 @@ impl Session {
             peers,
             alarms,
             orders_waiting,
-        };
-        let body = encode_body(&status)
-            .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
-        Ok((LocalReply::Status, body))
+        })
     }
 }
 

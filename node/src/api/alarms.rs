@@ -4,24 +4,22 @@ use packnback_proto::ids::{NodeId, OwnerId};
 use packnback_proto::policy::Freeze;
 use packnback_proto::wire::ErrorCode;
 use packnback_proto::wire::admin::{AlarmInfo, AlarmKind};
-use packnback_proto::wire::local::{LocalReply, PeerInfo};
+use packnback_proto::wire::local::PeerInfo;
 
-use super::session::{Reply, Session, reply};
+use super::Api;
 use crate::ports::Failure;
 use crate::store::{Store, StoreError};
 
-impl Session {
+impl Api {
     /// Alarms nobody has acknowledged, and why nothing of the owner expires here.
-    pub(super) async fn alarms(&mut self) -> Result<Vec<AlarmInfo>, Failure> {
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn alarms(&self) -> Result<Vec<AlarmInfo>, Failure> {
         let owner = self.device()?.map(|device| device.owner);
-        let now = self.node.host.clock.now();
-        let mut of_friends = friend_alarms(&self.node.network.peers(), now);
-        if let Some(note) = self
-            .node
-            .own
-            .as_ref()
-            .and_then(|own| own.listen_note.clone())
-        {
+        let now = self.now();
+        let mut of_friends = friend_alarms(&self.network.peers(), now);
+        if let Some(note) = self.own.as_ref().and_then(|own| own.listen_note.clone()) {
             of_friends.push(passing(AlarmKind::Listen, None, now, note));
         }
         self.blocking(move |store| {
@@ -35,15 +33,18 @@ impl Session {
         .await
     }
 
-    pub(super) async fn acknowledge(&mut self, alarm: u64) -> Reply {
+    /// A person has seen this alarm.
+    ///
+    /// # Errors
+    /// If there is none of this number.
+    pub async fn acknowledge(&self, alarm: u64) -> Result<(), Failure> {
         let done = self.blocking(move |store| store.acknowledge(alarm)).await;
         done.map_err(|failure| match failure.code {
             ErrorCode::NotFound => {
                 failure.next("`packnback status` shows the alarms with their numbers.")
             }
             _ => failure,
-        })?;
-        reply(LocalReply::Ok)
+        })
     }
 }
 

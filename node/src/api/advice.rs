@@ -1,28 +1,12 @@
 //! Errors, said so that a person can act on them.
 
 use packnback_proto::wire::ErrorCode;
-use packnback_proto::wire::local::LocalReply;
 
 use crate::ports::Failure;
 use crate::service::Refusal;
 
-pub(super) fn error(failure: Failure) -> LocalReply {
-    let Failure {
-        code,
-        message,
-        safe,
-        next,
-    } = failure;
-    LocalReply::Error {
-        code,
-        message,
-        safe,
-        next,
-    }
-}
-
 /// Adds what is safe and what to do next.
-pub(super) fn failure(refusal: Refusal) -> Failure {
+pub(crate) fn failure(refusal: Refusal) -> Failure {
     let (safe, next) = advice(refusal.code);
     Failure::new(refusal.code, refusal.message)
         .safe(safe)
@@ -37,7 +21,7 @@ pub(super) fn revoked() -> Failure {
     )
     .safe("Every snapshot made before stays, here and on friends, and can be restored with the owner key.")
     .next(
-        "To back up this machine again, enrol it anew as another device: with another --home, packnback init          --join-request, then packnback device enroll REQUEST where the owner key is (--new-group if the old keys may be          known to others). If you did not revoke it, ask whoever has the owner key; packnback order list shows the order.",
+        "To back up this machine again, enrol it anew as another device: with another --home, packnback init --join-request, then packnback device enroll REQUEST where the owner key is (--new-group if the old keys may be known to others). If you did not revoke it, ask whoever has the owner key; packnback order list shows the order.",
     )
 }
 

@@ -6,6 +6,7 @@ use packnback_proto::format::entry::Entry;
 use parking_lot::Mutex;
 
 use super::held::Asked;
+use super::large::Zeros;
 use super::options::{RestoreError, RestoreOptions, RestoreReport};
 use crate::fs::{Done, Kept, Swept, Target, WriteError};
 use crate::pipeline::{Budget, FileNote, Notes, Run, Stop};
@@ -28,6 +29,7 @@ pub(super) struct Ctx<'a> {
     pub(super) snapshot: Snapshot<'a>,
     pub(super) target: &'a Target,
     pub(super) progress: &'a dyn Progress,
+    pub(super) zeros: Zeros,
     /// Plain bytes asked for and not written yet.
     pub(super) ahead: Budget,
     /// Something is in the target already: ask before fetching.
@@ -56,6 +58,7 @@ impl<'a> Ctx<'a> {
             snapshot,
             target,
             progress,
+            zeros: Zeros::default(),
             ahead: ahead.clone(),
             resumes: !target.is_empty(),
             asked,

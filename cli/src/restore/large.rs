@@ -10,11 +10,12 @@ use packnback_proto::limits::GET_IDS_MAX;
 use parking_lot::{Mutex, RwLock};
 
 use super::ctx::Ctx;
+use super::options::RestoreError;
 use super::verify::{self, Check};
-use crate::fs::{Created, Done, FileSink};
+use crate::fs::{Created, Done, FileSink, WriteError};
 use crate::pipeline::{Permit, Stop};
 use crate::progress::Counters;
-use crate::snapshot::{Asked, Fault, Layout, Piece, Place, Stretch};
+use crate::snapshot::{Asked, Fault, Layout, Piece, Place, Room, Stretch};
 
 /// Plain bytes fetched together.
 const TOGETHER_BYTES: u64 = 4 << 20;
@@ -23,6 +24,32 @@ const TOGETHER_BYTES: u64 = 4 << 20;
 struct At {
     place: Place,
     off: u64,
+    /// It is known to be zeros, so it is not fetched again.
+    is_zero: bool,
+}
+
+/// Chunks of zeros that were seen: a run of them is the same chunk over and over, fetched and opened once.
+#[derive(Default)]
+pub(super) struct Zeros(Mutex<Vec<Place>>);
+
+/// Zeros of so many lengths are remembered: a run has one, and what is left at its ends.
+const ZEROS_KNOWN: usize = 8;
+
+impl Zeros {
+    fn knows(&self, place: &Place) -> bool {
+        self.0.lock().iter().any(|known| known.is(place))
+    }
+
+    fn learn(&self, place: &Place) {
+        let mut known = self.0.lock();
+        if known.len() < ZEROS_KNOWN && !known.iter().any(|known| known.is(place)) {
+            known.push(place.duplicate());
+        }
+    }
+}
+
+fn is_zero(content: &[u8]) -> bool {
+    content.iter().all(|byte| *byte == 0)
 }
 
 /// A file being restored by several workers.
@@ -111,6 +138,18 @@ impl Large {
         Ok(())
     }
 
+    /// Writes a chunk, or zeros if there is no content.
+    fn put(&self, content: Option<&[u8]>, at: &At) -> Result<(), WriteError> {
+        let sink = self.sink.read();
+        let Some(sink) = sink.as_ref() else {
+            return Ok(());
+        };
+        match content {
+            Some(content) => sink.write_at(at.off, content),
+            None => sink.zeros(at.off, u64::from(at.place.len)),
+        }
+    }
+
     /// A hole.
     pub(super) fn hole(&self, off: u64, len: u64) {
         let made = self
@@ -129,10 +168,10 @@ impl ChunkJob<'_> {
         mut self,
         ctx: &Ctx<'_>,
         decompressor: &mut Decompressor,
-        buf: &mut Vec<u8>,
+        room: &mut Room,
     ) -> Result<(), Stop> {
         if !self.file.is_spoiled() {
-            match self.write(ctx, decompressor, buf) {
+            match self.write(ctx, decompressor, room) {
                 Ok(()) => {}
                 Err(Fault::Source(error)) => return Err(ctx.fail(error.into())),
                 Err(fault) => {
@@ -148,20 +187,26 @@ impl ChunkJob<'_> {
         &mut self,
         ctx: &Ctx<'_>,
         decompressor: &mut Decompressor,
-        buf: &mut Vec<u8>,
+        room: &mut Room,
     ) -> Result<(), Fault> {
         let reader = ctx.snapshot.reader();
         for at in &self.chunks {
-            let bytes = self.coming.take()?;
-            Counters::add(&ctx.numbers.objects, u64::from(bytes.is_some()));
-            reader.open_chunk(decompressor, &at.place, bytes, buf)?;
-            let sink = self.file.sink.read();
-            let written = sink
-                .as_ref()
-                .map_or(Ok(()), |sink| sink.write_at(at.off, buf));
+            let written = if at.is_zero {
+                self.file.put(None, at)
+            } else {
+                let bytes = self.coming.take()?;
+                Counters::add(&ctx.numbers.objects, u64::from(bytes.is_some()));
+                let content = reader.open_chunk_in(decompressor, &at.place, bytes, room)?;
+                if is_zero(content) {
+                    ctx.zeros.learn(&at.place);
+                    self.file.put(None, at)
+                } else {
+                    self.file.put(Some(content), at)
+                }
+            };
             if let Err(error) = written {
                 if error.is_fatal() {
-                    let fatal = super::options::RestoreError::Target {
+                    let fatal = RestoreError::Target {
                         path: ctx.options.target.clone(),
                         reason: error.to_string(),
                     };
@@ -210,22 +255,40 @@ impl<'s, 'c> Spread<'s, 'c> {
         match layout {
             Ok(Layout::Inline(stretch)) => self.stretch(stretch)?,
             Ok(Layout::Maps(maps)) => {
-                for id in maps {
-                    match self.ctx.snapshot.reader().map(id) {
-                        Ok(stretch) => self.stretch(stretch)?,
-                        Err(Fault::Source(error)) => return Err(self.ctx.fail(error.into())),
-                        Err(fault) => {
-                            self.spoil(fault.reason());
-                            break;
-                        }
-                    }
-                }
+                self.maps(&maps)?;
             }
             Ok(Layout::Empty | Layout::Pack { .. }) => {}
             Err(reason) => self.spoil(reason),
         }
         self.flush()?;
         self.file.release(self.ctx)
+    }
+
+    /// Map by map, the next one being on its way.
+    fn maps(&mut self, maps: &[ObjectId]) -> Result<(), Stop> {
+        let reader = self.ctx.snapshot.reader();
+        let ctx = self.ctx;
+        let gone = |error| ctx.fail(RestoreError::Node(error));
+        let mut next = None;
+        for (n, id) in maps.iter().enumerate() {
+            let asked = match next.take() {
+                Some(asked) => asked,
+                None => reader.ask(&[*id]).map_err(gone)?,
+            };
+            let behind = maps.get(n.saturating_add(1));
+            next = behind
+                .map(|id| reader.ask(&[*id]).map_err(gone))
+                .transpose()?;
+            match reader.map(*id, asked) {
+                Ok(stretch) => self.stretch(stretch)?,
+                Err(Fault::Source(error)) => return Err(gone(error)),
+                Err(fault) => {
+                    self.spoil(fault.reason());
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn spoil(&self, reason: String) {
@@ -266,7 +329,12 @@ impl<'s, 'c> Spread<'s, 'c> {
             let place = place.duplicate();
             self.file.checks.lock().push(Check::Chunk { off, place });
         }
-        self.chunks.push(At { place, off });
+        let is_zero = self.ctx.zeros.knows(&place);
+        self.chunks.push(At {
+            place,
+            off,
+            is_zero,
+        });
         self.bytes = self.bytes.saturating_add(len);
         Ok(())
     }
@@ -280,7 +348,8 @@ impl<'s, 'c> Spread<'s, 'c> {
         }
         let permit = self.ctx.ahead.acquire(bytes);
         self.ctx.check()?;
-        let ids: Vec<ObjectId> = chunks.iter().map(|at| at.place.id).collect();
+        let wanted = chunks.iter().filter(|at| !at.is_zero);
+        let ids: Vec<ObjectId> = wanted.map(|at| at.place.id).collect();
         let coming = self.ctx.snapshot.reader().ask(&ids);
         let coming = coming.map_err(|error| self.ctx.fail(error.into()))?;
         self.file.open.fetch_add(1, Ordering::AcqRel);

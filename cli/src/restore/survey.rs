@@ -155,7 +155,10 @@ impl Look<'_> {
             FileData::Chunks { parts, .. } => parts.iter().map(chunk_len).sum(),
             FileData::Maps { refs: maps } => {
                 // What is wrong with one is told by the restore itself.
-                let maps = maps.iter().map(|map| self.reader.map(tables.object(*map)));
+                let maps = maps.iter().map(|map| {
+                    let id = tables.object(*map);
+                    self.reader.map(id, self.reader.ask(&[id])?)
+                });
                 let pieces = maps.flatten().flat_map(|map| map.pieces);
                 let chunks = pieces.filter(|piece| matches!(piece, Piece::Chunk(_)));
                 chunks.map(|chunk| chunk.len()).sum()

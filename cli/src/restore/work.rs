@@ -12,6 +12,7 @@ use super::verify;
 use crate::fs::Kind;
 use crate::pipeline::Stop;
 use crate::progress::Counters;
+use crate::snapshot::Room;
 
 /// A small file and where it is in its pack.
 pub(super) struct Small {
@@ -34,12 +35,12 @@ pub(super) enum Task<'a> {
 pub(super) fn run(ctx: &Ctx<'_>, tasks: &Receiver<Task<'_>>) -> Result<(), Stop> {
     let mut decompressor =
         Decompressor::new().map_err(|e| ctx.fail(RestoreError::Internal(e.to_string())))?;
-    let mut buf = Vec::new();
+    let mut room = Room::default();
     for task in tasks {
         ctx.check()?;
         match task {
             Task::Pack(id, files) => pack(ctx, id, files)?,
-            Task::Chunks(job) => job.run(ctx, &mut decompressor, &mut buf)?,
+            Task::Chunks(job) => job.run(ctx, &mut decompressor, &mut room)?,
             Task::Plain(entries) => {
                 for entry in entries {
                     plain(ctx, &entry)?;

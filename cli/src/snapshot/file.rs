@@ -165,9 +165,10 @@ impl<'a> Snapshot<'a> {
     }
 
     fn map(&self, id: ObjectId) -> Result<Arc<Value>, Fault> {
-        let value = self
-            .cache
-            .get(id, MAP, |_| Ok(Value::Map(self.reader.map(id)?)))?;
+        let value = self.cache.get(id, MAP, |_| {
+            let asked = self.reader.ask(&[id])?;
+            Ok(Value::Map(self.reader.map(id, asked)?))
+        })?;
         match &*value {
             Value::Map(_) => Ok(value),
             _ => Err(bad(id, "it is of another kind than its place says")),

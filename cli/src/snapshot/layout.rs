@@ -11,7 +11,7 @@ use packnback_proto::format::map::{self, MapPart};
 use packnback_proto::format::segment::Session;
 use packnback_proto::ids::ObjectId;
 
-use super::open::{Fault, Reader, bad};
+use super::open::{Asked, Fault, Reader, bad};
 use super::tree::{Tables, reference};
 use crate::keys::ReaderKeys;
 
@@ -156,10 +156,10 @@ fn key_of_keys(keys: &ReaderKeys, dom: u32, session: Session) -> Result<Secret32
 }
 
 impl Reader<'_> {
-    /// Fetches and opens a map.
-    pub(crate) fn map(&self, id: ObjectId) -> Result<Stretch, Fault> {
+    /// Opens a map that was asked for.
+    pub(crate) fn map(&self, id: ObjectId, mut asked: Asked<'_>) -> Result<Stretch, Fault> {
         let mut decompressor = Decompressor::new().map_err(|e| bad(id, e))?;
-        let opened = self.get(&mut decompressor, id, &[Kind::Map])?;
+        let opened = self.open(&mut decompressor, id, asked.take()?, &[Kind::Map])?;
         let raw = zeroize::Zeroizing::new(opened.raw);
         let map = map::decode(&raw, opened.header.refs.len()).map_err(|e| bad(id, e))?;
         let session = (opened.header.epk.unwrap_or_default(), opened.header.epoch);

@@ -32,7 +32,7 @@ pub(crate) use layout::{Layout, Piece, Place, Stretch};
 pub use locate::ReadDir;
 pub use many::{Dropped, Host, Many};
 pub use open::Fault;
-pub(crate) use open::{Asked, Reader};
+pub(crate) use open::{Asked, Reader, Room};
 pub use records::{named, snapshots};
 pub use sessions::{closed_sessions, visible_sessions};
 pub use source::{Coming, ObjectSource, Remote};

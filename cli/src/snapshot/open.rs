@@ -4,7 +4,9 @@ use packnback_proto::crypto::hash::object_id;
 use packnback_proto::crypto::keyset::KeyLack;
 use packnback_proto::format::frame::Decompressor;
 use packnback_proto::format::header::{Header, Kind, ObjectError, parse_header};
-use packnback_proto::format::object::{open_chunk_into, open_object};
+use packnback_proto::format::object::{
+    ChunkOpening, open_chunk_in_place, open_chunk_into, open_object,
+};
 use packnback_proto::ids::ObjectId;
 
 use super::layout::Place;
@@ -42,6 +44,11 @@ pub(super) fn bad(id: ObjectId, error: impl std::fmt::Display) -> Fault {
     Fault::Bad(id, error.to_string())
 }
 
+/// Whether the bytes are not those of their address.
+fn is_of_address(error: &ObjectError) -> bool {
+    matches!(error, ObjectError::WrongId(_) | ObjectError::TooLarge(_))
+}
+
 /// Where objects come from, and who opens them.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
@@ -55,6 +62,13 @@ pub(super) struct Opened {
     pub(super) id: ObjectId,
     pub(super) header: Header,
     pub(super) raw: Vec<u8>,
+}
+
+/// Buffers of one thread that opens chunks.
+#[derive(Default)]
+pub(crate) struct Room {
+    sealed: Vec<u8>,
+    spare: Vec<u8>,
 }
 
 /// Objects on their way.
@@ -160,6 +174,45 @@ impl<'a> Reader<'a> {
             let ck = Some(&*place.ck);
             open_chunk_into(decompressor, bytes, &id, &place.k, ck, len, out)
                 .map_err(|e: ObjectError| bad(id, e))
+        })
+    }
+
+    /// Opens a chunk that came, or what others have in its stead: without a copy of what is not compressed.
+    /// The content stays in `room` until that is used again.
+    pub(crate) fn open_chunk_in<'r>(
+        &self,
+        decompressor: &mut Decompressor,
+        place: &Place,
+        bytes: Option<Vec<u8>>,
+        room: &'r mut Room,
+    ) -> Result<&'r [u8], Fault> {
+        let id = place.id;
+        let keys = ChunkOpening {
+            k: &place.k,
+            ck: &place.ck,
+            len: usize::try_from(place.len).map_err(|e| bad(id, e))?,
+        };
+        let Room { sealed, spare } = room;
+        let mut open = |bytes, sealed: &mut Vec<u8>| {
+            *sealed = bytes;
+            open_chunk_in_place(decompressor, sealed, &id, keys, spare)
+        };
+        let opened = bytes.map(|bytes| open(bytes, sealed));
+        let range = match opened {
+            Some(Ok(range)) => range,
+            Some(Err(error)) if !is_of_address(&error) => return Err(bad(id, error)),
+            other => {
+                let fault = match other {
+                    Some(Err(error)) => bad(id, error),
+                    _ => Fault::Missing(id),
+                };
+                let bytes = self.source.again(&id)?.ok_or(fault)?;
+                open(bytes, sealed).map_err(|e| bad(id, e))?
+            }
+        };
+        Ok(match range {
+            Some(range) => room.sealed.get(range).unwrap_or_default(),
+            None => &room.spare,
         })
     }
 

@@ -104,6 +104,22 @@ pub fn open_into(
     open_parts(key, ad, nonce, out, tag).inspect_err(|_| out.clear())
 }
 
+/// `open` where the sealed bytes are: the content is behind the first [`NONCE`] bytes of `x`, before the
+/// last [`TAG`]. After an error it holds no plaintext.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_in_place<'x>(
+    key: &Secret32,
+    ad: &[u8],
+    x: &'x mut [u8],
+) -> Result<&'x mut [u8], CryptoError> {
+    let (nonce, rest) = x.split_first_chunk_mut().ok_or(CryptoError::TooShort)?;
+    let (ct, tag) = rest.split_last_chunk_mut().ok_or(CryptoError::TooShort)?;
+    open_parts(key, ad, nonce, ct, tag)?;
+    Ok(ct)
+}
+
 /// Nonce, ciphertext, tag.
 type Parts<'a> = (&'a [u8; NONCE_LEN], &'a [u8], &'a [u8; TAG_LEN]);
 

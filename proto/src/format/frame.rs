@@ -191,6 +191,24 @@ impl Decompressor {
         unframe(&mut self.zstd, frame, out).inspect_err(|_| wipe(out))
     }
 
+    /// Like [`Decompressor::unframe_into`], but content that is not compressed stays where it is: its
+    /// length is the answer, it starts [`PREFIX_LEN`] bytes into the frame, and `out` is empty.
+    pub(super) fn unframe_or_leave(
+        &mut self,
+        frame: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<usize>, FrameError> {
+        out.clear();
+        match parse(frame)? {
+            Parsed {
+                codec: CODEC_RAW,
+                raw_len,
+                comp,
+            } if comp.len() == raw_len => Ok(Some(raw_len)),
+            _ => self.unframe_into(frame, out).map(|()| None),
+        }
+    }
+
     /// Like [`Decompressor::unframe_into`], of the frame in the scratch buffer.
     pub(super) fn unframe_scratch(&mut self, out: &mut Vec<u8>) -> Result<(), FrameError> {
         unframe(&mut self.zstd, &self.scratch, out).inspect_err(|_| wipe(out))

@@ -1,6 +1,8 @@
 //! Whole objects: header, sealed frame, id.
 
-use super::frame::{Compressor, Decompressor};
+use std::ops::Range;
+
+use super::frame::{Compressor, Decompressor, PREFIX_LEN};
 use super::header::{Header, Kind, ObjectError, parse_header};
 use crate::crypto::hash::object_id;
 use crate::crypto::keys::{SessionKeys, chunk_key};
@@ -162,6 +164,53 @@ pub fn open_chunk_into(
 ) -> Result<(), ObjectError> {
     let header = open_object_into(decompressor, bytes, id, k, p)?;
     check_chunk(&header, k, ck, len, p).inspect_err(|_| p.clear())
+}
+
+/// [`open_chunk_into`] without a copy of what is not compressed: `bytes` is decrypted where it is. The
+/// content is at the range of `bytes` that is the answer, or else in `spare`. After an error neither is of
+/// any use, unless it is [`ObjectError::WrongId`], which leaves `bytes` as they are.
+///
+/// # Errors
+/// As [`open_chunk_into`].
+pub fn open_chunk_in_place(
+    decompressor: &mut Decompressor,
+    bytes: &mut [u8],
+    id: &ObjectId,
+    keys: ChunkOpening<'_>,
+    spare: &mut Vec<u8>,
+) -> Result<Option<Range<usize>>, ObjectError> {
+    spare.clear();
+    if bytes.len() > OBJECT_MAX {
+        return Err(ObjectError::TooLarge(bytes.len()));
+    }
+    if object_id(bytes) != *id {
+        return Err(ObjectError::WrongId(*id));
+    }
+    let (header, at) = parse_header(bytes)?;
+    let (ad, sealed) = bytes
+        .split_at_mut_checked(at)
+        .ok_or(ObjectError::Truncated)?;
+    let frame = seal::open_in_place(keys.k, ad, sealed)?;
+    let left = decompressor.unframe_or_leave(frame, spare)?;
+    let start = at.saturating_add(seal::NONCE).saturating_add(PREFIX_LEN);
+    let range = left.map(|len| start..start.saturating_add(len));
+    let content = match &range {
+        Some(range) => bytes.get(range.clone()).ok_or(ObjectError::Truncated)?,
+        None => spare.as_slice(),
+    };
+    check_chunk(&header, keys.k, Some(keys.ck), keys.len, content)?;
+    Ok(range)
+}
+
+/// With what a chunk opens, and what it must then be.
+#[derive(Clone, Copy)]
+pub struct ChunkOpening<'k> {
+    /// Its key.
+    pub k: &'k Secret32,
+    /// What the key follows from, with the content.
+    pub ck: &'k Secret32,
+    /// Length of the content.
+    pub len: usize,
 }
 
 fn check_chunk(

@@ -4,13 +4,16 @@
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use packnback_proto::crypto::CryptoError;
+use packnback_proto::crypto::hash::object_id;
 use packnback_proto::crypto::keys::chunk_key;
+use packnback_proto::crypto::primitives::derive_bytes;
 use packnback_proto::crypto::seal::{OVERHEAD, open, open_into, seal, seal_in_place};
 use packnback_proto::crypto::secret::Secret32;
-use packnback_proto::format::frame::{Compressor, FRAME_MIN, padded_len};
+use packnback_proto::format::frame::{Compressor, Decompressor, FRAME_MIN, padded_len};
 use packnback_proto::format::header::{Header, Kind, ObjectError};
 use packnback_proto::format::object::{
-    Sealed, open_chunk, open_chunk_into, open_kind, open_object, seal_chunk, seal_object,
+    ChunkOpening, Sealed, open_chunk, open_chunk_in_place, open_chunk_into, open_kind, open_object,
+    seal_chunk, seal_object,
 };
 use packnback_proto::limits::{KIB, MIB, RAW_MAX};
 use proptest::prelude::*;
@@ -108,6 +111,59 @@ fn n12_two_key_salamander() {
     }
 }
 
+/// Opens a chunk where it is.
+fn in_place(
+    decompressor: &mut Decompressor,
+    object: &Sealed,
+    k: &Secret32,
+    ck: &Secret32,
+    len: usize,
+) -> Result<Vec<u8>, ObjectError> {
+    let mut bytes = object.bytes.clone();
+    let mut spare = b"from before".to_vec();
+    let keys = ChunkOpening { k, ck, len };
+    let opened = open_chunk_in_place(decompressor, &mut bytes, &object.id, keys, &mut spare)?;
+    Ok(match opened {
+        Some(range) => {
+            assert!(spare.is_empty());
+            bytes[range].to_vec()
+        }
+        None => spare,
+    })
+}
+
+/// A chunk opened where it is says the same as one opened into a buffer, compressed or not.
+#[test]
+fn n12_chunks_open_in_place_as_they_do_elsewhere() {
+    let keys = device_keys().chunk_keys();
+    let mut noise = vec![0; 70_000];
+    derive_bytes("packnback test noise", &[], &mut noise);
+    let mut decompressor = decompressor();
+    for p in [noise, letters("chunk", 70_000), vec![0; 70_000], vec![7]] {
+        let k = chunk_key(keys.chunk(), &p);
+        let sealed = seal_chunk(&mut compressor(), &k, &p).unwrap();
+        let opened = in_place(&mut decompressor, &sealed, &k, keys.chunk(), p.len());
+        assert_eq!(opened.unwrap(), p);
+        let mut bytes = sealed.bytes.clone();
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            bytes[at] ^= 1;
+            let changed = Sealed {
+                id: object_id(&bytes),
+                bytes: bytes.clone(),
+            };
+            let opened = in_place(&mut decompressor, &changed, &k, keys.chunk(), p.len());
+            assert!(opened.is_err(), "byte {at}");
+            let wrong = Sealed {
+                id: sealed.id,
+                ..changed
+            };
+            let opened = in_place(&mut decompressor, &wrong, &k, keys.chunk(), p.len());
+            assert!(matches!(opened, Err(ObjectError::WrongId(_))));
+            bytes[at] ^= 1;
+        }
+    }
+}
+
 /// The class of refusal of a pack with this frame, and that nothing was changed by it.
 fn frame_refusal(frame: &[u8]) -> &'static str {
     let session = session();
@@ -132,6 +188,8 @@ fn frame_refusal(frame: &[u8]) -> &'static str {
     );
     assert_eq!(object_class(result.unwrap_err()), class);
     assert!(p.is_empty() && p.capacity() < 2 * RAW_MAX);
+    let in_place = in_place(&mut decompressor, &object, &k, &k, 1000);
+    assert_eq!(in_place.map_err(object_class), Err(class));
 
     // And the contexts still work.
     let good = seal_chunk(&mut compressor(), &k, b"good").unwrap();
@@ -297,7 +355,10 @@ fn n12_chunk_length_kind_and_key_are_checked() {
             &mut out,
         );
         assert!(result.is_ok() || out.is_empty());
-        result.map_err(object_class).err()
+        let class = result.map_err(object_class).err();
+        let in_place = in_place(&mut decompressor, object, k, keys.chunk(), len);
+        assert_eq!(in_place.map_err(object_class).err(), class);
+        class
     };
     assert_eq!(open(&good, &k, 5000), None);
     assert_eq!(open(&good, &k, 4999), Some("content_length"));

@@ -3,7 +3,8 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::stub::World;
+use super::end_to_end::noise;
+use super::stub::{World, assert_same};
 use crate::fs::{Excludes, Overwrite};
 use crate::progress::Silent;
 use crate::restore::{self, RestoreOptions, RestoreReport};
@@ -232,4 +233,49 @@ fn what_is_newer_in_the_target_is_named_before_it_is_overwritten() {
         b"edited",
         "looking changes nothing"
     );
+}
+
+/// An image with runs of zeros, some longer than one chunk, some ending with the file; and holes in it.
+#[test]
+fn runs_of_zeros_come_back_as_zeros() {
+    let world = World::new();
+    let mib = |n: usize| n << 20;
+    let mut image = noise(mib(3), 1);
+    image.extend(vec![0; mib(30)]);
+    image.extend(noise(mib(2), 2));
+    image.extend(vec![0; mib(9) + 17]);
+    let path = world.write("image", &image);
+    std::fs::copy(&path, world.source().join("image again")).unwrap();
+    world.write("zeros", &vec![0; mib(6)]);
+    let hole = std::fs::File::create(world.source().join("hole")).unwrap();
+    hole.set_len(mib(20) as u64).unwrap();
+    let snap = world.backup().snapshot.unwrap();
+    for verify in [false, true] {
+        let mut options = world.restore_options(snap);
+        options.verify = verify;
+        let report = restored(&world, &options);
+        assert_eq!(report.damage, []);
+        let target = World::inside(&options.target, &world.source());
+        assert_same(&world.source(), &target);
+        assert_eq!(std::fs::read(target.join("image")).unwrap(), image);
+        // All that was saved, whether it was fetched or not.
+        let holes = mib(20) as u64;
+        let bytes = (image.len() * 2 + mib(6)) as u64;
+        assert_eq!(report.bytes_written, bytes + holes);
+    }
+}
+
+/// A run is one chunk over and over: what is not under way when it was first seen is not fetched.
+#[test]
+fn a_run_of_zeros_is_not_fetched_over_and_over() {
+    let world = World::new();
+    world.write("zeros", &vec![0; 100 << 20]);
+    let (report, target) = world.restore(world.backup().snapshot.unwrap());
+    assert_eq!(
+        (report.damage, report.bytes_written),
+        (Vec::new(), 100 << 20)
+    );
+    assert_same(&world.source(), &target);
+    // Of 25 chunks of the greatest length, 12 fit into what may be under way.
+    assert!(report.objects <= 14, "{}", report.objects);
 }

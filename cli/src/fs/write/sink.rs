@@ -93,6 +93,23 @@ impl FileSink {
         Ok(())
     }
 
+    /// Writes `len` zeros at `off`: what was saved as zeros and not as a hole is no hole afterwards either.
+    ///
+    /// # Errors
+    /// As [`FileSink::write_at`].
+    pub fn zeros(&self, off: u64, len: u64) -> Result<(), WriteError> {
+        static PIECE: [u8; 1 << 16] = [0; 1 << 16];
+        let end = self.check(off, len)?;
+        let mut at = off;
+        while at < end {
+            let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let piece = PIECE.get(..left).unwrap_or(&PIECE);
+            self.write_at(at, piece)?;
+            at = at.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+
     /// End of a stretch, if it is within the declared size.
     fn check(&self, off: u64, len: u64) -> Result<u64, WriteError> {
         let end = off.checked_add(len);

@@ -25,6 +25,8 @@ fuzz_target!(|data: &[u8]| {
     }
     drop(JoinBundle::open(data, &secret, &NodeId([2; 32])));
     if let Ok(text) = std::str::from_utf8(data) {
-        TextForm::ALL.map(|form| drop(from_text(form, text)));
+        TextForm::ALL
+            .into_iter()
+            .for_each(|form| drop(from_text(form, text)));
     }
 });

@@ -33,6 +33,15 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(0..=POLICY_DAYS_MAX)
     )]
     pub grace_days: u64,
+    /// Days between two readings of everything stored, to find what the disk has lost; 0: at every start
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "PACKNBACK_SCRUB_DAYS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(0..=POLICY_DAYS_MAX)
+    )]
+    pub scrub_days: u64,
     /// Serve one program, connected to standard input, from a home on a disk that cannot be written
     #[arg(long, hide = true)]
     pub read_only: bool,

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::api::Api;
-use crate::chores;
+use crate::chores::{self, ChoresConfig};
 use crate::config::Config;
 use crate::identity;
 use crate::listen::{Ports, Try, Wish};
@@ -102,7 +102,8 @@ async fn serve(config: &Config, dir: &Path, lock: &HomeLock) -> anyhow::Result<(
     no_core_dumps();
     tracing::info!(node = %store.node_id(), listen = ?network.listen_addrs(), "node is ready");
     let local = tokio::spawn(local::serve(listener, api));
-    chores::start(&runner, &store);
+    let scrub_days = config.scrub_days;
+    chores::start(&runner, &store, ChoresConfig { scrub_days });
     told_to_end(&stop).await?;
     tracing::info!("node is ending");
     local.abort();

@@ -100,7 +100,7 @@ pub fn leave_caller() -> io::Result<()> {
 
 /// What of the caller's environment a daemon needs: where programs and texts are, not what a shell was told.
 pub fn kept_variables() -> impl Iterator<Item = (OsString, OsString)> {
-    const KEPT: [&str; 13] = [
+    const KEPT: [&str; 14] = [
         "PATH",
         "HOME",
         "USER",
@@ -114,6 +114,7 @@ pub fn kept_variables() -> impl Iterator<Item = (OsString, OsString)> {
         "RUST_BACKTRACE",
         "PACKNBACK_LOG",
         "PACKNBACK_GRACE_DAYS",
+        "PACKNBACK_SCRUB_DAYS",
     ];
     std::env::vars_os().filter(|(name, _)| {
         let locale = name.as_encoded_bytes().starts_with(b"LC_");

@@ -31,6 +31,7 @@ mod prompts;
 mod restoring;
 mod revoked;
 mod round_trip;
+mod scrub;
 mod sets;
 mod signer;
 mod support;

@@ -13,8 +13,15 @@ use std::sync::Arc;
 use crate::store::Store;
 use crate::work::Runner;
 
+/// How often, where a person may say.
+#[derive(Debug, Clone, Copy)]
+pub struct ChoresConfig {
+    /// Days between two readings of everything; 0: at every start.
+    pub scrub_days: u64,
+}
+
 /// Starts them all.
-pub fn start(runner: &Runner, store: &Arc<Store>) {
+pub fn start(runner: &Runner, store: &Arc<Store>, config: ChoresConfig) {
     collect::start(runner, store);
-    scrub::start(runner, store, scrub::DAYS);
+    scrub::start(runner, store, config.scrub_days);
 }

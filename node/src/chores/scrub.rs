@@ -9,8 +9,6 @@ use packnback_proto::wire::work::Progress;
 use crate::store::{ScrubRow, Scrubbed, Store};
 use crate::work::{Context, Next, OnStall, Rules, Runner, Status, WorkError, Worker};
 
-/// Days between two readings of everything.
-pub(super) const DAYS: u64 = 30;
 const DAY_S: u64 = 86_400;
 /// Read in one step, and told to the runner, which rests the worker.
 const STEP_BYTES: u64 = 4 << 20;

@@ -11,11 +11,8 @@ use packnback_proto::wire::admin::{AlarmKind, CollectInfo};
 
 use super::damage::Toll;
 use super::error::StoreError;
-use super::sweep::Swept;
+use super::free::Freed;
 use super::{NewAlarm, Store, keys};
-
-/// Bytes freed after which files are given back without being asked.
-const RECLAIM_FROM: u64 = 16 << 20;
 
 /// What a round did, and what stopped it where.
 #[derive(Debug, Default)]
@@ -40,8 +37,8 @@ impl Store {
         let mut lots = BTreeSet::new();
         let mut toll = Toll::default();
         for owner in self.owner_ids()? {
-            let mut swept = Swept::default();
-            if let Err(error) = self.collect_owner(&owner, moment, &mut round, &mut swept) {
+            let mut freed = Freed::default();
+            if let Err(error) = self.collect_owner(&owner, moment, &mut round, &mut freed) {
                 self.tell_doubt(&owner, &error, now);
                 round.failed.push((owner, error));
             }
@@ -49,9 +46,9 @@ impl Store {
                 Ok(damaged) => toll.add(&damaged),
                 Err(error) => tracing::error!(%error, "damage could not be looked at"),
             }
-            round.done.objects = round.done.objects.saturating_add(swept.objects);
-            round.done.bytes = round.done.bytes.saturating_add(swept.bytes);
-            lots.append(&mut swept.lots);
+            round.done.objects = round.done.objects.saturating_add(freed.objects);
+            round.done.bytes = round.done.bytes.saturating_add(freed.bytes);
+            lots.append(&mut freed.lots);
         }
         round.done.damaged = toll.objects;
         self.tell_damage(&toll, now);
@@ -59,38 +56,16 @@ impl Store {
         if round.failed.is_empty() {
             self.end_alarms(AlarmKind::Collect, None)?;
         }
-        let dropped = self.drop_unclaimed()?;
-        let moved = self.move_lots(lots, now)?;
+        let dropped = self.reclaim().drop_unclaimed()?;
+        let moved = self.reclaim().move_lots(lots, now)?;
         round.done.moved_objects = moved.objects;
         round.done.moved_bytes = moved.bytes;
-        let freed = dropped.saturating_add(moved.bytes);
-        self.reclaim(freed, thorough, round.done.disk_before)?;
-        self.give_back()?;
+        let given = dropped.saturating_add(moved.bytes);
+        self.reclaim()
+            .give_files_back(given, thorough, round.done.disk_before)?;
+        self.reclaim().give_back()?;
         round.done.disk_after = self.disk.used()?;
         Ok(round)
-    }
-
-    /// Gives files back to the file system when it is worth it: what earlier rounds left behind counts
-    /// as well, and what a process before this one left behind.
-    fn reclaim(&self, freed: u64, thorough: bool, disk: u64) -> Result<(), StoreError> {
-        let waiting = {
-            let mut garbage = self.garbage.lock();
-            let before = match *garbage {
-                Some(before) => before,
-                None => disk.saturating_sub(self.live_bytes()?),
-            };
-            *garbage.insert(before.saturating_add(freed))
-        };
-        if waiting >= RECLAIM_FROM || (thorough && waiting > 0) {
-            self.disk.objects.reclaim()?;
-            *self.garbage.lock() = Some(0);
-        }
-        Ok(())
-    }
-
-    fn live_bytes(&self) -> Result<u64, StoreError> {
-        let owners = self.owners()?.into_iter();
-        Ok(owners.fold(0, |sum, (_, totals)| sum.saturating_add(totals.bytes)))
     }
 
     /// In the log, and as an alarm as long as it lasts.
@@ -117,7 +92,7 @@ impl Store {
         owner: &OwnerId,
         moment: Moment,
         round: &mut Round,
-        swept: &mut Swept,
+        freed: &mut Freed,
     ) -> Result<(), StoreError> {
         let now = moment.wall;
         let clock = self.look_at_clock(owner, moment)?;
@@ -130,7 +105,7 @@ impl Store {
             let dropped = self.carry_out_eviction(owner, now)?;
             round.done.snaps = round.done.snaps.saturating_add(dropped);
         }
-        self.sweep(owner, now, swept)
+        self.reclaim().free_loose(owner, now, freed)
     }
 
     /// Checks that these tables are of this version, and marks new ones so.

@@ -9,8 +9,9 @@ use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 
 use super::disk::Table;
 use super::error::StoreError;
+use super::keys;
+use super::reclaim::Reclaim;
 use super::unclaimed::{Note, note_key};
-use super::{Store, keys};
 
 /// Notes worked off under one lock.
 const AT_ONCE: usize = 8192;
@@ -31,9 +32,9 @@ impl Dropped {
     }
 }
 
-impl Store {
+impl Reclaim<'_> {
     /// Drops all bytes that are noted and neither claimed nor being written. Durable on return. What was
-    /// dropped is still charged: [`Store::give_back`]. Returns how many bytes were dropped.
+    /// dropped is still charged: [`Reclaim::give_back`]. Returns how many bytes were dropped.
     ///
     /// # Errors
     /// Failures of the disk: the notes stay, and it is tried again.
@@ -41,10 +42,12 @@ impl Store {
         let mut bytes = 0u64;
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows =
-                self.disk
-                    .tables
-                    .scan(Table::State, keys::DROPS, after.as_deref(), AT_ONCE)?;
+            let rows = self.store.disk.tables.scan(
+                Table::State,
+                keys::DROPS,
+                after.as_deref(),
+                AT_ONCE,
+            )?;
             let Some((last, _)) = rows.last() else {
                 return Ok(bytes);
             };
@@ -62,21 +65,21 @@ impl Store {
     }
 
     fn drop_group(&self, owner: &OwnerId, noted: &[Noted]) -> Result<u64, StoreError> {
-        let lock = self.owner_lock(owner);
+        let lock = self.store.owner_lock(owner);
         // Until the notes are gone nobody starts to write the same object.
         let mut tx = lock.write();
         // Counted while the notes are there: what is given back later is in the sums.
-        let _sums = self.unclaimed(owner)?;
+        let _sums = self.store.unclaimed(owner)?;
         let (mut notes, mut bytes) = (Vec::new(), 0u64);
         for (_, id) in noted {
-            if self.in_flight.has(owner, id) {
+            if self.store.in_flight.has(owner, id) {
                 continue;
             }
-            let Some(note) = self.note_of(owner, id)? else {
+            let Some(note) = self.store.note_of(owner, id)? else {
                 continue;
             };
-            if self.object_meta(owner, id)?.is_none() {
-                self.disk.objects.delete(&keys::object(owner, id))?;
+            if self.store.object_meta(owner, id)?.is_none() {
+                self.store.disk.objects.delete(&keys::object(owner, id))?;
                 bytes = bytes.saturating_add(note.size.into());
             }
             tx.delete(Table::State, keys::to_drop(owner, id));
@@ -85,9 +88,9 @@ impl Store {
         if notes.is_empty() {
             return Ok(0);
         }
-        self.disk.objects.flush()?;
+        self.store.disk.objects.flush()?;
         tx.write()?;
-        let mut dropped = self.dropped.lock();
+        let mut dropped = self.store.dropped.lock();
         for note in &notes {
             dropped.add(owner, note);
         }
@@ -96,9 +99,9 @@ impl Store {
 
     /// The bytes are gone: they count against nobody's quota any more.
     pub(super) fn give_back(&self) -> Result<(), StoreError> {
-        let dropped = std::mem::take(&mut *self.dropped.lock());
+        let dropped = std::mem::take(&mut *self.store.dropped.lock());
         for ((owner, device), bytes) in dropped.credit {
-            self.unclaimed(&owner)?.lock().take(&device, bytes);
+            self.store.unclaimed(&owner)?.lock().take(&device, bytes);
         }
         Ok(())
     }
@@ -106,7 +109,7 @@ impl Store {
     /// Bytes of a device that are dropped and still charged.
     #[cfg(test)]
     pub(super) fn not_given_back(&self, owner: &OwnerId, device: &NodeId) -> u64 {
-        let dropped = self.dropped.lock();
+        let dropped = self.store.dropped.lock();
         dropped.credit.get(&(*owner, *device)).copied().unwrap_or(0)
     }
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::disk::{Batch, Table};
 use super::error::StoreError;
+use super::reclaim::Reclaim;
 use super::stored::ObjectMeta;
 use super::{Store, keys};
 
@@ -92,7 +93,7 @@ fn is_sparse(live: u64, written: Option<u64>) -> bool {
     live.saturating_mul(2) < written.unwrap_or(LOT_BYTES)
 }
 
-impl Store {
+impl Reclaim<'_> {
     /// Writes what is live of sparse lots once more. Damaged objects stay where they are.
     ///
     /// # Errors
@@ -121,12 +122,13 @@ impl Store {
     /// Makes copies durable, then tells the rows where they are.
     fn settle(&self, lots: Vec<Copied>, now: u64, moved: &mut Moved) -> Result<(), StoreError> {
         if lots.iter().any(|lot| !lot.objects.is_empty()) {
-            self.disk.objects.flush()?;
+            self.store.disk.objects.flush()?;
         }
         let mut empty = Batch::default();
         for Copied { lot, objects, .. } in lots {
             self.note_moved(lot, &objects, now, moved)?;
             let left = self
+                .store
                 .disk
                 .tables
                 .scan(Table::Lots, &lot.to_be_bytes(), None, 1)?;
@@ -135,18 +137,19 @@ impl Store {
             }
         }
         if !empty.is_empty() {
-            self.disk.tables.write(empty)?;
+            self.store.disk.tables.write(empty)?;
         }
         Ok(())
     }
 
     /// `None`: it is not worth it, or not to be done now.
     fn copy_lot(&self, lot: u64) -> Result<Option<Copied>, StoreError> {
-        if self.lots.is_open(lot) {
+        if self.store.lots.is_open(lot) {
             return Ok(None);
         }
         let prefix = lot.to_be_bytes();
         let rows = self
+            .store
             .disk
             .tables
             .scan(Table::Lots, &prefix, None, LOT_ROWS)?;
@@ -159,12 +162,18 @@ impl Store {
             bytes = bytes.saturating_add(size.into());
             live.push((owner, id));
         }
-        let written = self.row(&keys::lot(lot), "size of a lot")?;
+        let written = self.store.row(&keys::lot(lot), "size of a lot")?;
         if !is_sparse(bytes, written) {
             return Ok(None);
         }
         // Room for the copy: below the reserve space comes only from lots with nothing live.
-        if bytes > 0 && self.space.check(&*self.disk.objects, bytes).is_err() {
+        if bytes > 0
+            && self
+                .store
+                .space
+                .check(&*self.store.disk.objects, bytes)
+                .is_err()
+        {
             return Ok(None);
         }
         let mut objects = Vec::new();
@@ -182,18 +191,18 @@ impl Store {
 
     /// Whether the bytes were written once more.
     fn rewrite(&self, owner: &OwnerId, id: &ObjectId, lot: u64) -> Result<bool, StoreError> {
-        let lock = self.owner_lock(owner);
+        let lock = self.store.owner_lock(owner);
         // Not freed between the look and the write. It may be put again meanwhile: the same bytes, and
         // the row then names another lot, which is looked at again under the lock of the rows.
         let _guard = lock.read();
-        let meta = self.object_meta(owner, id)?;
+        let meta = self.store.object_meta(owner, id)?;
         if meta.is_none_or(|meta| meta.lot != lot || meta.damaged) {
             return Ok(false);
         }
         let key = keys::object(owner, id);
-        match self.disk.objects.get(&key)? {
+        match self.store.disk.objects.get(&key)? {
             Some(bytes) if object_id(&bytes) == *id => {
-                self.disk.objects.put(&key, &bytes)?;
+                self.store.disk.objects.put(&key, &bytes)?;
                 Ok(true)
             }
             _ => Ok(false),
@@ -211,14 +220,14 @@ impl Store {
             let Some((owner, _)) = group.first() else {
                 continue;
             };
-            let lock = self.owner_lock(owner);
+            let lock = self.store.owner_lock(owner);
             let mut tx = lock.write();
             for (_, id) in group {
                 let Some(meta) = tx.counts.meta(id)?.filter(|meta| meta.lot == from) else {
                     continue;
                 };
-                let lot = self.lots.number(now);
-                self.lots.add(meta.size);
+                let lot = self.store.lots.number(now);
+                self.store.lots.add(meta.size);
                 tx.counts.set(id, Some(ObjectMeta { lot, ..meta }))?;
                 sum.objects = sum.objects.saturating_add(1);
                 sum.bytes = sum.bytes.saturating_add(meta.size.into());

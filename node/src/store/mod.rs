@@ -18,8 +18,10 @@ mod counts;
 mod damage;
 pub mod disk;
 mod drops;
+mod due;
 mod ending;
 mod error;
+mod free;
 mod import;
 mod intake;
 mod keys;
@@ -30,8 +32,8 @@ mod objects;
 mod orders;
 mod pages;
 mod pins;
-mod purge;
 mod rebuild;
+mod reclaim;
 mod records;
 mod retention;
 #[cfg(feature = "rocks")]
@@ -43,7 +45,6 @@ mod stats;
 pub mod stored;
 #[cfg(any(test, feature = "testkit"))]
 pub mod suite;
-mod sweep;
 mod tables;
 mod tx;
 mod unclaimed;

@@ -64,14 +64,14 @@ impl World {
             let counted = sums.lock().of(&device);
             let in_notes = by_device.get(&device).copied().unwrap_or(0);
             // Dropped, and not given back yet because a round was broken off.
-            let waiting = self.store.not_given_back(&owner, &device);
+            let waiting = self.store.reclaim().not_given_back(&owner, &device);
             assert_eq!(counted, in_notes + waiting, "unclaimed bytes of a device");
             let used = self.store.usage(&owner, &device).unwrap().bytes;
             assert!(used + counted <= access.limits.bytes, "over the quota");
         }
         assert_eq!(self.store.charged(&owner), self.store.records_taken(&owner));
-        let waiting = (0..2).map(|n| self.store.not_given_back(&owner, &self.device(n)));
-        let nobodys = self.store.not_given_back(&owner, &NOBODY);
+        let waiting = (0..2).map(|n| self.store.reclaim().not_given_back(&owner, &self.device(n)));
+        let nobodys = self.store.reclaim().not_given_back(&owner, &NOBODY);
         let total: u64 = by_device.values().sum::<u64>() + waiting.sum::<u64>() + nobodys;
         assert_eq!(sums.lock().total(), total);
     }

@@ -11,11 +11,12 @@ use packnback_proto::ids::{NodeId, ObjectId, OwnerId};
 
 use super::disk::{Row, Table};
 use super::error::StoreError;
+use super::keys;
 use super::pins::Pin;
+use super::reclaim::Reclaim;
 use super::stored::{ObjectMeta, Totals};
 use super::tx::OwnerTx;
 use super::unclaimed::Note;
-use super::{Store, keys};
 
 /// Loose objects looked at under one lock.
 const AT_ONCE: usize = 2048;
@@ -28,7 +29,7 @@ const ROWS: usize = 1 << 14;
 
 /// What was freed.
 #[derive(Debug, Default)]
-pub(super) struct Swept {
+pub(super) struct Freed {
     pub(super) objects: u64,
     pub(super) bytes: u64,
     /// The lots it lay in.
@@ -36,7 +37,7 @@ pub(super) struct Swept {
 }
 
 /// One batch being put together.
-struct Sweep<'a> {
+struct Freeing<'a> {
     tx: OwnerTx<'a>,
     now: u64,
     pins: Vec<Arc<Pin>>,
@@ -60,74 +61,75 @@ fn loose_key(owner: &OwnerId, key: &[u8]) -> Result<(u64, ObjectId), StoreError>
     ))
 }
 
-impl Store {
+impl Reclaim<'_> {
     /// Frees everything of an owner that nobody needs, was not asked for lately, and no open session
     /// relies on.
     ///
     /// # Errors
     /// Failures of the disk and rows that do not fit together. What earlier batches freed is freed.
-    pub(super) fn sweep(
+    pub(super) fn free_loose(
         &self,
         owner: &OwnerId,
         now: u64,
-        swept: &mut Swept,
+        freed_all: &mut Freed,
     ) -> Result<(), StoreError> {
         loop {
-            let before = swept.objects;
+            let before = freed_all.objects;
             let mut after = None;
-            while let Some(last) = self.sweep_batch(owner, now, after.as_deref(), swept)? {
+            while let Some(last) = self.free_batch(owner, now, after.as_deref(), freed_all)? {
                 after = Some(last);
             }
             // What was released on the way may lie before where the pass was.
-            if swept.objects == before {
+            if freed_all.objects == before {
                 return Ok(());
             }
         }
     }
 
     /// One batch behind `after`; the last row looked at, or `None` at the end.
-    fn sweep_batch(
+    fn free_batch(
         &self,
         owner: &OwnerId,
         now: u64,
         after: Option<&[u8]>,
-        swept: &mut Swept,
+        freed_all: &mut Freed,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let lock = self.owner_lock(owner);
+        let lock = self.store.owner_lock(owner);
         let tx = lock.write();
-        let rows = self
-            .disk
-            .tables
-            .scan(Table::State, &keys::loose_of(owner), after, AT_ONCE)?;
-        let mut sweep = Sweep::new(tx, now)?;
+        let rows =
+            self.store
+                .disk
+                .tables
+                .scan(Table::State, &keys::loose_of(owner), after, AT_ONCE)?;
+        let mut freeing = Freeing::new(tx, now)?;
         let (mut last, mut freed) = (None, Vec::new());
         for (key, _) in rows {
             let (due, id) = loose_key(owner, &key)?;
             if due > now {
                 break;
             }
-            if let Some(meta) = sweep.free(&id, due)? {
+            if let Some(meta) = freeing.free(&id, due)? {
                 freed.push(meta);
             }
             last = Some(key);
-            if sweep.edges >= EDGES || sweep.tx.counts.len() >= ROWS {
+            if freeing.edges >= EDGES || freeing.tx.counts.len() >= ROWS {
                 break;
             }
         }
         if !freed.is_empty() {
-            sweep.write()?;
+            freeing.write()?;
         }
         for meta in freed {
-            swept.objects = swept.objects.saturating_add(1);
-            swept.bytes = swept.bytes.saturating_add(meta.size.into());
-            swept.lots.insert(meta.lot);
+            freed_all.objects = freed_all.objects.saturating_add(1);
+            freed_all.bytes = freed_all.bytes.saturating_add(meta.size.into());
+            freed_all.lots.insert(meta.lot);
         }
         Ok(last)
     }
 
     fn blind_devices(&self, owner: &OwnerId) -> Result<Vec<NodeId>, StoreError> {
         let prefix = keys::blinds(owner);
-        let rows = self.all_rows(&prefix)?;
+        let rows = self.store.all_rows(&prefix)?;
         let device = |(key, _): Row| {
             let device = key.get(prefix.len()..);
             let device = device.and_then(|device| NodeId::from_slice(device).ok());
@@ -137,14 +139,14 @@ impl Store {
     }
 }
 
-impl<'a> Sweep<'a> {
+impl<'a> Freeing<'a> {
     fn new(tx: OwnerTx<'a>, now: u64) -> Result<Self, StoreError> {
         let (store, owner) = (tx.store, tx.owner);
         Ok(Self {
             tx,
             now,
             pins: store.pins.of(&owner),
-            blind: store.blind_devices(&owner)?,
+            blind: Reclaim { store }.blind_devices(&owner)?,
             totals: store.totals(&owner)?,
             credit: BTreeMap::new(),
             noted: Vec::new(),

@@ -38,7 +38,7 @@ fn recovery(owner: &OwnerSeed) -> Option<SecretBytes> {
 }
 
 async fn fetch(
-    remote: &mut dyn Remote,
+    remote: &dyn Remote,
     ids: Vec<ObjectId>,
 ) -> Result<Vec<(ObjectId, Option<Vec<u8>>)>, Failure> {
     let (sender, mut receiver) = mpsc::channel(4);
@@ -82,7 +82,7 @@ async fn a_snapshot_reaches_both_friends_and_comes_back_without_the_device() {
 
     // A blank machine: another node, the owner's seed and one address.
     let blank = Node::new(&dir, 20).await;
-    let mut remote = blank
+    let remote = blank
         .p2p
         .remote_open(one.addr(), recovery(&owner))
         .await
@@ -177,7 +177,7 @@ async fn without_a_valid_grant_nothing_is_read() {
             .unwrap()
     };
 
-    let mut remote = open().await;
+    let remote = open().await;
     assert_eq!(
         remote.records(None).await.unwrap_err().code,
         ErrorCode::Denied
@@ -210,7 +210,7 @@ async fn without_a_valid_grant_nothing_is_read() {
         ("wrong host", signed(&owner, &wrong_host)),
         ("expired", signed(&owner, &expired)),
     ] {
-        let mut remote = open().await;
+        let remote = open().await;
         assert_eq!(
             remote.grant(bad).await.unwrap_err().code,
             ErrorCode::Record,
@@ -225,7 +225,7 @@ async fn without_a_valid_grant_nothing_is_read() {
         assert_eq!(got.unwrap_err().code, ErrorCode::Denied, "{name}");
     }
     // Signed by somebody who is not the owner: nothing of his is there.
-    let mut remote = open().await;
+    let remote = open().await;
     let forged = packnback_proto::record::Grant {
         owner: stranger.owner_id(),
         ..grant(&owner, &*remote)

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use packnback_proto::ids::{ObjectId, RecordId};
 use packnback_proto::wire::local::{RecordPage, RemoteOpened};
 use packnback_proto::wire::{Bytes, ErrorCode, SecretBytes};
-use tokio::sync::{Mutex, mpsc};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use crate::ports::{Failure, Network, Remote};
 
 /// A conversation with one host after the other.
 pub struct Reading {
     network: Arc<dyn Network>,
-    remote: Mutex<Option<Box<dyn Remote>>>,
+    /// The host last opened. Who reads from one goes on with it when another is opened.
+    remote: Mutex<Option<Arc<dyn Remote>>>,
 }
 
 impl Reading {
@@ -33,11 +35,10 @@ impl Reading {
         addr: String,
         recovery_seed: Option<SecretBytes>,
     ) -> Result<RemoteOpened, Failure> {
-        let mut place = self.remote.lock().await;
-        *place = None;
+        *self.remote.lock() = None;
         let remote = self.network.remote_open(addr, recovery_seed).await?;
         let info = remote.info();
-        *place = Some(remote);
+        *self.remote.lock() = Some(Arc::from(remote));
         Ok(RemoteOpened {
             host: info.host,
             time: info.time,
@@ -51,8 +52,7 @@ impl Reading {
     /// # Errors
     /// If none was opened, or it refuses.
     pub async fn grant(&self, envelope: Bytes) -> Result<(), Failure> {
-        let mut remote = self.remote.lock().await;
-        opened(&mut remote)?.grant(envelope).await
+        self.opened()?.grant(envelope).await
     }
 
     /// A page of records of the host, starting behind `after`.
@@ -60,8 +60,7 @@ impl Reading {
     /// # Errors
     /// If none was opened, or it refuses.
     pub async fn records(&self, after: Option<RecordId>) -> Result<RecordPage, Failure> {
-        let mut remote = self.remote.lock().await;
-        let page = opened(&mut remote)?.records(after).await?;
+        let page = self.opened()?.records(after).await?;
         Ok(RecordPage {
             more: page.more,
             last: page.last,
@@ -70,7 +69,8 @@ impl Reading {
     }
 
     /// Fetches objects in the order of `ids`, and sends each to `out` as it arrives; `None` = not there, or not the
-    /// bytes that were asked for. Ends early if `out` is closed.
+    /// bytes that were asked for. Ends early if `out` is closed. Several may be under way at once: the host is asked
+    /// in the order in which they are first polled.
     ///
     /// # Errors
     /// If none was opened, or the conversation breaks.
@@ -79,14 +79,13 @@ impl Reading {
         ids: Vec<ObjectId>,
         out: mpsc::Sender<(ObjectId, Option<Vec<u8>>)>,
     ) -> Result<(), Failure> {
-        let mut remote = self.remote.lock().await;
-        opened(&mut remote)?.get(ids, out).await
+        self.opened()?.get(ids, out).await
     }
-}
 
-fn opened(remote: &mut Option<Box<dyn Remote>>) -> Result<&mut Box<dyn Remote>, Failure> {
-    remote.as_mut().ok_or_else(|| {
-        Failure::new(ErrorCode::NotOpen, "no connection to a host was opened")
-            .safe("Nothing was changed.")
-    })
+    fn opened(&self) -> Result<Arc<dyn Remote>, Failure> {
+        self.remote.lock().clone().ok_or_else(|| {
+            Failure::new(ErrorCode::NotOpen, "no connection to a host was opened")
+                .safe("Nothing was changed.")
+        })
+    }
 }

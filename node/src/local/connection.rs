@@ -1,6 +1,7 @@
 //! One local connection: which request is begun when, and what it does.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt as _, StreamExt as _};
@@ -121,6 +122,8 @@ pub(super) struct Asked {
     tag: u64,
     /// Given back when the body was taken in.
     body: Mutex<Option<Place>>,
+    /// Its place in its lane, once its turn has come: let go early if others may begin while this goes on.
+    turn: Mutex<Option<Turn>>,
     _under_way: Option<OwnedSemaphorePermit>,
 }
 
@@ -181,6 +184,7 @@ impl Asked {
             api: Arc::clone(&conn.api),
             tag,
             body: Mutex::new(places.body),
+            turn: Mutex::new(None),
             _under_way: places._under_way,
         }
     }
@@ -203,9 +207,9 @@ impl Asked {
                 return self.refuse(read_only(), true).await;
             }
             let work = async {
-                let mut turn = turn;
-                if let Some(turn) = &mut turn {
+                if let Some(mut turn) = turn {
                     turn.come().await;
+                    *self.turn.lock() = Some(turn);
                 }
                 let place = match rule.lane {
                     Lane::Tables => Some(self.conn.tables.place().await),
@@ -327,7 +331,15 @@ impl Asked {
                 }
             }
         };
-        let (fetched, ()) = tokio::join!(self.conn.reading.get(ids, sender), write);
+        let mut fetch = std::pin::pin!(self.conn.reading.get(ids, sender));
+        // Polled once the host is asked, or will be in this order: the next may ask behind it while the answers
+        // come.
+        let begun = futures::poll!(&mut fetch);
+        self.turn.lock().take();
+        if let Poll::Ready(done) = begun {
+            return done;
+        }
+        let (fetched, ()) = tokio::join!(fetch, write);
         fetched
     }
 

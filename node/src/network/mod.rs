@@ -1,6 +1,9 @@
 //! The node among its friends: everything that needs the network, behind [`crate::ports::Network`].
 
 mod address;
+mod asking;
+#[cfg(test)]
+mod asking_tests;
 mod contact;
 mod hosts;
 #[cfg(test)]

@@ -1,53 +1,37 @@
 //! Reading from a host: as a friend, or on a blank machine as the owner's recovery peer.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use packnback_proto::crypto::hash::object_id;
 use packnback_proto::ids::{NodeId, ObjectId, RecordId};
-use packnback_proto::limits::{GET_IDS_MAX, MIB};
 use packnback_proto::machine::reading::{ReadBudget, ReadPage, ReadRefusal};
-use packnback_proto::wire::ids::encode_ids;
 use packnback_proto::wire::store::{StoreReply, StoreRequest};
 use packnback_proto::wire::{Bytes, ErrorCode, Role, SecretBytes};
-use tokio::sync::mpsc;
 
+use super::asking::{Asking, Out, in_time};
 use super::net_failure;
-use crate::frames::StreamError;
 use crate::ports::{
-    ByteStream, Clock, Counted, Failure, Progress, Protocol, RecordPage, Remote, RemoteInfo,
-    Transport,
+    ByteStream, Clock, Counted, Failure, Protocol, RecordPage, Remote, RemoteInfo, Transport,
 };
-use crate::replicate::{ClientError, Greeting, StoreClient};
-
-/// Ids per question: at 1 MiB per object this is a second of a fast line.
-const BATCH: usize = 32;
-/// Questions in flight, so that the host always has the next one.
-const BATCHES_AHEAD: usize = 4;
-/// A host that sends nothing for this long is given up.
-const STALL: Duration = Duration::from_secs(30);
-/// Longest wait for one answer, however little by little it comes: an object over a very slow line.
-const ANSWER: Duration = Duration::from_secs(600);
-
-const _: () = assert!(BATCH <= GET_IDS_MAX && BATCH * BATCHES_AHEAD * MIB <= 256 * MIB);
+use crate::replicate::{Greeting, StoreClient};
 
 /// A conversation with a host.
 pub(super) struct HostReader {
-    client: StoreClient<Counted<ByteStream>>,
-    progress: Progress,
+    asking: Asking<Counted<ByteStream>>,
     greeting: Greeting,
     reader: NodeId,
-    /// What it listed, and how long that took.
-    listing: ReadBudget,
-    listed_in: Duration,
-    /// Why nothing more is asked of it. Questions that wait hear it at once, not each after a wait of
-    /// its own.
-    over: Option<Failure>,
+    listed: tokio::sync::Mutex<Listed>,
     clock: Arc<dyn Clock>,
     /// A network of its own under the recovery key: it ends when it is dropped.
     _own: Option<Arc<dyn Transport>>,
+}
+
+/// What the host listed, and how long that took.
+#[derive(Default)]
+struct Listed {
+    budget: ReadBudget,
+    within: Duration,
 }
 
 /// As this node.
@@ -65,13 +49,10 @@ pub(super) async fn open(
     let greeted = in_time(&progress, StoreClient::hello(stream, &host)).await?;
     let (client, greeting) = greeted;
     Ok(HostReader {
-        client,
-        progress,
+        asking: Asking::new(client.into_stream(), progress),
         greeting,
         reader: net.node(),
-        listing: ReadBudget::default(),
-        listed_in: Duration::ZERO,
-        over: None,
+        listed: tokio::sync::Mutex::default(),
         clock: Arc::clone(clock),
         _own: None,
     })
@@ -101,104 +82,12 @@ pub(super) async fn open_as(
     }
 }
 
-/// Runs a step of the conversation, unless nothing moves any more.
-async fn in_time<T>(
-    progress: &Progress,
-    step: impl Future<Output = Result<T, ClientError>>,
-) -> Result<T, Failure> {
-    tokio::select! {
-        biased;
-        done = step => done.map_err(client_failure),
-        () = progress.stalled(STALL) => {
-            Err(given_up(format!("the host sent nothing for {} seconds", STALL.as_secs())))
-        }
-        () = tokio::time::sleep(ANSWER) => {
-            Err(given_up(format!("the host did not answer within {} minutes", ANSWER.as_secs() / 60)))
-        }
-    }
-}
-
-fn given_up(what: String) -> Failure {
-    Failure::new(ErrorCode::Unreachable, what)
-        .safe("what was read before is good")
-        .next("run the command again: it goes on where it stopped; name another friend as well, if there is one")
-}
-
 fn listing_failure(refusal: ReadRefusal) -> Failure {
     Failure::new(ErrorCode::Protocol, refusal.to_string())
         .safe("nothing was changed")
         .next(
             "try another friend, and tell this one: its node is damaged, or not what it should be",
         )
-}
-
-pub(super) fn client_failure(error: ClientError) -> Failure {
-    match error {
-        ClientError::Refused { code, message, .. } => {
-            Failure::new(code, message).safe("nothing was changed")
-        }
-        ClientError::Protocol(_) => Failure::new(ErrorCode::Protocol, error.to_string())
-            .safe("nothing was changed")
-            .next("the other node may be of another version, or damaged: try another friend"),
-        ClientError::Stream(StreamError::Frame(_)) => {
-            Failure::new(ErrorCode::Protocol, error.to_string()).next("try another friend")
-        }
-        ClientError::Stream(_) => Failure::new(ErrorCode::Unreachable, error.to_string())
-            .safe("what was read before is good")
-            .next("run the command again: it goes on where it stopped"),
-    }
-}
-
-type Out = mpsc::Sender<(ObjectId, Option<Vec<u8>>)>;
-
-/// Fetches in order. Only the host is watched: a slow reader may take its time.
-async fn fetch(
-    client: &mut StoreClient<Counted<ByteStream>>,
-    progress: &Progress,
-    ids: &[ObjectId],
-    out: &Out,
-) -> Result<(), Failure> {
-    let mut batches = ids.chunks(BATCH);
-    let mut in_flight: VecDeque<&[ObjectId]> = VecDeque::new();
-    loop {
-        while in_flight.len() < BATCHES_AHEAD
-            && let Some(batch) = batches.next()
-        {
-            let body = encode_ids(batch);
-            in_time(progress, client.send(&StoreRequest::Get, &body)).await?;
-            in_flight.push_back(batch);
-        }
-        let Some(batch) = in_flight.pop_front() else {
-            return Ok(());
-        };
-        for id in batch {
-            let reply = in_time(progress, client.reply()).await?;
-            let object = object_of(reply, *id).map_err(client_failure)?;
-            if out.send((*id, object)).await.is_err() {
-                // The conversation has answers under way that nobody will read: it is of no more use.
-                return Err(Failure::new(ErrorCode::Internal, "the reader went away"));
-            }
-        }
-    }
-}
-
-/// The answer for one id. Bytes that do not fit their address count as not there.
-fn object_of(
-    reply: (StoreReply, Vec<u8>),
-    wanted: ObjectId,
-) -> Result<Option<Vec<u8>>, ClientError> {
-    match reply {
-        (StoreReply::Object { id, .. }, _) if id != wanted => {
-            Err(ClientError::Protocol("an object nobody asked for"))
-        }
-        (StoreReply::Object { found: false, .. }, _) => Ok(None),
-        (StoreReply::Object { .. }, bytes) if object_id(&bytes) == wanted => Ok(Some(bytes)),
-        (StoreReply::Object { id, .. }, _) => {
-            tracing::warn!(object = ?id, "the host sent a damaged object");
-            Ok(None)
-        }
-        _ => Err(ClientError::Protocol("no answer to get")),
-    }
 }
 
 impl Remote for HostReader {
@@ -211,70 +100,49 @@ impl Remote for HostReader {
         }
     }
 
-    fn grant(&mut self, envelope: Bytes) -> BoxFuture<'_, Result<(), Failure>> {
+    fn grant(&self, envelope: Bytes) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
-            self.still_on()?;
-            let request = StoreRequest::Grant { envelope };
-            let done = in_time(&self.progress, self.client.ask_ok(&request)).await;
-            self.note(done)
+            match self.asking.one(&StoreRequest::Grant { envelope }).await?.0 {
+                StoreReply::Ok => Ok(()),
+                _ => Err(self.asking.wrong("expected ok")),
+            }
         })
     }
 
-    fn records(&mut self, after: Option<RecordId>) -> BoxFuture<'_, Result<RecordPage, Failure>> {
-        Box::pin(async move {
-            self.still_on()?;
-            let page = self.list(after).await;
-            self.note(page)
-        })
+    fn records(&self, after: Option<RecordId>) -> BoxFuture<'_, Result<RecordPage, Failure>> {
+        Box::pin(self.list(after))
     }
 
-    fn get(&mut self, ids: Vec<ObjectId>, out: Out) -> BoxFuture<'_, Result<(), Failure>> {
-        Box::pin(async move {
-            self.still_on()?;
-            let done = fetch(&mut self.client, &self.progress, &ids, &out).await;
-            self.note(done)
-        })
+    fn get(&self, ids: Vec<ObjectId>, out: Out) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { self.asking.objects(&ids, out).await })
     }
 }
 
 impl HostReader {
-    fn still_on(&self) -> Result<(), Failure> {
-        self.over.clone().map_or(Ok(()), Err)
-    }
-
-    /// A refusal in words leaves the conversation as it is; after anything else it is over.
-    fn note<T>(&mut self, done: Result<T, Failure>) -> Result<T, Failure> {
-        if let Err(failure) = &done {
-            let over = matches!(
-                failure.code,
-                ErrorCode::Unreachable | ErrorCode::Protocol | ErrorCode::Internal
-            );
-            if over {
-                self.over = Some(failure.clone());
-            }
-        }
-        done
-    }
-
-    /// One page, within what may be listed in all.
-    async fn list(&mut self, after: Option<RecordId>) -> Result<RecordPage, Failure> {
+    /// One page, within what may be listed in all. A host that lists more than that is asked nothing any more.
+    async fn list(&self, after: Option<RecordId>) -> Result<RecordPage, Failure> {
+        let over = |refusal| self.asking.end(listing_failure(refusal));
+        let mut listed = self.listed.lock().await;
         let began = self.clock.instant();
-        let left = self.listing.time_allowed().saturating_sub(self.listed_in);
-        let asked = in_time(&self.progress, self.client.records(after));
-        let (more, last, body) = tokio::time::timeout(left, asked)
-            .await
-            .map_err(|_| listing_failure(ReadRefusal::TooSlow))??;
-        self.listed_in = self
-            .listed_in
-            .saturating_add(self.clock.instant().saturating_duration_since(began));
+        let left = listed.budget.time_allowed().saturating_sub(listed.within);
+        let request = StoreRequest::Records { after };
+        let asked = tokio::time::timeout(left, self.asking.one(&request)).await;
+        let (reply, body) = asked.map_err(|_| over(ReadRefusal::TooSlow))??;
+        let StoreReply::Records { more, last } = reply else {
+            return Err(self.asking.wrong("no answer to records"));
+        };
+        let took = self.clock.instant().saturating_duration_since(began);
+        listed.within = listed.within.saturating_add(took);
         let page = ReadPage {
             more,
             last,
             body: &body,
         };
-        self.listing
-            .page(after.as_ref(), page, self.listed_in)
-            .map_err(listing_failure)?;
+        let within = listed.within;
+        listed
+            .budget
+            .page(after.as_ref(), page, within)
+            .map_err(over)?;
         Ok(RecordPage { more, last, body })
     }
 }

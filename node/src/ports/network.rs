@@ -33,20 +33,22 @@ pub struct RecordPage {
 }
 
 /// A conversation with a host, to read from it. Dropping it closes the stream.
-pub trait Remote: Send {
+pub trait Remote: Send + Sync {
     /// What the host said.
     fn info(&self) -> RemoteInfo;
 
     /// Presents a grant.
-    fn grant(&mut self, envelope: Bytes) -> BoxFuture<'_, Result<(), Failure>>;
+    fn grant(&self, envelope: Bytes) -> BoxFuture<'_, Result<(), Failure>>;
 
     /// Fetches records, starting behind `after`.
-    fn records(&mut self, after: Option<RecordId>) -> BoxFuture<'_, Result<RecordPage, Failure>>;
+    fn records(&self, after: Option<RecordId>) -> BoxFuture<'_, Result<RecordPage, Failure>>;
 
     /// Fetches objects in the order of `ids` and sends each to `out` as it arrives, `None` = not
     /// there. The address of every object has been verified. Ends early if `out` is closed.
+    /// Several may be under way at once, and other questions beside them; the host is asked in the order in which
+    /// they are first polled.
     fn get(
-        &mut self,
+        &self,
         ids: Vec<ObjectId>,
         out: mpsc::Sender<(ObjectId, Option<Vec<u8>>)>,
     ) -> BoxFuture<'_, Result<(), Failure>>;

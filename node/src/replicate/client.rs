@@ -110,6 +110,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StoreClient<S> {
         }
     }
 
+    /// The stream, when all that was asked is answered.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream.into_inner()
+    }
+
     /// Sends a request that is answered later or never. May stay in the buffer.
     ///
     /// # Errors

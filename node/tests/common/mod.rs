@@ -336,7 +336,7 @@ pub fn signed(owner: &OwnerSeed, grant: &Grant) -> Bytes {
 }
 
 /// All records a host shows.
-pub async fn records(remote: &mut dyn Remote) -> Vec<Vec<u8>> {
+pub async fn records(remote: &dyn Remote) -> Vec<Vec<u8>> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = remote.records(after).await.unwrap();

@@ -178,6 +178,9 @@ impl Planner {
             let mut at = MINUTE;
             while at < self.shape.quiet_s() - DAY {
                 self.at(at, Act::BackUp(device));
+                if at < self.shape.trouble_s() && self.rng.chance(1, 6) {
+                    self.amid(device, at);
+                }
                 at += every / 2 + self.rng.below(every);
             }
         }
@@ -203,6 +206,28 @@ impl Planner {
         }
         // Clocks that jumped are believed again from a newer policy on.
         self.at(self.shape.trouble_s() + HOUR, Act::Policy);
+    }
+
+    /// The power goes in the middle of a backup, or while it is taken to a host.
+    fn amid(&mut self, device: Machine, at: u64) {
+        let machine = match self.rng.chance(1, 2) {
+            true => device,
+            false => self.host(),
+        };
+        let (writes, tears) = (self.rng.below(14), self.rng.chance(1, 2));
+        self.at(
+            at - 1,
+            Act::Fuse {
+                machine,
+                writes,
+                tears,
+            },
+        );
+        let off = at + 3 * MINUTE;
+        let is_hasty = self.rng.chance(1, 2);
+        self.at(off, Act::PowerOff { machine, is_hasty });
+        let on = self.until(off, 6 * HOUR);
+        self.at(on, Act::PowerOn(machine));
     }
 
     fn machines(&mut self) {

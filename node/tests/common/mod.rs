@@ -269,7 +269,13 @@ pub struct Stopped {
 impl Stopped {
     /// The disk of the node loses these objects, and everything it knew of them.
     pub fn lose(&self, owner: &OwnerSeed, objects: &[Object]) {
-        let engine = rocks::open(&self.home).unwrap();
+        // Whoever held it before may be about to let go of it.
+        let engine = loop {
+            match rocks::open(&self.home) {
+                Err(DiskError::InUse(_)) => std::thread::sleep(Duration::from_millis(10)),
+                other => break other.unwrap(),
+            }
+        };
         let mut batch = Batch::default();
         for object in objects {
             batch.delete(Table::Meta, [owner.owner_id().0, object.id.0].concat());

@@ -13,6 +13,7 @@ use super::*;
 use crate::replicate::{Source, StoreSource};
 use crate::service::testkit::{self, NOW, host_key, key};
 use crate::store::ending::{Cause, Ended, Why};
+use crate::store::lines::Newcomer;
 use crate::store::{CommitOutcome, Intake, StoreError};
 
 struct Here {
@@ -310,6 +311,10 @@ fn a_second_line_is_seen_whatever_is_remembered() {
     here.take(&second);
     // Ended, its number is free, and nothing follows it.
     here.end(second.id());
+    let (seq, prev, set) = (2, Some(first.id()), testkit::SET);
+    let newcomer = Newcomer { seq, prev, set };
+    let known = here.store.known_line(&owner(), &device, newcomer).unwrap();
+    assert!(!known.forks, "it is forgotten");
     here.take(&here.snap(roots[2], 2, Some(first.id())));
     assert_eq!(frozen(), 0);
     // The disk fails: nobody knows what is there until it is read again.

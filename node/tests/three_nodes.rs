@@ -93,7 +93,7 @@ async fn a_snapshot_reaches_both_friends_and_comes_back_without_the_device() {
         .grant(signed(&owner, &grant(&owner, &*remote)))
         .await
         .unwrap();
-    let all = records(&mut *remote).await;
+    let all = records(&*remote).await;
     let mut hosts: Vec<_> = receipts(&all)
         .iter()
         .filter(|r| r.snap == snap)
@@ -103,7 +103,7 @@ async fn a_snapshot_reaches_both_friends_and_comes_back_without_the_device() {
     let mut expected = vec![one.id(), two.id()];
     expected.sort();
     assert_eq!(hosts, expected);
-    let got = fetch(&mut *remote, objects.iter().map(|o| o.id).collect())
+    let got = fetch(&*remote, objects.iter().map(|o| o.id).collect())
         .await
         .unwrap();
     assert_eq!(got.len(), objects.len());
@@ -112,7 +112,7 @@ async fn a_snapshot_reaches_both_friends_and_comes_back_without_the_device() {
     }
     let unknown = ObjectId([0xee; 32]);
     assert_eq!(
-        fetch(&mut *remote, vec![unknown]).await.unwrap(),
+        fetch(&*remote, vec![unknown]).await.unwrap(),
         [(unknown, None)]
     );
 }
@@ -183,7 +183,7 @@ async fn without_a_valid_grant_nothing_is_read() {
         ErrorCode::Denied
     );
     assert_eq!(
-        fetch(&mut *remote, vec![id]).await.unwrap_err().code,
+        fetch(&*remote, vec![id]).await.unwrap_err().code,
         ErrorCode::Denied
     );
 
@@ -221,7 +221,7 @@ async fn without_a_valid_grant_nothing_is_read() {
             ErrorCode::Denied,
             "{name}"
         );
-        let got = fetch(&mut *remote, vec![id]).await;
+        let got = fetch(&*remote, vec![id]).await;
         assert_eq!(got.unwrap_err().code, ErrorCode::Denied, "{name}");
     }
     // Signed by somebody who is not the owner: nothing of his is there.

@@ -21,7 +21,8 @@ fn zeros_are_as_if_they_had_been_given() {
     let target = Target::open(dir.path(), RestoreOptions::default()).unwrap();
     let size = 3 * MIB + 5;
     let zeros = vec![0; usize::try_from(2 * MIB + 5).unwrap()];
-    let ways: [(&str, &dyn Fn(&FileSink) -> Result<(), WriteError>); 2] = [
+    type Way<'a> = &'a dyn Fn(&FileSink) -> Result<(), WriteError>;
+    let ways: [(&str, Way<'_>); 2] = [
         ("known", &|sink| sink.zeros(MIB, 2 * MIB + 5)),
         ("given", &|sink| sink.write_at(MIB, &zeros)),
     ];

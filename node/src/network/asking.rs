@@ -260,8 +260,8 @@ async fn read_objects<R: AsyncRead + Unpin>(
 ) -> Result<(), Failure> {
     for id in ids {
         // A refusal stands for all of them.
-        let answer = reply(input, shared).await?;
-        let object = object_of(answer, *id).map_err(|error| shared.end(client_failure(error)))?;
+        let (answer, body) = reply(input, shared).await?;
+        let object = object_of(&answer, body, *id).map_err(|error| shared.end(client_failure(error)))?;
         if let Some(out) = out
             && out.send((*id, object)).await.is_err()
         {
@@ -293,16 +293,17 @@ async fn reply<R: AsyncRead + Unpin>(
 
 /// The answer for one id. Bytes that do not fit their address count as not there.
 fn object_of(
-    reply: (StoreReply, Vec<u8>),
+    reply: &StoreReply,
+    body: Vec<u8>,
     wanted: ObjectId,
 ) -> Result<Option<Vec<u8>>, ClientError> {
     match reply {
-        (StoreReply::Object { id, .. }, _) if id != wanted => {
+        StoreReply::Object { id, .. } if *id != wanted => {
             Err(ClientError::Protocol("an object nobody asked for"))
         }
-        (StoreReply::Object { found: false, .. }, _) => Ok(None),
-        (StoreReply::Object { .. }, bytes) if object_id(&bytes) == wanted => Ok(Some(bytes)),
-        (StoreReply::Object { id, .. }, _) => {
+        StoreReply::Object { found: false, .. } => Ok(None),
+        StoreReply::Object { .. } if object_id(&body) == wanted => Ok(Some(body)),
+        StoreReply::Object { id, .. } => {
             tracing::warn!(object = ?id, "the host sent a damaged object");
             Ok(None)
         }

@@ -261,7 +261,8 @@ async fn read_objects<R: AsyncRead + Unpin>(
     for id in ids {
         // A refusal stands for all of them.
         let (answer, body) = reply(input, shared).await?;
-        let object = object_of(&answer, body, *id).map_err(|error| shared.end(client_failure(error)))?;
+        let object =
+            object_of(&answer, body, *id).map_err(|error| shared.end(client_failure(error)))?;
         if let Some(out) = out
             && out.send((*id, object)).await.is_err()
         {

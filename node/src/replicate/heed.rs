@@ -233,6 +233,11 @@ impl Told<'_> {
         }
         let (who, what) = (&self.who, in_words(order.value()));
         let text = match state {
+            State::Waits if matches!(order.value().op, Op::Cancel(_)) => format!(
+                "an order signed with the owner key was taken by {who}, and was not given on this machine: \
+                 {what}. What these would have deleted stays, here too. If you did not give it, the key \
+                 is in other hands: see the guide on a stolen key. If you did, acknowledge this alarm."
+            ),
             State::Waits => format!(
                 "an order signed with the owner key waits at {who}, and was not given on this machine: \
                  {what}. Nothing is lost during its grace. If you did not give it, cancel it with the \

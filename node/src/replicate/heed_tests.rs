@@ -202,6 +202,29 @@ fn an_order_given_elsewhere_is_taken_over_and_is_an_alarm() {
 }
 
 #[test]
+fn n07_a_cancel_given_at_another_device_saves_the_copy_here() {
+    let machine = machine();
+    let own = machine.back_up(&tree(1));
+    let owner_id = owner().owner_id();
+    let given = order(1, Op::DeleteIds(vec![own.id]));
+    machine
+        .store
+        .put_order(&owner_id, given.envelope(), NOW)
+        .unwrap();
+    assert!(machine.store.going(&owner_id, &own.id).unwrap().is_some());
+    let cancel = order(2, Op::Cancel(vec![[1; 16]]));
+    let told = Opened {
+        base_complete: true,
+        orders: vec![cancel.envelope().into()],
+        ..Opened::default()
+    };
+    assert!(machine.hears(None, &told));
+    assert!(machine.store.going(&owner_id, &own.id).unwrap().is_none());
+    let expected = [(AlarmKind::ForeignOrder, Some(cancel.id()))];
+    assert_eq!(machine.alarms(), expected);
+}
+
+#[test]
 fn n04_what_a_host_makes_up_is_not_taken_over() {
     let machine = machine();
     let before = machine.engine.snapshot();

@@ -227,7 +227,7 @@ impl Session {
                     base.is_some_and(|row| row.device == peer),
                     store.heads_with_records(owner, &peer, HEADS)?,
                     store.pending_orders(owner)?,
-                    store.orders_to_tell(owner)?,
+                    store.orders_to_tell(owner, now)?,
                     store.left(&intake, now)?,
                 ))
             })

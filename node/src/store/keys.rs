@@ -269,6 +269,14 @@ pub(super) fn taken_back(owner: &OwnerId, oid: &[u8; 16]) -> Vec<u8> {
     join(b'C', &[&owner.0, oid])
 }
 
+pub(super) fn cancel(owner: &OwnerId, oid: &[u8; 16]) -> Vec<u8> {
+    join(b'T', &[&owner.0, oid])
+}
+
+pub(super) fn cancels(owner: &OwnerId) -> Vec<u8> {
+    join(b'T', &[&owner.0])
+}
+
 pub(super) fn admin(owner: &OwnerId) -> Vec<u8> {
     join(b'A', &[&owner.0])
 }

@@ -46,6 +46,7 @@ pub mod stored;
 #[cfg(any(test, feature = "testkit"))]
 pub mod suite;
 mod tables;
+mod told;
 mod tx;
 mod unclaimed;
 mod walks;

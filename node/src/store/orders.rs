@@ -4,7 +4,7 @@
 //! each cause, so that taking one order back leaves the others in force.
 
 use packnback_proto::ids::{NodeId, OwnerId, RecordId, SnapshotId};
-use packnback_proto::limits::{ORDERS_MAX, ORDERS_TOLD_BYTES, ORDERS_TOLD_MAX};
+use packnback_proto::limits::ORDERS_MAX;
 use packnback_proto::machine::orders::{self, OrderRefusal};
 use packnback_proto::record::{Op, Order, PolicyArg, Signed, decode_order};
 
@@ -12,7 +12,7 @@ use super::charges::Writes;
 use super::disk::{Row, Table};
 use super::error::StoreError;
 use super::stored::{
-    HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, RangeRow, decode,
+    CancelRow, HoldRow, HostsRow, MarkRow, OrderRow, OrderStand, PolicyRow, RangeRow, decode,
 };
 use super::tx::OwnerTx;
 use super::{Access, Store, keys};
@@ -82,7 +82,7 @@ impl OwnerTx<'_> {
             }
             Op::Hold(ids) => self.hold(value, ids, true)?,
             Op::Unhold(ids) => self.hold(value, ids, false)?,
-            Op::Cancel(oids) => self.take_back(order, oids)?,
+            Op::Cancel(oids) => self.take_back(order, oids, now)?,
             Op::Hosts { hseq, hosts } => {
                 let in_force = store.hosts(owner)?.map(|row| row.hseq);
                 match orders::hosts_take(*hseq, in_force) {
@@ -242,14 +242,23 @@ impl OwnerTx<'_> {
     }
 
     /// Takes back orders that wait, and those that may still come.
-    fn take_back(&mut self, order: &Signed<Order>, oids: &[Oid]) -> Result<Effect, StoreError> {
+    fn take_back(
+        &mut self,
+        order: &Signed<Order>,
+        oids: &[Oid],
+        now: u64,
+    ) -> Result<Effect, StoreError> {
         let (store, owner) = (self.store, &order.value().owner);
         let (mut taken, mut late) = (0u64, 0u64);
+        // A device that knows a deletion need not know that it was taken back: it is told as long as the
+        // deletion may wait there.
+        let mut until = store.due_of(order.value(), None, now)?;
         for oid in oids {
             let key = keys::order(owner, oid);
             let row: Option<OrderRow> = store.row(&key, "order row")?;
             match row {
-                Some(row) if matches!(row.stand, OrderStand::Waiting(_)) => {
+                Some(row) if let OrderStand::Waiting(due) = row.stand => {
+                    until = until.max(due);
                     let stand = OrderStand::Cancelled;
                     self.put_row(key, &OrderRow { stand, ..row })?;
                     self.delete(Table::State, keys::waiting(owner, oid));
@@ -273,6 +282,14 @@ impl OwnerTx<'_> {
                 None => self.put(Table::State, keys::taken_back(owner, oid), order.id().0),
             }
         }
+        self.tell_of(
+            order,
+            CancelRow {
+                id: order.id(),
+                until,
+            },
+            now,
+        )?;
         let note = match late {
             0 => format!("{taken} orders taken back"),
             _ => format!("{taken} orders taken back, {late} had taken effect before"),
@@ -442,28 +459,6 @@ impl Store {
     pub fn pending_orders(&self, owner: &OwnerId) -> Result<u32, StoreError> {
         let waiting = self.count(&keys::all_waiting(owner), ORDERS_MAX)?;
         Ok(u32::try_from(waiting).unwrap_or(u32::MAX))
-    }
-
-    /// Envelopes of orders in their grace, those that came last first, at most [`ORDERS_TOLD_MAX`] and
-    /// no more than go into one message.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn orders_to_tell(&self, owner: &OwnerId) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut waiting = self.waiting_orders(owner)?;
-        waiting.sort_by_key(|(_, row)| std::cmp::Reverse(row.received));
-        let mut told = Vec::new();
-        let mut room = ORDERS_TOLD_BYTES;
-        for (_, row) in waiting.into_iter().take(ORDERS_TOLD_MAX) {
-            let Some(order) = self.record(owner, &row.id)? else {
-                continue;
-            };
-            if order.len() <= room {
-                room = room.saturating_sub(order.len());
-                told.push(order);
-            }
-        }
-        Ok(told)
     }
 
     /// Envelopes of every order kept for an owner, in the order of their ids. Costs what there are of

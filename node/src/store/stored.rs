@@ -257,6 +257,15 @@ pub struct EndedRow {
     pub order: Option<RecordId>,
 }
 
+/// An order that takes deletions back, while one of them may still wait somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRow {
+    /// Its record.
+    pub id: RecordId,
+    /// Until when devices are told of it, by our clock.
+    pub until: u64,
+}
+
 /// What an order makes go that names a range of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeRow {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use packnback_proto::ids::{NodeId, SnapshotId};
-use packnback_proto::limits::{DROP_OWNER_GRACE_D, GRACE_D};
+use packnback_proto::limits::{DROP_OWNER_GRACE_D, GRACE_D, ORDERS_TOLD_MAX};
 use packnback_proto::machine::budget::DAY_S;
 use packnback_proto::policy::Moment;
-use packnback_proto::record::{Op, Order, PolicyArg, RecordError, Signed, Snap};
+use packnback_proto::record::{Op, Order, PolicyArg, RecordError, Signed, Snap, decode_order};
 
 use crate::service::testkit::*;
 use crate::store::stored::OrderStand;
@@ -294,6 +294,47 @@ async fn n07_cancel_in_the_grace_and_after_it() {
 
 /// A taking back that comes before what it names ends a deletion, and nothing else: a revocation is in
 /// force whatever came before it.
+
+/// Given at one device, it reaches the others through the host: one of them may know the deletion.
+#[tokio::test]
+async fn n07_devices_are_told_of_a_cancel_as_long_as_the_deletion_may_wait() {
+    let world = World::new();
+    let [first, _] = two_snapshots(&world).await;
+    let told = |now| {
+        let told = world.store().orders_to_tell(&owner().owner_id(), now);
+        let oid = |envelope: &Vec<u8>| decode_order(envelope).unwrap().value().oid[0];
+        told.unwrap().iter().map(oid).collect::<Vec<u8>>()
+    };
+    submit(&world, &order(1, Op::DeleteIds(vec![first])), NOW).unwrap();
+    assert_eq!(told(NOW), [1]);
+    submit(&world, &order(2, Op::Cancel(vec![[1; 16]])), NOW + 5).unwrap();
+    assert_eq!(told(NOW + 5), [2], "the deletion waits no more");
+    assert_eq!(told(NOW + GRACE), [2], "it may have come to a device later");
+    assert_eq!(told(NOW + 5 + GRACE), [0; 0]);
+    // Neither kind keeps the other from being told.
+    for oid in 10..30 {
+        let op = Op::DeleteIds(vec![first]);
+        submit(&world, &order(oid, op), NOW + u64::from(oid)).unwrap();
+    }
+    assert_eq!(told(NOW + 40).len(), ORDERS_TOLD_MAX);
+    assert_eq!(told(NOW + 40)[..2], [2, 29]);
+    for oid in 40..60 {
+        let op = Op::Cancel(vec![[oid + 100; 16]]);
+        submit(&world, &order(oid, op), NOW + u64::from(oid)).unwrap();
+    }
+    let both = told(NOW + 70);
+    assert_eq!(both.len(), ORDERS_TOLD_MAX);
+    assert_eq!((both[0], both[8]), (59, 29));
+    // Those whose time is over are told no more.
+    submit(
+        &world,
+        &order(70, Op::Cancel(vec![[9; 16]])),
+        NOW + 100 * DAY_S,
+    )
+    .unwrap();
+    assert_eq!(told(NOW + 100 * DAY_S)[..2], [70, 29]);
+}
+
 #[tokio::test]
 async fn n27_a_cancel_that_came_first_does_not_end_a_revocation() {
     let world = World::new();

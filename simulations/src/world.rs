@@ -197,18 +197,32 @@ impl World {
         Ok(self.owner.order(op, for_all.then_some(all), now)?)
     }
 
+    fn up_api(&self, machine: Machine) -> Option<&Api> {
+        Some(&self.sites.get(machine)?.running.as_ref()?.api)
+    }
+
+    /// Given at one device: hosts tell the others.
+    async fn give_to_one(&mut self, envelope: Vec<u8>) -> anyhow::Result<()> {
+        for machine in self.shape.hosts..self.shape.machines() {
+            let Some(api) = self.up_api(machine) else {
+                continue;
+            };
+            if api.order(envelope.clone().into()).await.is_ok() {
+                self.ledger.orders.push((machine, envelope));
+                return Ok(());
+            }
+        }
+        anyhow::bail!("no device takes it")
+    }
+
     async fn give(&mut self, envelope: Vec<u8>) -> anyhow::Result<()> {
         let before = self.ledger.orders.len();
         for machine in self.shape.hosts..self.shape.machines() {
             self.undelivered.push((machine, envelope.clone()));
         }
         self.deliver().await;
-        let is_given = self
-            .ledger
-            .orders
-            .iter()
-            .skip(before)
-            .any(|(_, given)| *given == envelope);
+        let mut given = self.ledger.orders.iter().skip(before);
+        let is_given = given.any(|(_, given)| *given == envelope);
         if !is_given {
             self.undelivered.retain(|(_, given)| *given != envelope);
         }
@@ -219,12 +233,7 @@ impl World {
     /// Gives devices the orders they have not taken yet, in order.
     async fn deliver(&mut self) {
         for (machine, envelope) in std::mem::take(&mut self.undelivered) {
-            let running = self
-                .sites
-                .get(machine)
-                .and_then(|site| site.running.as_ref());
-            let api = running.map(|running| running.api.clone());
-            let given = match api {
+            let given = match self.up_api(machine) {
                 Some(api) => api.order(envelope.clone().into()).await.is_ok(),
                 None => false,
             };
@@ -324,7 +333,8 @@ impl World {
         let is_fresh = self.epoch.now() < at + 2 * 3600 && !newest.is_doubtful;
         ensure!(is_fresh, "the order was not given");
         self.last_deletion(|newest| newest.is_doubtful = true);
-        self.order(Op::Cancel(vec![oid]), false).await?;
+        let (_, envelope) = self.sign(Op::Cancel(vec![oid]), false)?;
+        self.give_to_one(envelope).await?;
         self.last_deletion(|newest| (newest.is_taken_back, newest.is_doubtful) = (true, false));
         Ok(())
     }

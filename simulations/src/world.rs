@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use packnback_node::api::Api;
 use packnback_proto::record::Op;
 use packnback_proto::wire::local::API_VERSION;
 

@@ -292,9 +292,6 @@ async fn n07_cancel_in_the_grace_and_after_it() {
     assert!(!is_whole(&world, &tree(2)));
 }
 
-/// A taking back that comes before what it names ends a deletion, and nothing else: a revocation is in
-/// force whatever came before it.
-
 /// Given at one device, it reaches the others through the host: one of them may know the deletion.
 #[tokio::test]
 async fn n07_devices_are_told_of_a_cancel_as_long_as_the_deletion_may_wait() {
@@ -335,6 +332,8 @@ async fn n07_devices_are_told_of_a_cancel_as_long_as_the_deletion_may_wait() {
     assert_eq!(told(NOW + 100 * DAY_S)[..2], [70, 29]);
 }
 
+/// A taking back that comes before what it names ends a deletion, and nothing else: a revocation is in
+/// force whatever came before it.
 #[tokio::test]
 async fn n27_a_cancel_that_came_first_does_not_end_a_revocation() {
     let world = World::new();

@@ -7,7 +7,7 @@
 //! | [`demo`] | the whole promise: back up, lose the machine, get everything back |
 //! | [`drill`] | an attack on such a world, what stopped it, and what is left |
 //! | [`attack`] | the attacker: a process of its own that speaks the protocols and breaks their rules |
-//! | [`run`] | from the words on the command line to these |
+//! | [`run()`] | from the words on the command line to these |
 //!
 //! The programs are run as processes, as a person would run them; the libraries of `cli` and `node` serve to read what
 //! they made and to play those who do not keep to them.

@@ -40,7 +40,7 @@ impl From<EvictDays> for [u32; 2] {
 /// `Name` and its fields are what goes over the wire; `+ body` if a body goes with it. `where` says which part of the
 /// node has the `function` that does it: `api`, the use cases of the node; `conn`, what belongs to one connection; or
 /// `greeting`, what comes before all. The program's function has the same name. `Answer` is an [`Answer`](crate::wire::local::Answer), and the rule
-/// ([`Rule`](crate::wire::local::Rule)) may look at the fields.
+/// ([`Rule`]) may look at the fields.
 ///
 /// Who wants a request adds a row here and a function there: without the function the node does not compile.
 #[macro_export]

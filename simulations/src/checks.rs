@@ -16,7 +16,7 @@ use crate::plan::Shape;
 use crate::site::{Running, Site};
 
 /// Looks at clock and disk an idle node has in an hour, at most.
-const IDLE_LOOKS: u64 = 20_000;
+const IDLE_LOOKS: u64 = 5_000;
 
 /// A promise was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
